@@ -1,0 +1,74 @@
+//! Deciding about principals.
+
+use super::{Book, Event, Facts, permitted};
+use crate::grant;
+use crate::ids::{Digest, PrincipalId};
+use crate::principal::{Command, Event as PrincipalEvent};
+use crate::refusal::Refusal;
+use crate::request::{self, State, Withdrawal};
+
+pub(super) fn decide(book: &Book, command: Command, facts: &Facts) -> Result<Vec<Event>, Refusal> {
+    match command {
+        Command::Disable { principal, by, reason } => disable(book, principal, by, reason, facts),
+        Command::Enable { principal, by } => {
+            book.deciding_user(&by)?;
+            if !book.disabled.contains(&principal) {
+                return Err(Refusal::NotDisabled(principal));
+            }
+            permitted(facts)?;
+            Ok(vec![Event::Principal(PrincipalEvent::Enabled { principal, by })])
+        }
+    }
+}
+
+/// Shuts a principal out, with all that it answers for: what waits is withdrawn, what was granted is revoked.
+fn disable(
+    book: &Book,
+    principal: PrincipalId,
+    by: PrincipalId,
+    reason: Option<Digest>,
+    facts: &Facts,
+) -> Result<Vec<Event>, Refusal> {
+    book.deciding_user(&by)?;
+    if !book.catalogue.principals.contains_key(&principal) {
+        return Err(Refusal::NoSuchPrincipal(principal));
+    }
+    if book.disabled.contains(&principal) {
+        return Err(Refusal::Disabled(principal));
+    }
+    permitted(facts)?;
+    let requests = book.requests().filter(|request| book.answers_for(&principal, &request.by));
+    let requests = requests.filter(|request| match &request.state {
+        State::Pending => true,
+        State::Approved(receipt) => receipt.running.is_none() && receipt.used < receipt.uses,
+        State::Denied { .. } | State::Lapsed { .. } | State::Withdrawn { .. } | State::Void { .. } => false,
+    });
+    let withdrawn = requests.map(|found| {
+        Event::Request(request::Event::Withdrawn { request: found.id, why: Withdrawal::PrincipalDisabled })
+    });
+    let grants = book.grants().filter(|grant| book.answers_for(&principal, &grant.principal));
+    let revoked = grants
+        .filter(|grant| grant.is_live(facts.now))
+        .map(|found| Event::Grant(grant::Event::Revoked { grant: found.id, by: by.clone(), reason }));
+    let mut events = vec![Event::Principal(PrincipalEvent::Disabled {
+        principal: principal.clone(),
+        by: by.clone(),
+        reason,
+    })];
+    events.extend(withdrawn);
+    events.extend(revoked);
+    Ok(events)
+}
+
+impl Book {
+    pub(super) fn apply_principal(&mut self, event: &PrincipalEvent) {
+        match event {
+            PrincipalEvent::Disabled { principal, .. } => {
+                self.disabled.insert(principal.clone());
+            }
+            PrincipalEvent::Enabled { principal, .. } => {
+                self.disabled.remove(principal);
+            }
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Deciding about sessions.
+
+use std::sync::Arc;
+
+use super::{Book, Event, Facts, permitted};
+use crate::ids::SessionId;
+use crate::refusal::Refusal;
+use crate::request::{self, Ask, Outcome, Request, State, Withdrawal};
+use crate::session::{Command, Event as SessionEvent, Opening, Session};
+use crate::time::At;
+
+pub(super) fn decide(book: &Book, command: Command, facts: &Facts) -> Result<Vec<Event>, Refusal> {
+    match command {
+        Command::Open(opening) => open(book, opening, facts),
+        Command::Close { session, why } => {
+            book.session(session).ok_or(Refusal::NoSuchSession(session))?;
+            let mut events = book.left_behind(session, Withdrawal::SessionEnded);
+            events.push(Event::Session(SessionEvent::Closed { session, why }));
+            Ok(events)
+        }
+        Command::End { session, by } => {
+            let found = book.session(session).ok_or(Refusal::NoSuchSession(session))?;
+            if found.end_ordered.is_some() {
+                return Err(Refusal::SessionEnding(session));
+            }
+            if found.opening.principal != by {
+                book.deciding_user(&by)?;
+                permitted(facts)?;
+            }
+            Ok(vec![Event::Session(SessionEvent::EndOrdered { session, by })])
+        }
+    }
+}
+
+fn open(book: &Book, opening: Opening, facts: &Facts) -> Result<Vec<Event>, Refusal> {
+    if book.session(opening.session).is_some() {
+        return Err(Refusal::Exists(opening.session.to_string()));
+    }
+    let person = book.acting(&opening.principal)?.person.clone();
+    if !book.catalogue.resources.contains_key(&opening.resource) {
+        return Err(Refusal::NoSuchResource(opening.resource));
+    }
+    let grant = book
+        .live_grant(&opening.principal, &opening.role, facts.now)
+        .filter(|_| book.role_reaches(&opening.role, &opening.resource))
+        .ok_or_else(|| Refusal::NoLiveGrant(opening.role.clone()))?
+        .id;
+    permitted(facts)?;
+    Ok(vec![Event::Session(SessionEvent::Opened { opening, person, grant })])
+}
+
+impl Book {
+    /// The ends of what `session` leaves behind: requests that wait in it, and uses without an outcome.
+    pub(super) fn left_behind(&self, session: SessionId, why: Withdrawal) -> Vec<Event> {
+        self.requests()
+            .filter(|request| waits_in(request, session))
+            .filter_map(|found| abandoned(found, why))
+            .collect()
+    }
+
+    pub(super) fn apply_session(&mut self, event: &SessionEvent, at: At) {
+        match event {
+            SessionEvent::Opened { opening, person, grant } => {
+                let opened = Session {
+                    opening: opening.clone(),
+                    person: person.clone(),
+                    grant: *grant,
+                    opened_at: at,
+                    end_ordered: None,
+                };
+                self.sessions.insert(opening.session, Arc::new(opened));
+            }
+            SessionEvent::EndOrdered { session, by } => {
+                if let Some(found) = self.sessions.get_mut(session) {
+                    Arc::make_mut(found).end_ordered = Some(by.clone());
+                }
+            }
+            SessionEvent::Closed { session, .. } => {
+                self.sessions.remove(session);
+            }
+        }
+    }
+}
+
+fn waits_in(request: &Request, session: SessionId) -> bool {
+    matches!(&request.ask, Ask::Act { session: waiting, .. } if *waiting == session)
+}
+
+/// What becomes of a request whose session is gone.
+fn abandoned(request: &Request, why: Withdrawal) -> Option<Event> {
+    let id = request.id;
+    let withdrawn = Event::Request(request::Event::Withdrawn { request: id, why });
+    match &request.state {
+        State::Pending => Some(withdrawn),
+        State::Approved(receipt) if receipt.running.is_some() => {
+            Some(Event::Request(request::Event::Settled { request: id, outcome: Outcome::Unknown }))
+        }
+        State::Approved(receipt) if receipt.used < receipt.uses => Some(withdrawn),
+        State::Approved(_)
+        | State::Denied { .. }
+        | State::Lapsed { .. }
+        | State::Withdrawn { .. }
+        | State::Void { .. } => None,
+    }
+}

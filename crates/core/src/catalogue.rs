@@ -1,0 +1,294 @@
+//! What a bundle says: principals, groups, roles, resources and approval rules.
+//!
+//! The catalogue is data, already checked by whoever compiled the bundle: every name it mentions exists.
+//! It says nothing of *when* an action is permitted; that is policy.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{ActionName, GroupId, PersonId, PrincipalId, ResourceId, RoleId, RuleName};
+use crate::time::Span;
+
+/// Everything that one bundle names.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Catalogue {
+    /// Accounts by name.
+    pub principals: BTreeMap<PrincipalId, Principal>,
+    /// Groups by name.
+    pub groups: BTreeMap<GroupId, Group>,
+    /// Roles by name.
+    pub roles: BTreeMap<RoleId, Role>,
+    /// Resources by name.
+    pub resources: BTreeMap<ResourceId, Resource>,
+    /// Approval rules by name.
+    pub rules: BTreeMap<RuleName, Arc<Rule>>,
+}
+
+/// An account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Principal {
+    /// User, service or agent.
+    pub kind: PrincipalKind,
+    /// The human who answers for it. For a service or agent: the owner's person.
+    pub person: PersonId,
+    /// How people call it. Content: never in the chain.
+    pub display: String,
+    /// Where notices go. Content: never in the chain.
+    pub email: Option<String>,
+}
+
+/// What an account is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PrincipalKind {
+    /// A person at a keyboard.
+    User,
+    /// A job that runs without one.
+    Service {
+        /// The user who answers for it.
+        owner: PrincipalId,
+    },
+    /// An AI agent.
+    Agent {
+        /// The user who answers for it.
+        owner: PrincipalId,
+    },
+}
+
+/// A set of principals, and of the members of other groups.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    /// Direct members.
+    pub members: BTreeSet<PrincipalId>,
+    /// Groups whose members are members here.
+    pub groups: BTreeSet<GroupId>,
+}
+
+/// A privilege scope.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Role {
+    /// One line for people who choose.
+    pub title: String,
+    /// The actions it permits.
+    pub actions: BTreeSet<ActionName>,
+    /// The resources it permits them on.
+    pub resources: BTreeSet<ResourceId>,
+    /// The upstream account its sessions run under.
+    pub account: String,
+    /// The longest grant.
+    pub longest: Span,
+}
+
+/// Something protected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resource {
+    /// Which protocol it speaks: `postgres`.
+    pub kind: String,
+    /// One line for people who choose.
+    pub title: String,
+    /// Who answers for it.
+    pub owner: Option<Place>,
+    /// How bad it would be (FIPS 199).
+    pub impact: Impact,
+    /// Free labels.
+    pub labels: BTreeMap<String, String>,
+    /// How provable reads are recorded (invariant 1).
+    pub recording: Recording,
+    /// Protocol settings, read by the door: `host`, `port`, `database`, `tls`, ...
+    pub settings: BTreeMap<String, String>,
+    /// Upstream secrets by upstream account, as references: `env:NAME`, `file:PATH`, `secret:NAME`.
+    pub secrets: BTreeMap<String, String>,
+}
+
+/// Impact level of a resource (FIPS 199).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Impact {
+    /// Limited adverse effect.
+    Low,
+    /// Serious adverse effect.
+    Moderate,
+    /// Severe or catastrophic adverse effect.
+    High,
+}
+
+/// When the record of a provable read must be durable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Recording {
+    /// Before a byte of the answer leaves.
+    #[default]
+    BeforeRelease,
+    /// In order, and within 100 ms.
+    Alongside,
+}
+
+/// Who must say yes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// All of them must be filled; they run in parallel.
+    pub stages: Vec<Stage>,
+    /// Unanswered for this long, it lapses.
+    pub pending_for: Span,
+    /// How long a yes may be used.
+    pub valid_for: Span,
+    /// How often a yes may be used.
+    pub uses: u32,
+    /// Who is added when nobody answers.
+    pub escalate: Vec<Escalation>,
+}
+
+/// `need` distinct persons out of `from`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stage {
+    /// How many; at least one.
+    pub need: u32,
+    /// Who may fill a place.
+    pub from: Vec<Place>,
+}
+
+/// Adds people after a while. It never approves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Escalation {
+    /// Time since the request was made.
+    pub after: Span,
+    /// Who may then fill a place in any stage.
+    pub add: Vec<Place>,
+}
+
+/// Somebody, named one way or another.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// `user:NAME`.
+    User(PrincipalId),
+    /// `group:NAME`: any member.
+    Group(GroupId),
+    /// `owner`: the owner of the resource in question.
+    Owner,
+}
+
+impl Catalogue {
+    /// Every principal in `group`, through nested groups; a cycle adds nothing.
+    #[must_use]
+    pub fn members(&self, group: &GroupId) -> BTreeSet<&PrincipalId> {
+        let (mut open, mut seen, mut members) = (vec![group], BTreeSet::new(), BTreeSet::new());
+        while let Some(name) = open.pop() {
+            if !seen.insert(name) {
+                continue;
+            }
+            if let Some(group) = self.groups.get(name) {
+                members.extend(&group.members);
+                open.extend(&group.groups);
+            }
+        }
+        members
+    }
+
+    /// Every group that `principal` belongs to, directly or through another group.
+    #[must_use]
+    pub fn groups_of(&self, principal: &PrincipalId) -> BTreeSet<&GroupId> {
+        self.groups.keys().filter(|group| self.members(group).contains(principal)).collect()
+    }
+
+    /// The principals a place stands for. `Owner` stands for the owner of `resource`, once.
+    #[must_use]
+    pub fn principals_at<'a>(
+        &'a self,
+        place: &'a Place,
+        resource: Option<&ResourceId>,
+    ) -> BTreeSet<&'a PrincipalId> {
+        match place {
+            Place::User(name) => BTreeSet::from([name]),
+            Place::Group(name) => self.members(name),
+            Place::Owner => {
+                let owner =
+                    resource.and_then(|id| self.resources.get(id)).and_then(|found| found.owner.as_ref());
+                match owner {
+                    Some(Place::User(name)) => BTreeSet::from([name]),
+                    Some(Place::Group(name)) => self.members(name),
+                    Some(Place::Owner) | None => BTreeSet::new(),
+                }
+            }
+        }
+    }
+
+    /// From a principal up to the user who answers for it, the principal first.
+    #[must_use]
+    pub fn chain(&self, principal: &PrincipalId) -> Vec<PrincipalId> {
+        let mut chain = vec![principal.clone()];
+        while let Some(owner) =
+            chain.last().and_then(|last| self.principals.get(last)).and_then(Principal::owner)
+        {
+            if chain.contains(owner) {
+                break;
+            }
+            chain.push(owner.clone());
+        }
+        chain
+    }
+}
+
+impl Principal {
+    /// The owner of a service or agent.
+    #[must_use]
+    pub fn owner(&self) -> Option<&PrincipalId> {
+        match &self.kind {
+            PrincipalKind::User => None,
+            PrincipalKind::Service { owner } | PrincipalKind::Agent { owner } => Some(owner),
+        }
+    }
+
+    /// Whether a human signs in as this principal.
+    #[must_use]
+    pub fn is_user(&self) -> bool {
+        self.kind == PrincipalKind::User
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::User(name) => write!(f, "user:{name}"),
+            Self::Group(name) => write!(f, "group:{name}"),
+            Self::Owner => f.write_str("owner"),
+        }
+    }
+}
+
+impl std::str::FromStr for Place {
+    type Err = crate::ids::BadId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "owner" {
+            return Ok(Self::Owner);
+        }
+        match text.split_once(':') {
+            Some(("user", name)) => Ok(Self::User(name.parse()?)),
+            Some(("group", name)) => Ok(Self::Group(name.parse()?)),
+            _ => Err(crate::ids::BadId::Name(text.to_owned())),
+        }
+    }
+}
+
+impl Impact {
+    /// `low`, `moderate` or `high`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Moderate => "moderate",
+            Self::High => "high",
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! The vocabulary of the house, and its two verbs.
+//!
+//! [`decide`] says what follows from a command; [`Book::apply`] remembers it. Nothing here reads a clock,
+//! draws a random number, waits, or fails for a technical reason: the instant, the identifiers and the
+//! ruling of the policy come in as arguments, so every decision can be replayed from what was recorded.
+//!
+//! One module per subject, each with its commands, events and state: [`request`] (access requests and held
+//! actions are one thing), [`grant`], [`session`], [`principal`], [`bundle`]. [`quorum`] answers who must
+//! still say yes. [`action`] is what an approval is bound to.
+
+pub mod action;
+pub mod book;
+pub mod bundle;
+pub mod catalogue;
+pub mod grant;
+pub mod ids;
+pub mod principal;
+pub mod question;
+pub mod quorum;
+pub mod refusal;
+pub mod request;
+pub mod ruling;
+pub mod session;
+pub mod time;
+
+pub use book::{Book, Command, Event, Facts, decide};
+pub use ids::{
+    ActionName, BundleHash, CredentialId, Digest, GrantId, GroupId, PersonId, PolicyId, PrincipalId,
+    RequestId, ResourceId, RoleId, RuleName, SessionId,
+};
+pub use refusal::Refusal;
+pub use time::{At, Span};

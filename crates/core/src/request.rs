@@ -1,0 +1,465 @@
+//! Requests: a gated action that waits for, or was given, its answer.
+//!
+//! An access request and a held action are one thing with different asks.
+//!
+//! ```text
+//! pending ── quorum of approvals ──> approved ── used up, or its time is over ──> closed
+//!    ├──── one denial ──> denied        └── its ground moved ──> void
+//!    ├──── unanswered ──> lapsed
+//!    ├──── given up ────> withdrawn
+//!    └──── its ground moved ──> void
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{
+    ActionName, BundleHash, Digest, GrantId, PersonId, PrincipalId, RequestId, ResourceId, RoleId, SessionId,
+};
+use crate::ruling::Gate;
+use crate::time::{At, Span};
+
+/// What is done about requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Asks. The ruling in the facts is on the action itself.
+    Ask {
+        /// Minted by the caller.
+        request: RequestId,
+        /// Who asks.
+        by: PrincipalId,
+        /// For what.
+        ask: Ask,
+        /// Salted digest of the canonical action.
+        digest: Digest,
+        /// Commitment to purpose, ticket and texts kept beside the chain.
+        content: Option<Digest>,
+        /// Minted by the caller, used if an access request needs nobody's yes.
+        grant: GrantId,
+    },
+    /// Says yes. The ruling in the facts is on `request.approve`, the standing ruling on the action asked for.
+    Approve {
+        /// Which.
+        request: RequestId,
+        /// Who says so.
+        by: PrincipalId,
+        /// The digest that the approver was shown.
+        digest: Digest,
+        /// Commitment to the comment.
+        comment: Option<Digest>,
+        /// Proof of the approver's presence.
+        signature: Option<Signature>,
+        /// Minted by the caller, used if this yes completes an access request.
+        grant: GrantId,
+    },
+    /// Says no. One eligible no ends the request.
+    Deny {
+        /// Which.
+        request: RequestId,
+        /// Who says so.
+        by: PrincipalId,
+        /// Commitment to the comment.
+        comment: Option<Digest>,
+    },
+    /// Gives up.
+    Withdraw {
+        /// Which.
+        request: RequestId,
+        /// Why.
+        why: Withdrawal,
+    },
+    /// Uses the receipt of an approved held action, once. The standing ruling is on the action.
+    Use {
+        /// Which.
+        request: RequestId,
+        /// In which session.
+        session: SessionId,
+        /// Digest of what is about to run.
+        digest: Digest,
+    },
+    /// Says how a used receipt ended.
+    Settle {
+        /// Which.
+        request: RequestId,
+        /// How.
+        outcome: Outcome,
+    },
+    /// Says that what was asked can no longer be what would run.
+    Void {
+        /// Which.
+        request: RequestId,
+        /// Why.
+        why: Voidance,
+    },
+}
+
+/// What happened to a request. Variants are added, never changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// Somebody asked.
+    Asked {
+        /// Which.
+        request: RequestId,
+        /// Who.
+        by: PrincipalId,
+        /// Who answers for it.
+        person: PersonId,
+        /// For what.
+        ask: Ask,
+        /// Salted digest of the canonical action.
+        digest: Digest,
+        /// Commitment to what is kept beside the chain.
+        content: Option<Digest>,
+        /// What holds it; empty if nobody needs to be asked.
+        gates: Vec<Gate>,
+        /// The bundle that ruled.
+        bundle: BundleHash,
+        /// When it lapses.
+        lapses_at: At,
+        /// Nobody can satisfy its rules: an alarm.
+        locked: bool,
+    },
+    /// Somebody said yes.
+    Approved {
+        /// Which.
+        request: RequestId,
+        /// Who.
+        by: PrincipalId,
+        /// Their person.
+        person: PersonId,
+        /// Commitment to the comment.
+        comment: Option<Digest>,
+        /// Proof of presence.
+        signature: Option<Signature>,
+    },
+    /// Every place is filled: the receipt.
+    QuorumReached {
+        /// Which.
+        request: RequestId,
+        /// How often it may be used.
+        uses: u32,
+        /// Until when.
+        valid_until: At,
+    },
+    /// Somebody said no.
+    Denied {
+        /// Which.
+        request: RequestId,
+        /// Who.
+        by: PrincipalId,
+        /// Commitment to the comment.
+        comment: Option<Digest>,
+    },
+    /// Nobody answered in time, or the yes was not used in time.
+    Lapsed {
+        /// Which.
+        request: RequestId,
+    },
+    /// It was given up.
+    Withdrawn {
+        /// Which.
+        request: RequestId,
+        /// Why.
+        why: Withdrawal,
+    },
+    /// Its ground moved.
+    Voided {
+        /// Which.
+        request: RequestId,
+        /// Why.
+        why: Voidance,
+    },
+    /// People were added because nobody answered.
+    Escalated {
+        /// Which.
+        request: RequestId,
+        /// Which step of the rules, counted from one.
+        step: u32,
+    },
+    /// A receipt was used.
+    Used {
+        /// Which.
+        request: RequestId,
+        /// In which session.
+        session: SessionId,
+    },
+    /// A used receipt ended.
+    Settled {
+        /// Which.
+        request: RequestId,
+        /// How.
+        outcome: Outcome,
+    },
+}
+
+/// What a request is for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ask {
+    /// To hold a role for a while.
+    Access {
+        /// Which.
+        role: RoleId,
+        /// For how long, counted from the grant.
+        lasting: Span,
+    },
+    /// To do one action in a session.
+    Act {
+        /// In which session it waits.
+        session: SessionId,
+        /// The grant it stands on.
+        grant: GrantId,
+        /// On what.
+        resource: ResourceId,
+        /// What.
+        action: ActionName,
+        /// What a yes covers.
+        bounds: Bounds,
+    },
+    /// To put a bundle in force.
+    Apply {
+        /// Which.
+        bundle: BundleHash,
+    },
+}
+
+/// What a yes covers at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bounds {
+    /// Rows that may be written.
+    pub rows: RowBound,
+}
+
+/// How many rows an approved write may touch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RowBound {
+    /// At most so many; beyond, it is rolled back.
+    AtMost(u64),
+    /// No bound can be kept; the approver is told so.
+    Unbounded,
+}
+
+/// Proof that the approver was present: an assertion over the challenge of [`crate::action::challenge`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signature {
+    /// The authenticator.
+    pub credential: String,
+    /// The assertion, in the authenticator's own form, base64.
+    pub assertion: String,
+}
+
+/// Why a request was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Withdrawal {
+    /// The requester said so.
+    ByRequester,
+    /// The client cancelled (Ctrl-C).
+    Cancelled,
+    /// The client went away.
+    Disconnected,
+    /// The session ended: grant over, revoked, disabled, ended by somebody.
+    SessionEnded,
+    /// The gateway was restarted while it waited.
+    GatewayRestarted,
+    /// The requester was disabled.
+    PrincipalDisabled,
+}
+
+/// Which ground moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Voidance {
+    /// The current policy denies it, or holds it with more than was lifted.
+    PolicyStricter,
+    /// An approver may no longer approve.
+    ApproverNotEligible,
+    /// The grant it stood on is over.
+    GrantOver,
+    /// It no longer means the same: other relations, other settings.
+    MeaningChanged,
+    /// The requester is disabled.
+    PrincipalDisabled,
+}
+
+/// How an approved action ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The target did it.
+    Done {
+        /// Rows touched, if the target tells.
+        rows: Option<u64>,
+    },
+    /// The target refused, or it was rolled back. `code` is the target's own (SQLSTATE).
+    Failed {
+        /// The target's error code.
+        code: String,
+    },
+    /// It touched more rows than were approved and was rolled back.
+    BeyondBound {
+        /// Rows it would have touched.
+        rows: u64,
+    },
+    /// Nobody can know: the gateway or the target went away in between. It is never retried.
+    Unknown,
+}
+
+/// A request and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Which.
+    pub id: RequestId,
+    /// Who asked.
+    pub by: PrincipalId,
+    /// Who answers for it.
+    pub person: PersonId,
+    /// For what.
+    pub ask: Ask,
+    /// Salted digest of the canonical action.
+    pub digest: Digest,
+    /// Commitment to what is kept beside the chain.
+    pub content: Option<Digest>,
+    /// What holds it.
+    pub gates: Vec<Gate>,
+    /// The bundle that ruled.
+    pub bundle: BundleHash,
+    /// When it was asked.
+    pub asked_at: At,
+    /// When it lapses.
+    pub lapses_at: At,
+    /// Nobody can satisfy its rules.
+    pub locked: bool,
+    /// How many escalation steps were announced.
+    pub escalated: u32,
+    /// Who said yes.
+    pub approvals: Vec<Approval>,
+    /// Where it stands.
+    pub state: State,
+}
+
+/// One yes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    /// Who.
+    pub by: PrincipalId,
+    /// Their person.
+    pub person: PersonId,
+    /// When.
+    pub at: At,
+    /// Commitment to the comment.
+    pub comment: Option<Digest>,
+    /// Proof of presence.
+    pub signature: Option<Signature>,
+}
+
+/// Where a request stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum State {
+    /// Waits.
+    Pending,
+    /// Every place is filled.
+    Approved(Receipt),
+    /// A person said no.
+    Denied {
+        /// Who.
+        by: PrincipalId,
+        /// When.
+        at: At,
+        /// Commitment to the comment.
+        comment: Option<Digest>,
+    },
+    /// Nobody answered, or the yes was not used, in time.
+    Lapsed {
+        /// When.
+        at: At,
+    },
+    /// Given up.
+    Withdrawn {
+        /// Why.
+        why: Withdrawal,
+        /// When.
+        at: At,
+    },
+    /// Its ground moved.
+    Void {
+        /// Why.
+        why: Voidance,
+        /// When.
+        at: At,
+    },
+}
+
+/// The proof that a request was approved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// When the quorum was reached.
+    pub at: At,
+    /// How often it may be used.
+    pub uses: u32,
+    /// How often it was.
+    pub used: u32,
+    /// Until when it may be.
+    pub valid_until: At,
+    /// In which session a use is under way whose outcome is not known yet.
+    pub running: Option<SessionId>,
+    /// How the last use ended.
+    pub outcome: Option<Outcome>,
+}
+
+impl Request {
+    /// The action that an approval would allow.
+    #[must_use]
+    pub fn action(&self) -> ActionName {
+        match &self.ask {
+            Ask::Access { .. } => ActionName::new("access.request"),
+            Ask::Act { action, .. } => action.clone(),
+            Ask::Apply { .. } => ActionName::new("policy.apply"),
+        }
+    }
+
+    /// The resource in question, if it is about one.
+    #[must_use]
+    pub fn resource(&self) -> Option<&ResourceId> {
+        match &self.ask {
+            Ask::Act { resource, .. } => Some(resource),
+            Ask::Access { .. } | Ask::Apply { .. } => None,
+        }
+    }
+
+    /// Whether nothing more can come of it.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        match &self.state {
+            State::Pending => false,
+            State::Approved(receipt) => receipt.running.is_none() && receipt.used >= receipt.uses,
+            State::Denied { .. } | State::Lapsed { .. } | State::Withdrawn { .. } | State::Void { .. } => {
+                true
+            }
+        }
+    }
+}
+
+impl State {
+    /// The state in one word: `pending`, `approved`, `denied`, `lapsed`, `withdrawn`, `void`.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Approved(_) => "approved",
+            Self::Denied { .. } => "denied",
+            Self::Lapsed { .. } => "lapsed",
+            Self::Withdrawn { .. } => "withdrawn",
+            Self::Void { .. } => "void",
+        }
+    }
+}
+
+impl Bounds {
+    /// The canonical JSON that a signature covers.
+    #[must_use]
+    pub fn canonical(&self) -> Vec<u8> {
+        match self.rows {
+            RowBound::AtMost(rows) => format!("{{\"rows\":{rows}}}").into_bytes(),
+            RowBound::Unbounded => b"{\"rows\":null}".to_vec(),
+        }
+    }
+}

@@ -1,0 +1,2 @@
+//! Countersign: countersign.
+fn main() {}
