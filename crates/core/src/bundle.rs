@@ -19,7 +19,7 @@ pub enum Command {
         catalogue: Arc<Catalogue>,
         /// Who applies it.
         by: PrincipalId,
-        /// The approved request that lifts the gates on `policy.apply`.
+        /// The approved request, by the same principal, that lifts the gates on `policy.apply`.
         request: Option<RequestId>,
     },
 }

@@ -276,7 +276,7 @@ impl std::str::FromStr for Place {
         match text.split_once(':') {
             Some(("user", name)) => Ok(Self::User(name.parse()?)),
             Some(("group", name)) => Ok(Self::Group(name.parse()?)),
-            _ => Err(crate::ids::BadId::Name(text.to_owned())),
+            _ => Err(crate::ids::BadId::Name(crate::ids::excerpt(text))),
         }
     }
 }

@@ -57,7 +57,7 @@ macro_rules! name {
             type Err = BadId;
 
             fn from_str(text: &str) -> Result<Self, BadId> {
-                if is_name(text) { Ok(Self::new(text)) } else { Err(BadId::Name(text.to_owned())) }
+                if is_name(text) { Ok(Self::new(text)) } else { Err(BadId::Name(excerpt(text))) }
             }
         }
     )+};
@@ -80,6 +80,11 @@ name! {
     PolicyId,
     /// What is attempted: `sql.delete`, `access.request`, `policy.apply`.
     ActionName,
+}
+
+/// The beginning of a text that somebody typed, for the sentence that says what is wrong with it.
+pub(crate) fn excerpt(text: &str) -> String {
+    text.chars().take(80).collect()
 }
 
 fn is_name(text: &str) -> bool {
@@ -107,7 +112,7 @@ macro_rules! minted {
                 text.strip_prefix(concat!($prefix, "_"))
                     .and_then(read_crockford)
                     .map(Self)
-                    .ok_or_else(|| BadId::Identifier(text.to_owned(), $prefix))
+                    .ok_or_else(|| BadId::Identifier(excerpt(text), $prefix))
             }
         }
 
@@ -185,7 +190,7 @@ impl FromStr for Digest {
     type Err = BadId;
 
     fn from_str(text: &str) -> Result<Self, BadId> {
-        let bad = || BadId::Digest(text.chars().take(80).collect());
+        let bad = || BadId::Digest(excerpt(text));
         if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
             return Err(bad());
         }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::book::Book;
 use crate::catalogue::Place;
 use crate::ids::{PersonId, PrincipalId, RuleName};
-use crate::request::Request;
+use crate::request::{Request, State};
 use crate::time::At;
 
 /// One stage of one gate, with the principals who may fill its places at a given instant.
@@ -35,7 +35,8 @@ pub struct Tally<'a> {
 }
 
 impl Book {
-    /// The stages of `request` with those who are eligible at `now`, escalations included.
+    /// The stages of `request` with those who are eligible at `now`, escalations included. A rule that asks
+    /// for nobody is never satisfied: it counts as one place that nobody can fill.
     #[must_use]
     pub fn stages<'a>(&'a self, request: &'a Request, now: At) -> Vec<Stage<'a>> {
         let mut stages = Vec::new();
@@ -47,30 +48,41 @@ impl Book {
             for stage in &gate.terms.stages {
                 let from: Vec<&Place> = stage.from.iter().chain(added.iter().copied()).collect();
                 let who = self.eligible(request, &from);
-                stages.push(Stage { rule: &gate.rule, need: stage.need, from, who });
+                stages.push(Stage { rule: &gate.rule, need: stage.need.max(1), from, who });
+            }
+            if gate.terms.stages.is_empty() {
+                stages.push(Stage { rule: &gate.rule, need: 1, from: Vec::new(), who: BTreeMap::new() });
             }
         }
         stages
     }
 
-    /// Seats the approvals of `request` that count at `now`.
+    /// Seats the approvals of `request` that count at `now`. Approvals of one person, by whichever accounts,
+    /// are one candidate.
     #[must_use]
     pub fn tally<'a>(&'a self, request: &'a Request, now: At) -> Tally<'a> {
         let stages = self.stages(request, now);
-        let fits = request
-            .approvals
-            .iter()
-            .map(|given| fitting(&stages, |who| who.contains_key(&given.by)))
-            .collect();
-        let seated = seat(&needs(&stages), fits);
+        let persons = self.persons_of_approvals(request);
+        let by = |index: &usize| request.approvals.get(*index).map(|given| &given.by);
+        let fits = |mine: &Vec<usize>, who: &BTreeMap<&PrincipalId, &PersonId>| {
+            mine.iter().copied().find(|index| by(index).is_some_and(|by| who.contains_key(by)))
+        };
+        let candidates =
+            persons.iter().map(|mine| fitting(&stages, |who| fits(mine, who).is_some())).collect();
+        let seated = seat(&needs(&stages), candidates);
+        let seated = seated.iter().zip(&stages).map(|(row, stage)| {
+            let row = row.iter().filter_map(|person| persons.get(*person));
+            row.filter_map(|mine| fits(mine, &stage.who)).collect()
+        });
+        let seated = seated.collect();
         Tally { stages, seated }
     }
 
-    /// Whether the rules of `request` can be satisfied at all by people who are eligible at `now` or will be
-    /// once every escalation has happened.
+    /// Whether the rules of `request` can be satisfied at all by people who are eligible, or will be once
+    /// every escalation has happened that comes before it lapses.
     #[must_use]
     pub fn can_be_satisfied(&self, request: &Request) -> bool {
-        let stages = self.stages(request, At(i64::MAX));
+        let stages = self.stages(request, At(request.lapses_at.0.saturating_sub(1)));
         let persons: BTreeSet<&PersonId> =
             stages.iter().flat_map(|stage| stage.who.values().copied()).collect();
         let fits = persons
@@ -87,17 +99,55 @@ impl Book {
         self.stages(request, now).iter().flat_map(|stage| stage.who.keys().copied()).collect()
     }
 
+    /// Whether `request` waits for people who do not exist: an alarm, also when they left after it was asked.
+    #[must_use]
+    pub fn is_locked(&self, request: &Request) -> bool {
+        request.state == State::Pending && !self.can_be_satisfied(request)
+    }
+
+    /// Everybody who is on the requester's side: who answered for the principal when it asked, and who does
+    /// along its chain.
+    pub(crate) fn persons_behind<'a>(&'a self, request: &'a Request) -> BTreeSet<&'a PersonId> {
+        let chain = self.catalogue.chain(&request.by);
+        let persons = chain.iter().filter_map(|link| self.person(link));
+        persons.chain([&request.person]).collect()
+    }
+
+    /// The approvals of `request`, as indices, by person: accounts that are of one person, or were when they
+    /// said yes, belong together. In the order of each person's first yes.
+    pub(crate) fn persons_of_approvals(&self, request: &Request) -> Vec<Vec<usize>> {
+        let mut persons: Vec<(BTreeSet<&PersonId>, Vec<usize>)> = Vec::new();
+        for (index, given) in request.approvals.iter().enumerate() {
+            let mut names: BTreeSet<&PersonId> = self.person(&given.by).into_iter().collect();
+            names.insert(&given.person);
+            let (same, others): (Vec<_>, Vec<_>) =
+                persons.into_iter().partition(|(had, _)| !had.is_disjoint(&names));
+            let mut mine = vec![index];
+            for (had, indices) in same {
+                names.extend(had);
+                mine.extend(indices);
+            }
+            mine.sort_unstable();
+            persons = others;
+            persons.push((names, mine));
+        }
+        let mut persons: Vec<Vec<usize>> = persons.into_iter().map(|(_, mine)| mine).collect();
+        persons.sort_unstable();
+        persons
+    }
+
     fn eligible<'a>(
         &'a self,
         request: &Request,
         from: &[&'a Place],
     ) -> BTreeMap<&'a PrincipalId, &'a PersonId> {
         let catalogue = &self.catalogue;
+        let behind = self.persons_behind(request);
         from.iter()
             .flat_map(|place| catalogue.principals_at(place, request.resource()))
             .filter(|id| self.is_enabled(id))
             .filter_map(|id| catalogue.principals.get(id).map(|principal| (id, principal)))
-            .filter(|(_, principal)| principal.is_user() && principal.person != request.person)
+            .filter(|(_, principal)| principal.is_user() && !behind.contains(&principal.person))
             .map(|(id, principal)| (id, &principal.person))
             .collect()
     }

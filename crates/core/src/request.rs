@@ -51,7 +51,7 @@ pub enum Command {
         /// Minted by the caller, used if this yes completes an access request.
         grant: GrantId,
     },
-    /// Says no. One eligible no ends the request.
+    /// Says no. One eligible no ends the request. The ruling in the facts is on `request.approve`.
     Deny {
         /// Which.
         request: RequestId,
@@ -67,7 +67,8 @@ pub enum Command {
         /// Why.
         why: Withdrawal,
     },
-    /// Uses the receipt of an approved held action, once. The standing ruling is on the action.
+    /// Uses the receipt of an approved held action, once. The standing ruling is on the action. A receipt for
+    /// one use is bound to the session that waits; one for several to the principal, resource and role.
     Use {
         /// Which.
         request: RequestId,
@@ -326,7 +327,8 @@ pub struct Request {
     pub asked_at: At,
     /// When it lapses.
     pub lapses_at: At,
-    /// Nobody can satisfy its rules.
+    /// Nobody could satisfy its rules when it was asked. Whether anybody can at present:
+    /// [`Book::is_locked`](crate::Book::is_locked).
     pub locked: bool,
     /// How many escalation steps were announced.
     pub escalated: u32,

@@ -11,7 +11,7 @@ use crate::time::At;
 /// What is done about sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// A client came through a door and proved who it is.
+    /// A client came through a door and proved who it is. The ruling in the facts is on opening the session.
     Open(Opening),
     /// A session is over.
     Close {

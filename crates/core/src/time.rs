@@ -89,7 +89,7 @@ impl FromStr for Span {
     type Err = BadSpan;
 
     fn from_str(text: &str) -> Result<Self, BadSpan> {
-        parse_span(text).ok_or_else(|| BadSpan(text.to_owned()))
+        parse_span(text).ok_or_else(|| BadSpan(crate::ids::excerpt(text)))
     }
 }
 

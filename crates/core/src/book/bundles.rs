@@ -1,56 +1,94 @@
 //! Deciding about bundles.
 
-use super::{Book, Event, Facts, permitted};
+use std::sync::Arc;
+
+use super::grants::is_unended;
+use super::receipts::voided;
+use super::requests::is_open;
+use super::{Book, Event, Facts};
 use crate::bundle::{Command, Event as BundleEvent, InForce};
-use crate::ids::{BundleHash, RequestId};
+use crate::catalogue::Catalogue;
+use crate::grant;
+use crate::ids::{BundleHash, PersonId, PrincipalId, RequestId};
 use crate::refusal::Refusal;
-use crate::request::{Ask, State};
+use crate::request::{Ask, State, Voidance};
 use crate::time::At;
 
 pub(super) fn decide(book: &Book, command: Command, facts: &Facts) -> Result<Vec<Event>, Refusal> {
     let Command::Activate { bundle, catalogue, by, request } = command;
-    let activated = |previous: Option<&InForce>| {
-        let event = BundleEvent::Activated {
-            bundle,
-            previous: previous.map(|had| had.bundle),
-            version: previous.map_or(1, |had| had.version.saturating_add(1)),
-            catalogue,
-            by: by.clone(),
-            request,
-        };
-        Ok(vec![Event::Bundle(event)])
-    };
-    let Some(in_force) = &book.in_force else {
-        return activated(None);
-    };
-    if in_force.bundle == bundle {
-        return Err(Refusal::AlreadyInForce);
+    match &book.in_force {
+        None => first(request)?,
+        Some(in_force) if in_force.bundle == bundle => return Err(Refusal::AlreadyInForce),
+        Some(_) => {
+            book.deciding_user(&by)?;
+            match request {
+                None => book.permitted(facts)?,
+                Some(request) => lifted(book, request, (bundle, &by), facts)?,
+            }
+        }
     }
-    book.deciding_user(&by)?;
-    match request {
-        None => permitted(facts)?,
-        Some(request) => lifted(book, request, bundle, facts)?,
-    }
-    activated(Some(in_force))
+    let previous = book.in_force.as_ref();
+    let mut events = vec![Event::Bundle(BundleEvent::Activated {
+        bundle,
+        previous: previous.map(|had| had.bundle),
+        version: previous.map_or(1, |had| had.version.saturating_add(1)),
+        catalogue: Arc::clone(&catalogue),
+        by: by.clone(),
+        request,
+    })];
+    events.extend(gone(book, &catalogue, &by, facts.now));
+    Ok(events)
 }
 
-/// An approved, unspent request for this very bundle, under gates that still suffice.
-fn lifted(book: &Book, id: RequestId, bundle: BundleHash, facts: &Facts) -> Result<(), Refusal> {
+/// The first bundle is a one-time act that no request can have allowed.
+fn first(request: Option<RequestId>) -> Result<(), Refusal> {
+    request.map_or(Ok(()), |request| Err(Refusal::NoSuchRequest(request)))
+}
+
+/// An approved, unspent request of this principal for this very bundle, under gates that still suffice.
+fn lifted(
+    book: &Book,
+    id: RequestId,
+    (bundle, by): (BundleHash, &PrincipalId),
+    facts: &Facts,
+) -> Result<(), Refusal> {
     let request = book.request(id).ok_or(Refusal::NoSuchRequest(id))?;
     let State::Approved(receipt) = &request.state else {
         return Err(Refusal::NoReceipt(id, request.state.as_str()));
     };
-    if request.ask != (Ask::Apply { bundle }) {
+    if request.ask != (Ask::Apply { bundle }) || request.by != *by {
         return Err(Refusal::OtherAction);
     }
     if receipt.used >= receipt.uses || receipt.valid_until <= facts.now {
         return Err(Refusal::ReceiptSpent(id));
     }
-    let covered = facts.ruling.as_ref().is_some_and(|ruling| ruling.is_covered_by(&request.gates));
-    if !covered || !book.tally(request, facts.now).is_complete() {
-        return Err(Refusal::Denied("policy has become stricter since this was approved; ask again".into()));
+    let same_person = book.person(by) == Some(&request.person);
+    let covered = book.current(facts.ruling.as_ref())?.is_covered_by(&request.gates);
+    if !same_person || !covered || !book.tally(request, facts.now).is_complete() {
+        return Err(Refusal::Denied(
+            "who may say yes, or when it is needed, has changed since this was approved; ask again".into(),
+        ));
     }
     Ok(())
+}
+
+/// The ends of what belongs to principals that the new bundle does not have, or gives to somebody else: a
+/// name that comes back later, perhaps for another human, finds nothing of what it had.
+fn gone(book: &Book, catalogue: &Catalogue, by: &PrincipalId, now: At) -> Vec<Event> {
+    let is_gone = |principal: &PrincipalId, person: &PersonId| {
+        let chain = catalogue.chain(principal);
+        let known = chain.iter().all(|link| catalogue.principals.contains_key(link));
+        !known || catalogue.principals.get(principal).is_none_or(|found| found.person != *person)
+    };
+    let grants = book.grants().filter(|grant| is_unended(grant, now));
+    let grants = grants
+        .filter(|grant| is_gone(&grant.principal, &grant.person))
+        .map(|grant| Event::Grant(grant::Event::Revoked { grant: grant.id, by: by.clone(), reason: None }));
+    let requests = book.requests().filter(|request| is_open(request));
+    let requests = requests
+        .filter(|request| is_gone(&request.by, &request.person))
+        .map(|request| voided(request.id, Voidance::PrincipalDisabled));
+    grants.chain(requests).collect()
 }
 
 impl Book {

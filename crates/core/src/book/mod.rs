@@ -8,6 +8,7 @@ mod bundles;
 mod grants;
 mod housekeeping;
 mod principals;
+mod receipts;
 mod requests;
 mod sessions;
 
@@ -31,6 +32,10 @@ use crate::time::At;
 /// How many closed requests and ended grants the book keeps in mind, so that a late answer gets a precise
 /// refusal. The ledger and the search index keep them all.
 pub const REMEMBERED_MAX: usize = 1_000;
+
+/// How many requests of one person may be pending at a time. Beyond it somebody, or somebody's agent, floods
+/// the approvers and the memory.
+pub const PENDING_PER_PERSON_MAX: usize = 1_000;
 
 /// What somebody, or the house itself, wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,9 +76,11 @@ pub enum Event {
 pub struct Facts {
     /// The ledger's instant: never before that of an earlier event.
     pub now: At,
-    /// What policy said of this very command. A command that needs one and has none is refused.
+    /// What policy said of this very command. A command that needs one and has none, or one of another bundle
+    /// than that in force, is refused.
     pub ruling: Option<Ruling>,
-    /// What policy says, under the bundle in force, of the action that a request is about.
+    /// What policy says of the action that a request is about. As with the ruling, an absent or old one is a
+    /// refusal, and the request stands as it stood.
     pub standing: Option<Ruling>,
 }
 
@@ -89,6 +96,8 @@ pub struct Book {
     closed: Vector<RequestId>,
     grants: OrdMap<GrantId, Arc<Grant>>,
     ended: Vector<GrantId>,
+    /// The grants nobody has ended, by holder. Judging a statement looks here.
+    held: OrdSet<(PrincipalId, RoleId, GrantId)>,
     sessions: OrdMap<SessionId, Arc<Session>>,
     deadlines: OrdSet<(At, Deadline)>,
 }
@@ -182,22 +191,23 @@ impl Book {
         chain.iter().all(|link| self.catalogue.principals.contains_key(link) && !self.disabled.contains(link))
     }
 
-    /// Of the grants that `principal` holds live in `role` at `now`, the one that lasts longest.
+    /// Of the grants that `principal` holds live in `role` at `now`, the one that lasts longest. None for a
+    /// principal that is not enabled, or that another person answers for than when it was granted.
     #[must_use]
     pub fn live_grant(&self, principal: &PrincipalId, role: &RoleId, now: At) -> Option<&Grant> {
-        self.grants()
-            .filter(|grant| grant.principal == *principal && grant.role == *role && grant.is_live(now))
+        let from = (principal.clone(), role.clone(), GrantId(0));
+        self.usable(principal, from)
+            .take_while(|grant| grant.role == *role)
+            .filter(|grant| grant.is_live(now))
             .max_by_key(|grant| (grant.not_after, grant.id))
+            .filter(|_| self.is_enabled(principal))
     }
 
     /// The roles that `principal` holds at `now`, with the grant that lasts longest for each.
     #[must_use]
     pub fn live_roles(&self, principal: &PrincipalId, now: At) -> Vec<(&RoleId, &Grant)> {
-        let roles: BTreeSet<&RoleId> = self
-            .grants()
-            .filter(|grant| grant.principal == *principal && grant.is_live(now))
-            .map(|grant| &grant.role)
-            .collect();
+        let from = (principal.clone(), RoleId::new(""), GrantId(0));
+        let roles: BTreeSet<&RoleId> = self.usable(principal, from).map(|grant| &grant.role).collect();
         roles.into_iter().filter_map(|role| Some((role, self.live_grant(principal, role, now)?))).collect()
     }
 
@@ -208,7 +218,7 @@ impl Book {
         if session.end_ordered.is_some() {
             return Standing::Over(Ending::Kill);
         }
-        if !self.is_enabled(&opening.principal) {
+        if !self.is_enabled(&opening.principal) || self.person(&opening.principal) != Some(&session.person) {
             return Standing::Over(Ending::Disabled);
         }
         if !self.role_reaches(&opening.role, &opening.resource) {
@@ -217,14 +227,7 @@ impl Book {
         if let Some(grant) = self.live_grant(&opening.principal, &opening.role, now) {
             return Standing::On(grant);
         }
-        match self.grant(session.grant).map(|grant| &grant.state) {
-            Some(grant::State::Revoked { .. } | grant::State::Relinquished { .. }) => {
-                Standing::Over(Ending::Revoked)
-            }
-            Some(grant::State::Live | grant::State::Expired { .. }) | None => {
-                Standing::Over(Ending::GrantEnd)
-            }
-        }
+        Standing::Over(self.last_end(opening))
     }
 
     /// The person behind `principal`.
@@ -237,6 +240,30 @@ impl Book {
     #[must_use]
     pub fn next_deadline(&self) -> Option<At> {
         self.deadlines.get_min().map(|(at, _)| *at)
+    }
+
+    /// The grants of `principal` that nobody has ended and its present person was given, from an entry on.
+    fn usable<'a, 'p>(
+        &'a self,
+        principal: &'p PrincipalId,
+        from: (PrincipalId, RoleId, GrantId),
+    ) -> impl Iterator<Item = &'a Grant> + use<'a, 'p> {
+        let person = self.person(principal);
+        self.held
+            .range(from..)
+            .take_while(move |(holder, _, _)| holder == principal)
+            .filter_map(|(_, _, id)| self.grant(*id))
+            .filter(move |grant| Some(&grant.person) == person)
+    }
+
+    /// How the last of the grants that an opening could stand on ended.
+    fn last_end(&self, opening: &session::Opening) -> Ending {
+        let stood = |grant: &&Grant| grant.principal == opening.principal && grant.role == opening.role;
+        let ends = self.grants().filter(stood).map(|grant| match &grant.state {
+            grant::State::Revoked { at, .. } | grant::State::Relinquished { at } => (*at, Ending::Revoked),
+            grant::State::Live | grant::State::Expired { .. } => (grant.not_after, Ending::GrantEnd),
+        });
+        ends.max_by_key(|(at, _)| *at).map_or(Ending::GrantEnd, |(_, ending)| ending)
     }
 
     fn role_reaches(&self, role: &RoleId, resource: &crate::ids::ResourceId) -> bool {
@@ -263,17 +290,30 @@ impl Book {
             self.catalogue.principals.get(by).ok_or_else(|| Refusal::NoSuchPrincipal(by.clone()))?;
         if self.is_enabled(by) { Ok(principal) } else { Err(Refusal::Disabled(by.clone())) }
     }
-}
 
-/// The ruling on the command itself must be a plain allow.
-fn permitted(facts: &Facts) -> Result<(), Refusal> {
-    let ruling = facts.ruling.as_ref().ok_or_else(|| Refusal::Denied("policy was not asked".into()))?;
-    match ruling.verdict() {
-        Verdict::Allow => Ok(()),
-        Verdict::Deny(denial) => Err(Refusal::Denied(denial.to_string())),
-        Verdict::Hold(gates) => {
-            let rules: Vec<String> = gates.iter().map(|gate| format!("`{}`", gate.rule)).collect();
-            Err(Refusal::Gated(rules.join(", ")))
+    /// A ruling made under the bundle in force. One made under another may be laxer.
+    fn current<'a>(&self, ruling: Option<&'a Ruling>) -> Result<&'a Ruling, Refusal> {
+        let ruling = ruling.ok_or_else(|| Refusal::Denied("policy was not asked".into()))?;
+        match &self.in_force {
+            Some(in_force) if in_force.bundle == ruling.bundle => Ok(ruling),
+            Some(_) | None => Err(Refusal::Denied("policy changed while it was asked; try again".into())),
         }
+    }
+
+    /// The ruling on the command itself must be a plain allow.
+    fn permitted(&self, facts: &Facts) -> Result<(), Refusal> {
+        match self.current(facts.ruling.as_ref())?.verdict() {
+            Verdict::Allow => Ok(()),
+            Verdict::Deny(denial) => Err(Refusal::Denied(denial.to_string())),
+            Verdict::Hold(gates) => {
+                let rules: Vec<String> = gates.iter().map(|gate| format!("`{}`", gate.rule)).collect();
+                Err(Refusal::Gated(rules.join(", ")))
+            }
+        }
+    }
+
+    /// An identifier for a grant to come must not be that of another one.
+    fn unused(&self, grant: GrantId) -> Result<(), Refusal> {
+        if self.grants.contains_key(&grant) { Err(Refusal::Exists(grant.to_string())) } else { Ok(()) }
     }
 }

@@ -1,11 +1,13 @@
 //! Deciding about principals.
 
-use super::{Book, Event, Facts, permitted};
+use super::grants::is_unended;
+use super::requests::is_open;
+use super::{Book, Event, Facts};
 use crate::grant;
 use crate::ids::{Digest, PrincipalId};
 use crate::principal::{Command, Event as PrincipalEvent};
 use crate::refusal::Refusal;
-use crate::request::{self, State, Withdrawal};
+use crate::request::{self, Withdrawal};
 
 pub(super) fn decide(book: &Book, command: Command, facts: &Facts) -> Result<Vec<Event>, Refusal> {
     match command {
@@ -15,7 +17,7 @@ pub(super) fn decide(book: &Book, command: Command, facts: &Facts) -> Result<Vec
             if !book.disabled.contains(&principal) {
                 return Err(Refusal::NotDisabled(principal));
             }
-            permitted(facts)?;
+            book.permitted(facts)?;
             Ok(vec![Event::Principal(PrincipalEvent::Enabled { principal, by })])
         }
     }
@@ -36,19 +38,15 @@ fn disable(
     if book.disabled.contains(&principal) {
         return Err(Refusal::Disabled(principal));
     }
-    permitted(facts)?;
-    let requests = book.requests().filter(|request| book.answers_for(&principal, &request.by));
-    let requests = requests.filter(|request| match &request.state {
-        State::Pending => true,
-        State::Approved(receipt) => receipt.running.is_none() && receipt.used < receipt.uses,
-        State::Denied { .. } | State::Lapsed { .. } | State::Withdrawn { .. } | State::Void { .. } => false,
-    });
+    book.permitted(facts)?;
+    let requests = book.requests().filter(|request| is_open(request));
+    let requests = requests.filter(|request| book.answers_for(&principal, &request.by));
     let withdrawn = requests.map(|found| {
         Event::Request(request::Event::Withdrawn { request: found.id, why: Withdrawal::PrincipalDisabled })
     });
-    let grants = book.grants().filter(|grant| book.answers_for(&principal, &grant.principal));
+    let grants = book.grants().filter(|grant| is_unended(grant, facts.now));
     let revoked = grants
-        .filter(|grant| grant.is_live(facts.now))
+        .filter(|grant| book.answers_for(&principal, &grant.principal))
         .map(|found| Event::Grant(grant::Event::Revoked { grant: found.id, by: by.clone(), reason }));
     let mut events = vec![Event::Principal(PrincipalEvent::Disabled {
         principal: principal.clone(),

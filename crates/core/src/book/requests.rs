@@ -2,20 +2,15 @@
 
 use std::sync::Arc;
 
-use super::{Book, Deadline, Event, Facts, REMEMBERED_MAX, Standing, permitted};
-use crate::catalogue::Rule;
-use crate::grant;
-use crate::ids::{Digest, GrantId, PrincipalId, RequestId, SessionId};
+use super::receipts::{answered, moved_under, settle, shortest, use_receipt, voided};
+use super::{Book, Deadline, Event, Facts, PENDING_PER_PERSON_MAX, REMEMBERED_MAX, Standing};
+use crate::ids::{Digest, GrantId, PrincipalId, RequestId};
 use crate::refusal::Refusal;
 use crate::request::{
-    Approval, Ask, Command, Event as RequestEvent, Outcome, Receipt, Request, Signature, State, Voidance,
-    Withdrawal,
+    Approval, Ask, Command, Event as RequestEvent, Receipt, Request, Signature, State, Withdrawal,
 };
 use crate::ruling::{Gate, Verdict};
-use crate::time::{At, Span};
-
-/// How long an access request that no rule holds is pending on paper, and how long its receipt lasts.
-const UNGATED: Span = Span::minutes(1);
+use crate::time::At;
 
 pub(super) fn decide(book: &Book, command: Command, facts: &Facts) -> Result<Vec<Event>, Refusal> {
     match command {
@@ -61,12 +56,17 @@ fn ask_for(book: &Book, asking: Asking, facts: &Facts) -> Result<Vec<Event>, Ref
     let in_force = book.in_force.as_ref().ok_or(Refusal::NoBundle)?;
     let person = book.acting(&asking.by)?.person.clone();
     check_ask(book, &asking, facts.now)?;
-    let ruling = facts.ruling.as_ref().ok_or_else(|| Refusal::Denied("policy was not asked".into()))?;
-    let gates: &[Gate] = match ruling.verdict() {
+    let gates: &[Gate] = match book.current(facts.ruling.as_ref())?.verdict() {
         Verdict::Allow => &[],
         Verdict::Deny(denial) => return Err(Refusal::Denied(denial.to_string())),
         Verdict::Hold(gates) => gates,
     };
+    let waiting = book.requests().filter(|one| one.person == person && one.state == State::Pending).count();
+    if waiting >= PENDING_PER_PERSON_MAX {
+        return Err(Refusal::Denied(format!(
+            "{PENDING_PER_PERSON_MAX} requests of `{person}` wait already; withdraw some first"
+        )));
+    }
     let pending_for = shortest(gates, |rule| rule.pending_for);
     let mut request = Request {
         id: asking.request,
@@ -98,7 +98,7 @@ fn ask_for(book: &Book, asking: Asking, facts: &Facts) -> Result<Vec<Event>, Ref
         locked: request.locked,
     })];
     if request.gates.is_empty() {
-        events.extend(answered(&request, asking.grant, facts.now));
+        events.extend(answered(book, &request, asking.grant, facts.now)?);
     }
     Ok(events)
 }
@@ -107,48 +107,60 @@ fn check_ask(book: &Book, asking: &Asking, now: At) -> Result<(), Refusal> {
     match &asking.ask {
         Ask::Access { role, lasting } => {
             let found = book.catalogue.roles.get(role).ok_or_else(|| Refusal::NoSuchRole(role.clone()))?;
-            if *lasting > found.longest || lasting.0 <= 0 {
+            if lasting.0 <= 0 {
+                return Err(Refusal::Denied(
+                    "a grant lasts for a while; ask for a time such as `30m`".into(),
+                ));
+            }
+            if *lasting > found.longest {
                 return Err(Refusal::TooLong(role.clone(), found.longest));
             }
+            Ok(())
         }
-        Ask::Act { session, .. } => {
+        Ask::Act { session, grant, resource, .. } => {
             let found = book.session(*session).ok_or(Refusal::NoSuchSession(*session))?;
+            let opening = &found.opening;
+            // Who answers for the action, and who owns its resource, decides who may approve it.
+            if opening.principal != asking.by {
+                return Err(Refusal::NoSuchSession(*session));
+            }
+            if opening.resource != *resource {
+                return Err(Refusal::NoSuchResource(resource.clone()));
+            }
             if let Standing::Over(_) = book.standing(found, now) {
-                return Err(Refusal::NoLiveGrant(found.opening.role.clone()));
+                return Err(Refusal::NoLiveGrant(opening.role.clone()));
+            }
+            if book.carries(*grant, opening, now) {
+                Ok(())
+            } else {
+                Err(Refusal::NoLiveGrant(opening.role.clone()))
             }
         }
-        Ask::Apply { .. } => {
-            book.deciding_user(&asking.by)?;
-        }
+        Ask::Apply { .. } => book.deciding_user(&asking.by).map(|_| ()),
     }
-    Ok(())
 }
 
 fn approve(book: &Book, approving: Approving, facts: &Facts) -> Result<Vec<Event>, Refusal> {
     let now = facts.now;
     let request = book.may_answer(approving.request, &approving.by, facts)?;
+    if !book.can_be_satisfied(request) {
+        return Err(Refusal::Locked(request.id));
+    }
     if request.digest != approving.digest {
         return Err(Refusal::OtherAction);
     }
     let person = book.deciding_user(&approving.by)?.clone();
-    if request.approvals.iter().any(|given| given.person == person) {
-        return Err(Refusal::ApprovedTwice);
+    if let Some(over) = moved_under(book, request, facts)? {
+        return Ok(vec![over]);
     }
-    if let Some(why) = ground_moved(book, request, facts) {
-        return Ok(vec![voided(request.id, why)]);
-    }
-    let mut with_this = request.clone();
-    with_this.approvals.push(Approval {
+    let approval = Approval {
         by: approving.by.clone(),
         person: person.clone(),
         at: now,
         comment: approving.comment,
         signature: approving.signature.clone(),
-    });
-    let tally = book.tally(&with_this, now);
-    if !tally.seats(request.approvals.len()) {
-        return Err(Refusal::PlaceTaken(tally.missing()));
-    }
+    };
+    let complete = book.adds_up(request, approval, now)?;
     let mut events = vec![Event::Request(RequestEvent::Approved {
         request: request.id,
         by: approving.by,
@@ -156,8 +168,8 @@ fn approve(book: &Book, approving: Approving, facts: &Facts) -> Result<Vec<Event
         comment: approving.comment,
         signature: approving.signature,
     })];
-    if tally.is_complete() {
-        events.extend(answered(request, approving.grant, now));
+    if complete {
+        events.extend(answered(book, request, approving.grant, now)?);
     }
     Ok(events)
 }
@@ -178,87 +190,6 @@ fn withdraw(book: &Book, request: RequestId, why: Withdrawal) -> Result<Vec<Even
     Ok(vec![Event::Request(RequestEvent::Withdrawn { request, why })])
 }
 
-fn use_receipt(
-    book: &Book,
-    request: RequestId,
-    session: SessionId,
-    digest: Digest,
-    facts: &Facts,
-) -> Result<Vec<Event>, Refusal> {
-    let (found, receipt) = book.receipt(request)?;
-    let Ask::Act { session: waiting, .. } = &found.ask else {
-        return Err(Refusal::OtherSession(request));
-    };
-    if *waiting != session {
-        return Err(Refusal::OtherSession(request));
-    }
-    if receipt.running.is_some() || receipt.used >= receipt.uses || receipt.valid_until <= facts.now {
-        return Err(Refusal::ReceiptSpent(request));
-    }
-    if digest != found.digest {
-        return Err(Refusal::OtherAction);
-    }
-    if let Some(why) = ground_moved(book, found, facts) {
-        return Ok(vec![voided(request, why)]);
-    }
-    if !book.tally(found, facts.now).is_complete() {
-        return Ok(vec![voided(request, Voidance::ApproverNotEligible)]);
-    }
-    Ok(vec![Event::Request(RequestEvent::Used { request, session })])
-}
-
-fn settle(book: &Book, request: RequestId, outcome: Outcome) -> Result<Vec<Event>, Refusal> {
-    let (_, receipt) = book.receipt(request)?;
-    if receipt.running.is_none() {
-        return Err(Refusal::ReceiptSpent(request));
-    }
-    Ok(vec![Event::Request(RequestEvent::Settled { request, outcome })])
-}
-
-/// The events of a request that has every yes it needs.
-fn answered(request: &Request, grant: GrantId, now: At) -> Vec<Event> {
-    let uses = request.gates.iter().map(|gate| gate.terms.uses).min().unwrap_or(1);
-    let uses = if matches!(request.ask, Ask::Act { .. }) { uses } else { 1 };
-    let valid_until = now.plus(shortest(&request.gates, |rule| rule.valid_for));
-    let mut events =
-        vec![Event::Request(RequestEvent::QuorumReached { request: request.id, uses, valid_until })];
-    if let Ask::Access { role, lasting } = &request.ask {
-        events.push(Event::Grant(grant::Event::Issued {
-            grant,
-            request: request.id,
-            principal: request.by.clone(),
-            person: request.person.clone(),
-            role: role.clone(),
-            not_before: now,
-            not_after: now.plus(*lasting),
-        }));
-    }
-    events
-}
-
-/// Asks again what was asked when the request was made: principal, grant, policy.
-fn ground_moved(book: &Book, request: &Request, facts: &Facts) -> Option<Voidance> {
-    if !book.is_enabled(&request.by) {
-        return Some(Voidance::PrincipalDisabled);
-    }
-    if let Ask::Act { session, .. } = &request.ask {
-        let standing = book.session(*session).map(|session| book.standing(session, facts.now));
-        if !matches!(standing, Some(Standing::On(_))) {
-            return Some(Voidance::GrantOver);
-        }
-    }
-    let covered = facts.standing.as_ref().is_some_and(|ruling| ruling.is_covered_by(&request.gates));
-    (!covered).then_some(Voidance::PolicyStricter)
-}
-
-fn voided(request: RequestId, why: Voidance) -> Event {
-    Event::Request(RequestEvent::Voided { request, why })
-}
-
-fn shortest(gates: &[Gate], span: impl Fn(&Rule) -> Span) -> Span {
-    gates.iter().map(|gate| span(&gate.terms)).min().unwrap_or(UNGATED)
-}
-
 impl Book {
     /// A request that waits, answered by somebody who may answer it.
     fn may_answer(&self, request: RequestId, by: &PrincipalId, facts: &Facts) -> Result<&Request, Refusal> {
@@ -269,35 +200,44 @@ impl Book {
         if found.lapses_at <= facts.now {
             return Err(Refusal::Decided(request, "lapsed"));
         }
-        if *self.deciding_user(by)? == found.person {
+        if self.persons_behind(found).contains(self.deciding_user(by)?) {
             return Err(Refusal::OwnRequest);
-        }
-        if found.locked && !self.can_be_satisfied(found) {
-            return Err(Refusal::Locked(request));
         }
         if !self.approvers(found, facts.now).contains(by) {
             return Err(Refusal::NotAnApprover(self.tally(found, facts.now).missing()));
         }
-        permitted(facts)?;
+        self.permitted(facts)?;
         Ok(found)
+    }
+
+    /// Whether `approval` makes the quorum complete, or why it adds nothing.
+    ///
+    /// When the places are filled but nobody's yes has said so (an approver was shut out and let in again in
+    /// between), any eligible yes completes it, be it a repeated one: nothing else ever could.
+    fn adds_up(&self, request: &Request, approval: Approval, now: At) -> Result<bool, Refusal> {
+        let before = self.tally(request, now);
+        if before.is_complete() {
+            return Ok(true);
+        }
+        let mut with_this = request.clone();
+        with_this.approvals.push(approval);
+        let persons = self.persons_of_approvals(&with_this);
+        let mine = persons.into_iter().find(|mine| mine.contains(&request.approvals.len()));
+        let mine = mine.unwrap_or_default();
+        if mine.iter().any(|index| before.seats(*index)) {
+            return Err(Refusal::ApprovedTwice);
+        }
+        let tally = self.tally(&with_this, now);
+        if !mine.iter().any(|index| tally.seats(*index)) {
+            return Err(Refusal::PlaceTaken(tally.missing()));
+        }
+        Ok(tally.is_complete())
     }
 
     /// A request that may still be given up: pending, or approved and not in use.
     fn open(&self, request: RequestId) -> Result<&Request, Refusal> {
         let found = self.request(request).ok_or(Refusal::NoSuchRequest(request))?;
-        match &found.state {
-            State::Pending => Ok(found),
-            State::Approved(receipt) if receipt.running.is_none() && receipt.used < receipt.uses => Ok(found),
-            other => Err(Refusal::Decided(request, other.as_str())),
-        }
-    }
-
-    fn receipt(&self, request: RequestId) -> Result<(&Request, &Receipt), Refusal> {
-        let found = self.request(request).ok_or(Refusal::NoSuchRequest(request))?;
-        match &found.state {
-            State::Approved(receipt) => Ok((found, receipt)),
-            other => Err(Refusal::NoReceipt(request, other.as_str())),
-        }
+        if is_open(found) { Ok(found) } else { Err(Refusal::Decided(request, found.state.as_str())) }
     }
 
     pub(super) fn apply_request(&mut self, event: &RequestEvent, at: At) {
@@ -420,6 +360,15 @@ impl Book {
     }
 }
 
+/// Whether `request` waits, or has a receipt that is neither used up nor in use.
+pub(super) fn is_open(request: &Request) -> bool {
+    match &request.state {
+        State::Pending => true,
+        State::Approved(receipt) => receipt.running.is_none() && receipt.used < receipt.uses,
+        State::Denied { .. } | State::Lapsed { .. } | State::Withdrawn { .. } | State::Void { .. } => false,
+    }
+}
+
 /// When time next changes something about `request`.
 fn next_of(request: &Request) -> Option<At> {
     match &request.state {
@@ -427,9 +376,7 @@ fn next_of(request: &Request) -> Option<At> {
             let step = escalation(request, request.escalated);
             Some(step.map_or(request.lapses_at, |at| at.min(request.lapses_at)))
         }
-        State::Approved(receipt) if receipt.running.is_none() && receipt.used < receipt.uses => {
-            Some(receipt.valid_until)
-        }
+        State::Approved(receipt) if is_open(request) => Some(receipt.valid_until),
         State::Approved(_)
         | State::Denied { .. }
         | State::Lapsed { .. }

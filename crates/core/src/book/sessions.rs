@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Book, Event, Facts, permitted};
+use super::{Book, Event, Facts};
 use crate::ids::SessionId;
 use crate::refusal::Refusal;
 use crate::request::{self, Ask, Outcome, Request, State, Withdrawal};
@@ -14,7 +14,7 @@ pub(super) fn decide(book: &Book, command: Command, facts: &Facts) -> Result<Vec
         Command::Open(opening) => open(book, opening, facts),
         Command::Close { session, why } => {
             book.session(session).ok_or(Refusal::NoSuchSession(session))?;
-            let mut events = book.left_behind(session, Withdrawal::SessionEnded);
+            let mut events = book.left_behind(|gone| gone == session, Withdrawal::SessionEnded);
             events.push(Event::Session(SessionEvent::Closed { session, why }));
             Ok(events)
         }
@@ -25,7 +25,7 @@ pub(super) fn decide(book: &Book, command: Command, facts: &Facts) -> Result<Vec
             }
             if found.opening.principal != by {
                 book.deciding_user(&by)?;
-                permitted(facts)?;
+                book.permitted(facts)?;
             }
             Ok(vec![Event::Session(SessionEvent::EndOrdered { session, by })])
         }
@@ -45,17 +45,15 @@ fn open(book: &Book, opening: Opening, facts: &Facts) -> Result<Vec<Event>, Refu
         .filter(|_| book.role_reaches(&opening.role, &opening.resource))
         .ok_or_else(|| Refusal::NoLiveGrant(opening.role.clone()))?
         .id;
-    permitted(facts)?;
+    book.permitted(facts)?;
     Ok(vec![Event::Session(SessionEvent::Opened { opening, person, grant })])
 }
 
 impl Book {
-    /// The ends of what `session` leaves behind: requests that wait in it, and uses without an outcome.
-    pub(super) fn left_behind(&self, session: SessionId, why: Withdrawal) -> Vec<Event> {
-        self.requests()
-            .filter(|request| waits_in(request, session))
-            .filter_map(|found| abandoned(found, why))
-            .collect()
+    /// The ends of what sessions that are `gone` leave behind: requests that wait in them, and uses without
+    /// an outcome.
+    pub(super) fn left_behind(&self, gone: impl Fn(SessionId) -> bool, why: Withdrawal) -> Vec<Event> {
+        self.requests().filter_map(|found| abandoned(found, &gone, why)).collect()
     }
 
     pub(super) fn apply_session(&mut self, event: &SessionEvent, at: At) {
@@ -82,24 +80,21 @@ impl Book {
     }
 }
 
-fn waits_in(request: &Request, session: SessionId) -> bool {
-    matches!(&request.ask, Ask::Act { session: waiting, .. } if *waiting == session)
-}
-
-/// What becomes of a request whose session is gone.
-fn abandoned(request: &Request, why: Withdrawal) -> Option<Event> {
+/// What becomes of a request whose session is gone. A receipt for several uses outlives the session that
+/// waited for it; nothing is known of a use that was under way.
+fn abandoned(request: &Request, gone: impl Fn(SessionId) -> bool, why: Withdrawal) -> Option<Event> {
+    let Ask::Act { session: waiting, .. } = &request.ask else { return None };
     let id = request.id;
-    let withdrawn = Event::Request(request::Event::Withdrawn { request: id, why });
+    let withdrawn = gone(*waiting).then_some(Event::Request(request::Event::Withdrawn { request: id, why }));
     match &request.state {
-        State::Pending => Some(withdrawn),
-        State::Approved(receipt) if receipt.running.is_some() => {
-            Some(Event::Request(request::Event::Settled { request: id, outcome: Outcome::Unknown }))
-        }
-        State::Approved(receipt) if receipt.used < receipt.uses => Some(withdrawn),
-        State::Approved(_)
-        | State::Denied { .. }
-        | State::Lapsed { .. }
-        | State::Withdrawn { .. }
-        | State::Void { .. } => None,
+        State::Pending => withdrawn,
+        State::Approved(receipt) => match receipt.running {
+            Some(using) if gone(using) => {
+                Some(Event::Request(request::Event::Settled { request: id, outcome: Outcome::Unknown }))
+            }
+            Some(_) => None,
+            None => withdrawn.filter(|_| receipt.uses <= 1 && receipt.used < receipt.uses),
+        },
+        State::Denied { .. } | State::Lapsed { .. } | State::Withdrawn { .. } | State::Void { .. } => None,
     }
 }
