@@ -1,2 +1,83 @@
-//! The project's own commands.
-fn main() {}
+//! The project's own commands. `cargo xtask demo` and `cargo xtask test` are the two that a stranger needs.
+
+mod bench;
+mod prerequisites;
+mod run;
+mod suite;
+mod web;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use run::{cargo, say};
+
+const HELP: &str = "\
+cargo xtask demo [ARGS]      build everything and start the demo; ARGS go to `countersign demo`
+cargo xtask test             install what the tests need and run every check
+cargo xtask web              build the console into web/dist
+cargo xtask deps             check licences, sources and advisories of all dependencies
+cargo xtask bench [ARGS]     compare the gateway with direct access, a relay and pgbouncer
+cargo xtask simulate [SEEDS] run the crash simulation with many seeds (default 20000)
+cargo xtask fuzz [SECONDS]   fuzz every decoder for this long each (default 60)
+cargo xtask prerequisites    install what is missing, or say how to get it
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match dispatch(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(args: &[&str]) -> Result<()> {
+    match args {
+        ["demo", rest @ ..] => demo(rest),
+        ["test"] => suite::test(),
+        ["web"] => web::build(),
+        ["deps"] => suite::dependencies(),
+        ["bench", rest @ ..] => bench::bench(rest),
+        ["simulate"] => simulate("20000"),
+        ["simulate", seeds] => simulate(seeds),
+        ["fuzz"] => suite::fuzz("60"),
+        ["fuzz", seconds] => suite::fuzz(seconds),
+        ["prerequisites"] => prerequisites::all(),
+        ["help" | "--help" | "-h"] => {
+            say(HELP);
+            Ok(())
+        }
+        [] => bail!("say what to do:\n{HELP}"),
+        [unknown, ..] => bail!("there is no command `{unknown}`:\n{HELP}"),
+    }
+}
+
+/// Builds everything, console included, and runs the demo in the foreground.
+fn demo(args: &[&str]) -> Result<()> {
+    prerequisites::for_demo()?;
+    web::build()?;
+    say("building the gateway (the first time takes a while)");
+    cargo(&["build", "--release", "--bin", "countersign"])?;
+    run::replace(run::target().join("release/countersign"), &[&["demo"], args].concat())
+}
+
+/// The crash simulation of the shipped engine and store, with as many seeds as asked for.
+fn simulate(seeds: &str) -> Result<()> {
+    run::cargo_env(
+        &[
+            "test",
+            "--release",
+            "--package",
+            "countersign-testkit",
+            "--test",
+            "simulation",
+            "--",
+            "--nocapture",
+        ],
+        &[("COUNTERSIGN_SIMULATION_SEEDS", seeds)],
+    )
+}
