@@ -1,0 +1,98 @@
+//! The bundle: what is in force, checking another, applying it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// The bundle in force.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Bundle {
+    /// Its hash.
+    pub id: String,
+    /// Always `active`.
+    pub state: BundleState,
+    /// Counted from one.
+    pub version: u64,
+    /// How many principals it names.
+    pub principals: usize,
+    /// How many groups.
+    pub groups: usize,
+    /// How many resources.
+    pub resources: usize,
+    /// How many roles.
+    pub roles: usize,
+    /// How many approval rules.
+    pub rules: usize,
+    /// What was noticed when it was compiled.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Whether a bundle is in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum BundleState {
+    /// It is.
+    Active,
+    /// Somebody has to say yes first.
+    Pending,
+    /// It could be.
+    Valid,
+    /// It cannot be.
+    Invalid,
+}
+
+/// The files of a bundle.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Files {
+    /// Text by path relative to the bundle's folder.
+    pub files: BTreeMap<String, String>,
+}
+
+/// What a check found.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Check {
+    /// The bundle's hash; absent when it is invalid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub id: Option<String>,
+    /// `valid` or `invalid`.
+    pub state: BundleState,
+    /// Every mistake, or every warning.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// One mistake or warning, with its place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Diagnostic {
+    /// The file.
+    pub file: String,
+    /// The line, counted from one; 0 for the whole file.
+    pub line: usize,
+    /// The column, counted from one; 0 for the whole line.
+    pub column: usize,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub hint: Option<String>,
+}
+
+/// What became of an apply.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Applied {
+    /// The bundle's hash when it is active, the request's identifier when it waits.
+    pub id: String,
+    /// `active` or `pending`.
+    pub state: BundleState,
+    /// The version that it became.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub version: Option<u64>,
+    /// The request that has to be approved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub request: Option<String>,
+}

@@ -1,0 +1,195 @@
+//! The ledger: its state, its lines, what a line commits to.
+
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+/// How far the ledger has come.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct LedgerState {
+    /// The ledger's origin.
+    pub id: String,
+    /// Whether it takes lines.
+    pub state: super::status::HealthState,
+    /// How many lines are sequenced: durable, with an index.
+    pub size: u64,
+    /// How many of them are in the tree.
+    pub integrated: u64,
+    /// The last signed checkpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub checkpoint: Option<Checkpoint>,
+    /// The log's key, as a C2SP vkey. An auditor gets it by another way and compares.
+    pub vkey: String,
+}
+
+/// A signed checkpoint.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Checkpoint {
+    /// How many lines it covers.
+    pub size: u64,
+    /// The root hash over them, base 64 as the checkpoint has it.
+    pub root: String,
+    /// The instant of the newest line it covers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime)]
+    pub at: Option<String>,
+}
+
+/// Which lines.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct EventFilter {
+    /// Only those with this text in the line or in what it commits to. Not case-sensitive.
+    #[param(max_length = 200)]
+    pub text: Option<String>,
+    /// Only this type; a type that ends in `.` is a prefix: `grant.`.
+    pub r#type: Option<String>,
+    /// Only what this principal did or what was done to them.
+    pub principal: Option<String>,
+    /// Only this session.
+    pub session: Option<String>,
+    /// Only this request.
+    pub request: Option<String>,
+    /// Only evidence for this control: `AC-2`.
+    pub control: Option<String>,
+    /// Only lines before this index.
+    pub before: Option<u64>,
+    /// At most so many.
+    #[param(minimum = 1, maximum = 500)]
+    pub limit: Option<usize>,
+}
+
+/// A page of lines, newest first.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct EventPage {
+    /// The lines.
+    pub items: Vec<Event>,
+    /// Give this as `before` to go on; absent at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub next: Option<u64>,
+}
+
+/// One line of the ledger.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Event {
+    /// Its index, as text.
+    pub id: String,
+    /// How far it has come.
+    pub state: EventState,
+    /// Its index.
+    pub seq: u64,
+    /// When.
+    #[schema(format = DateTime)]
+    pub at: String,
+    /// What happened: `request.created`.
+    pub r#type: String,
+    /// How it ended, for types that have an outcome: `allow`, `deny`, `success`, `failure`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub outcome: Option<String>,
+    /// Who did it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub actor: Option<String>,
+    /// The human behind them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub person: Option<String>,
+    /// To whom it was done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub subject: Option<String>,
+    /// On what.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub resource: Option<String>,
+    /// In which role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub role: Option<String>,
+    /// Under which grant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub grant: Option<String>,
+    /// In which session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub session: Option<String>,
+    /// For which request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub request: Option<String>,
+    /// The controls that this type of line is evidence for.
+    pub controls: Vec<String>,
+    /// The statement, command or reason behind it, when the caller may see it and it is kept still.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub text: Option<String>,
+}
+
+/// How far a line has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EventState {
+    /// Durable, with an index.
+    Sequenced,
+    /// In the tree, under no signed checkpoint.
+    Integrated,
+    /// Under a signed checkpoint.
+    Published,
+}
+
+/// One line in full, with what it commits to and its proof.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct EventDetail {
+    /// The line's members.
+    #[serde(flatten)]
+    pub event: Event,
+    /// The stored bytes, exactly: canonical JSON. This is what is hashed.
+    pub line: String,
+    /// Its leaf hash, hexadecimal.
+    pub leaf: String,
+    /// What it commits to, as far as it is kept still.
+    pub content: Vec<Content>,
+    /// Inclusion proof under the last checkpoint in C2SP tlog-proof form; absent until it is published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub proof: Option<String>,
+}
+
+/// Something kept beside the chain that a line commits to.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Content {
+    /// Where in the line the commitment stands (JSON pointer).
+    pub pointer: String,
+    /// The content as text; absent when it is erased or no text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub text: Option<String>,
+    /// Whether it is kept still and matches the commitment.
+    pub state: ContentState,
+}
+
+/// What became of content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ContentState {
+    /// Kept, and it matches the commitment.
+    Kept,
+    /// Erased or aged out. The proof of the line is not affected.
+    Erased,
+}
+
+/// Which lines' content is exported.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ContentRange {
+    /// From this index, inclusive.
+    #[serde(default)]
+    pub from: u64,
+    /// To this index, exclusive.
+    pub to: Option<u64>,
+}

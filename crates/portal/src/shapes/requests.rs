@@ -1,0 +1,375 @@
+//! Requests: what waits for, or was given, its answer.
+
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+/// Asks for a role.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AskAccess {
+    /// Which role.
+    #[schema(example = "shop-writer")]
+    pub role: String,
+    /// For how long, counted from the grant: `30m`, `1h30m`.
+    #[serde(rename = "for")]
+    #[schema(example = "30m")]
+    pub lasting: String,
+    /// Why.
+    #[schema(min_length = 1, max_length = 4000)]
+    pub reason: String,
+    /// The ticket it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, max_length = 200)]
+    pub ticket: Option<String>,
+}
+
+/// Which requests.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct RequestFilter {
+    /// Only those in this state; without it, those that are open.
+    #[param(inline)]
+    pub state: Option<RequestState>,
+    /// Only those that the caller could answer now.
+    #[serde(default)]
+    pub inbox: bool,
+    /// Only the caller's own.
+    #[serde(default)]
+    pub mine: bool,
+    /// At most so many.
+    #[param(minimum = 1, maximum = 500)]
+    pub limit: Option<usize>,
+}
+
+/// Where a request stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RequestState {
+    /// It waits.
+    Pending,
+    /// Every place is filled.
+    Approved,
+    /// Somebody, or policy, said no.
+    Denied,
+    /// Nobody answered, or the yes was not used, in time.
+    Lapsed,
+    /// It was given up.
+    Withdrawn,
+    /// Its ground moved.
+    Void,
+}
+
+/// What a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RequestKind {
+    /// To hold a role for a while.
+    Access,
+    /// To do one action in a session.
+    Action,
+    /// To put a bundle in force.
+    Apply,
+}
+
+/// A request, with everything that an approver is shown. Nothing is truncated.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Request {
+    /// Which.
+    pub id: String,
+    /// Where it stands.
+    pub state: RequestState,
+    /// What it is for.
+    pub kind: RequestKind,
+    /// Who asks.
+    pub by: By,
+    /// The action that a yes would allow: `sql.delete`.
+    pub action: String,
+    /// The role asked for, or acted in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub role: Option<String>,
+    /// On what.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub resource: Option<String>,
+    /// For how long the role is asked for, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub for_s: Option<i64>,
+    /// Why, in the requester's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub reason: Option<String>,
+    /// The ticket it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub ticket: Option<String>,
+    /// The full text of what would run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub text: Option<String>,
+    /// The parameters it would run with, in order.
+    pub parameters: Vec<Parameter>,
+    /// The relations it names.
+    pub relations: Vec<Relation>,
+    /// What is known of the rows it would touch; absent for what is no action.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub rows: Option<Rows>,
+    /// What else the approver should know, in words.
+    pub notes: Vec<String>,
+    /// Digest of the canonical action: what an approval is bound to.
+    pub digest: String,
+    /// The approval rules that hold it, and the policies that ask for them.
+    pub held_by: Vec<HeldBy>,
+    /// Who must say yes, and who did.
+    pub stages: Vec<Stage>,
+    /// What is still needed, in words; empty when nothing is.
+    pub missing: String,
+    /// Who said yes, in order.
+    pub approvals: Vec<Approval>,
+    /// The no that ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub answer: Option<Answer>,
+    /// Why it was withdrawn or is void, in one word: `cancelled`, `policy_stricter`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub why: Option<String>,
+    /// When it was denied, lapsed, was withdrawn or became void.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime)]
+    pub ended_at: Option<String>,
+    /// The session in which the action waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub session: Option<String>,
+    /// The grant that it stands on, or that followed from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub grant: Option<String>,
+    /// When it was asked.
+    #[schema(format = DateTime)]
+    pub asked_at: String,
+    /// When it lapses without an answer.
+    #[schema(format = DateTime)]
+    pub lapses_at: String,
+    /// Until when the yes may be used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime)]
+    pub valid_until: Option<String>,
+    /// How what was approved ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub outcome: Option<Outcome>,
+    /// Nobody can satisfy its rules.
+    pub locked: bool,
+    /// What the caller may do about it.
+    pub can: RequestCan,
+}
+
+/// Who asks.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct By {
+    /// The principal's name.
+    pub name: String,
+    /// How people call it.
+    pub display: String,
+    /// The human behind it.
+    pub person: String,
+}
+
+/// One parameter value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Parameter {
+    /// Its place, counted from one.
+    pub position: usize,
+    /// The protocol's identifier of its type, 0 if the server chooses.
+    pub r#type: u32,
+    /// How `value` is written.
+    pub encoding: Encoding,
+    /// The value; absent for SQL's NULL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub value: Option<String>,
+}
+
+/// How a value is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Encoding {
+    /// There is none: SQL's NULL.
+    Null,
+    /// As the client sent it.
+    Text,
+    /// Bytes that are no text, or the protocol's binary form, in base 64.
+    Base64,
+}
+
+/// A relation that the action names.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Relation {
+    /// Schema and name.
+    pub name: String,
+    /// The account that owns it, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub owner: Option<String>,
+    /// How many rows it has, as the server estimates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub estimate_rows: Option<u64>,
+    /// What is done to it: `read`, `write`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub access: Option<String>,
+}
+
+/// What is known of the rows that an action would touch.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Rows {
+    /// Counted exactly when it was asked; absent when unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub count: Option<u64>,
+    /// As the server estimates; absent when unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub estimate: Option<u64>,
+    /// A yes covers at most so many; beyond, it is rolled back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub bound: Option<u64>,
+    /// No bound can be kept.
+    pub unbounded: bool,
+}
+
+/// An approval rule that holds a request.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct HeldBy {
+    /// The rule.
+    pub rule: String,
+    /// The policies that ask for it.
+    pub policies: Vec<Policy>,
+}
+
+/// A policy.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Policy {
+    /// Its name.
+    pub id: String,
+    /// Why it is there, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub reason: Option<String>,
+}
+
+/// One stage of one approval rule.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Stage {
+    /// The rule.
+    pub rule: String,
+    /// How many distinct persons it needs.
+    pub need: u32,
+    /// How the rule names them: `group:dba`, `owner`.
+    pub from: Vec<String>,
+    /// The principals who may fill a place now.
+    pub people: Vec<String>,
+    /// The principals who did.
+    pub given: Vec<String>,
+}
+
+/// One yes.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Approval {
+    /// Who.
+    pub by: String,
+    /// When.
+    #[schema(format = DateTime)]
+    pub at: String,
+    /// In their words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub comment: Option<String>,
+}
+
+/// The no that ended a request.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Answer {
+    /// Who.
+    pub by: String,
+    /// When.
+    #[schema(format = DateTime)]
+    pub at: String,
+    /// In their words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub comment: Option<String>,
+}
+
+/// How an approved action ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Outcome {
+    /// In one word.
+    pub result: OutcomeResult,
+    /// Rows touched; for `beyond_bound` those it would have touched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub rows: Option<u64>,
+    /// The target's error code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub code: Option<String>,
+}
+
+/// How an approved action ended, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OutcomeResult {
+    /// It runs, or nobody has said how it ended yet.
+    Running,
+    /// The target did it.
+    Done,
+    /// The target refused, or it was rolled back.
+    Failed,
+    /// It touched more rows than were approved and was rolled back.
+    BeyondBound,
+    /// Nobody can know. It is never retried.
+    Unknown,
+}
+
+/// What the caller may do about a request.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+pub struct RequestCan {
+    /// Say yes.
+    pub approve: bool,
+    /// Say no.
+    pub deny: bool,
+    /// Give it up.
+    pub withdraw: bool,
+}
+
+/// A yes.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Approve {
+    /// The digest of the request as it was shown. When given, the yes counts only if it is still that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, min_length = 64, max_length = 64)]
+    pub digest: Option<String>,
+    /// In the approver's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, max_length = 4000)]
+    pub comment: Option<String>,
+}
+
+/// A no.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Deny {
+    /// In the approver's words; the requester reads them in their own tool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, max_length = 4000)]
+    pub comment: Option<String>,
+}
