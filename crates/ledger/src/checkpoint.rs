@@ -1,8 +1,9 @@
 //! Checkpoints: the signed head of the log (c2sp.org/tlog-checkpoint).
 //!
-//! What: origin, size and root as the text of a signed note. Three lines and no more: extension lines are not written
-//! and not accepted, since nobody could audit them. The key that signs has the log's origin for its name.
-//! What not: keeping a promise never to sign two roots for one size; that is the writer's who owns the key.
+//! What: origin, size and root as the text of a signed note. Three lines and no more: extension lines are not
+//! written and not accepted, since nobody could audit them. The key that signs has the log's origin for its
+//! name. What not: keeping a promise never to sign two roots for one size; that is the writer's who owns the
+//! key.
 
 use crate::hash::Hash;
 use crate::note::{self, NoteError, Sign, VerifierKey};
@@ -89,7 +90,8 @@ impl Checkpoint {
     /// The signed note. The first signer is the log; others (its next key, during a rotation) follow.
     ///
     /// # Errors
-    /// [`CheckpointError::KeyName`] if the first signer is not named after the origin, and everything of the form.
+    /// [`CheckpointError::KeyName`] if the first signer is not named after the origin, and everything of the
+    /// form.
     pub fn sign(&self, signers: &[&dyn Sign]) -> Result<String, CheckpointError> {
         let text = self.to_text();
         Self::from_text(&text)?;
@@ -190,7 +192,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_read_without_panic(text in "[a-z \n0-9+/=]{0,90}", size in 1..=SIZE_MAX, root in any::<[u8; 32]>()) {
+        fn any_text_is_read_without_panic(
+            text in "[a-z \n0-9+/=]{0,90}",
+            size in 1..=SIZE_MAX,
+            root in any::<[u8; 32]>(),
+        ) {
             if let Ok(read) = Checkpoint::from_text(&text) {
                 prop_assert_eq!(read.to_text(), text);
             }

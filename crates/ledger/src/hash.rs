@@ -1,7 +1,8 @@
 //! SHA-256 values and the three ways RFC 6962 uses them.
 //!
-//! What: [`Hash`], and the leaf, node and empty-tree hashes of RFC 6962, section 2.1. The one-byte prefixes keep a
-//! leaf from ever being taken for a node. What not: no other algorithm; tlog-tiles fixes SHA-256.
+//! What: [`struct@Hash`], and the leaf, node and empty-tree hashes of RFC 6962, section 2.1. The one-byte
+//! prefixes keep a leaf from ever being taken for a node. What not: no other algorithm; tlog-tiles fixes
+//! SHA-256.
 
 use std::fmt;
 

@@ -1,11 +1,11 @@
 //! Canonical JSON: one value, one byte string (RFC 8785).
 //!
-//! What: [`encode`] writes a value in its canonical form; [`parse`] reads *only* the canonical form. Why so: what is
-//! hashed are stored bytes, and an auditor must be sure that no second reading of those bytes exists. White space,
-//! unsorted or repeated keys, needless escapes and other spellings of a number are therefore errors, not variants.
-//! What not: numbers that are not integers, and integers that JavaScript cannot hold exactly, are refused instead of
-//! formatted. The parser is our own and does not call `serde_json`'s: features that other crates switch on there
-//! change what its parser accepts.
+//! What: [`encode`] writes a value in its canonical form; [`parse`] reads *only* the canonical form. Why so:
+//! what is hashed are stored bytes, and an auditor must be sure that no second reading of those bytes exists.
+//! White space, unsorted or repeated keys, needless escapes and other spellings of a number are therefore
+//! errors, not variants. What not: numbers that are not integers, and integers that JavaScript cannot hold
+//! exactly, are refused instead of formatted. The parser is our own and does not call `serde_json`'s:
+//! features that other crates switch on there change what its parser accepts.
 
 mod read;
 
@@ -122,8 +122,8 @@ fn write_object(out: &mut Vec<u8>, object: &Map<String, Value>, depth: usize) ->
     Ok(())
 }
 
-/// RFC 8785, section 3.2.3: keys are compared as UTF-16 code units, which differs from the order of their UTF-8
-/// bytes beyond the basic plane.
+/// RFC 8785, section 3.2.3: keys are compared as UTF-16 code units, which differs from the order of their
+/// UTF-8 bytes beyond the basic plane.
 fn compare_keys(left: &str, right: &str) -> std::cmp::Ordering {
     left.encode_utf16().cmp(right.encode_utf16())
 }

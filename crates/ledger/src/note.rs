@@ -1,9 +1,9 @@
 //! Signed notes: text with signature lines (c2sp.org/signed-note), and their Ed25519 keys.
 //!
-//! What: [`parse`] reads a note strictly, [`open`] gives its text only if a known key has signed it, [`sign`] makes
-//! one. A signature by an unknown key is ignored (that is how keys are rotated and witnesses added); one that
-//! claims a known key and does not hold fails the whole note. What not: one algorithm, Ed25519 (type 0x01); lines of
-//! other types are unknown keys.
+//! What: [`parse`] reads a note strictly, [`open`] gives its text only if a known key has signed it, [`sign`]
+//! makes one. A signature by an unknown key is ignored (that is how keys are rotated and witnesses added);
+//! one that claims a known key and does not hold fails the whole note. What not: one algorithm, Ed25519 (type
+//! 0x01); lines of other types are unknown keys.
 
 mod key;
 

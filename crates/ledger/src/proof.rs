@@ -1,7 +1,7 @@
 //! Proofs in a file: one entry's inclusion with the checkpoint it holds under (c2sp.org/tlog-proof).
 //!
-//! What: the `.tlog-proof` text that goes into an evidence package and is checked offline, with the entry's bytes and
-//! the log's key at hand. What not: the extra data is carried but vouched for by nobody.
+//! What: the `.tlog-proof` text that goes into an evidence package and is checked offline, with the entry's
+//! bytes and the log's key at hand. What not: the extra data is carried but vouched for by nobody.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -56,8 +56,8 @@ impl TlogProof {
     /// Makes the proof for an entry under this signed checkpoint.
     ///
     /// # Errors
-    /// [`TlogProofError::Checkpoint`] if it is malformed, [`TlogProofError::Proof`] if the proof cannot be made or
-    /// would not lead to the checkpoint's root.
+    /// [`TlogProofError::Checkpoint`] if it is malformed, [`TlogProofError::Proof`] if the proof cannot be
+    /// made or would not lead to the checkpoint's root.
     pub fn make(reader: &impl HashReader, index: u64, checkpoint: &str) -> Result<Self, TlogProofError> {
         let stated = Checkpoint::read_unverified(checkpoint.as_bytes())?;
         let hashes = tree::inclusion(reader, index, stated.size)?;

@@ -1,12 +1,15 @@
 //! Tiles: how the tree and its entries are laid out in files (c2sp.org/tlog-tiles).
 //!
-//! What: the name of each tile, its bytes, and which tiles a growth writes. A hash tile holds up to 256 consecutive
-//! hashes of every eighth tree level; an entry bundle holds up to 256 entries, each behind its length. A tile that
-//! is not full carries its width in its name, so every file is immutable. Why so: what is archived is what anyone
-//! verifies, with software that is not ours. What not: no reading or writing of files (see [`crate::source`]).
+//! What: the name of each tile, its bytes, and which tiles a growth writes. A hash tile holds up to 256
+//! consecutive hashes of every eighth tree level; an entry bundle holds up to 256 entries, each behind its
+//! length. A tile that is not full carries its width in its name, so every file is immutable. Why so: what is
+//! archived is what anyone verifies, with software that is not ours. What not: no reading or writing of files
+//! (see [`crate::source`]).
 
+mod build;
 mod name;
 
+pub use build::{Built, TileBuilder};
 pub use name::{NAME_BYTES_MAX, NameError};
 
 use crate::hash::{HASH_BYTES, Hash};
@@ -80,8 +83,8 @@ pub enum TileError {
 }
 
 impl Tile {
-    /// The tile of this kind that holds the `position`-th hash or entry, in a tree of `size` entries; nothing if the
-    /// tree does not have it.
+    /// The tile of this kind that holds the `position`-th hash or entry, in a tree of `size` entries; nothing
+    /// if the tree does not have it.
     #[must_use]
     pub fn holding(kind: Kind, position: u64, size: u64) -> Option<Self> {
         let count = count_on(kind, size);
@@ -129,8 +132,8 @@ pub fn count_on(kind: Kind, size: u64) -> u64 {
     }
 }
 
-/// The tiles that a growth from `old` to `new` entries writes: full ones that were not, and the partial one at each
-/// right edge that moved. Bundles first, then hashes level by level. From 0: every tile of the tree.
+/// The tiles that a growth from `old` to `new` entries writes: full ones that were not, and the partial one
+/// at each right edge that moved. Bundles first, then hashes level by level. From 0: every tile of the tree.
 pub fn written_by_growth(old: u64, new: u64) -> impl Iterator<Item = Tile> {
     let kinds = std::iter::once(Kind::Entries).chain((0..=TILE_LEVEL_MAX).map(Kind::Hashes));
     kinds.flat_map(move |kind| {
@@ -182,8 +185,8 @@ pub fn decode_entries(bytes: &[u8], width: u16) -> Result<Vec<&[u8]>, TileError>
     fault.map_or(Ok(entries), Err)
 }
 
-/// What can be read of a bundle, and what is wrong with the rest: a verifier says more about a damaged bundle if it
-/// sees the part that is whole.
+/// What can be read of a bundle, and what is wrong with the rest: a verifier says more about a damaged bundle
+/// if it sees the part that is whole.
 #[must_use]
 pub fn split_entries(bytes: &[u8], width: u16) -> (Vec<&[u8]>, Option<TileError>) {
     let mut entries = Vec::with_capacity(usize::from(width));
@@ -206,7 +209,8 @@ fn split_entry(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))
 }
 
-/// The bytes of a hash tile, made from whoever keeps the hashes; nothing if one is missing or the tile is a bundle.
+/// The bytes of a hash tile, made from whoever keeps the hashes; nothing if one is missing or the tile is a
+/// bundle.
 #[must_use]
 pub fn produce_hashes(tile: &Tile, reader: &impl HashReader) -> Option<Vec<u8>> {
     let Kind::Hashes(level) = tile.kind else { return None };

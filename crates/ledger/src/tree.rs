@@ -1,12 +1,14 @@
 //! The hash tree of RFC 6962: appending, roots, inclusion and consistency proofs, and checking them.
 //!
-//! What: [`Frontier`] is the writer's side: the few hashes from which the next root follows, so that a leaf costs
-//! O(log n) and nothing is read back. [`HashReader`] is the prover's side: whoever keeps the completed hashes (a
-//! table, tiles on a disk) answers for them, and [`inclusion`], [`consistency`] and [`root`] walk over it. Checking
-//! needs neither. Why so: the writer stays tiny and serialisable, and proofs are made from the same tiles that
-//! anyone else reads. What not: no storage, no leaf data; what a leaf says is not this module's business.
+//! What: [`Frontier`] is the writer's side: the few hashes from which the next root follows, so that a leaf
+//! costs O(log n) and nothing is read back. [`HashReader`] is the prover's side: whoever keeps the completed
+//! hashes (a table, tiles on a disk) answers for them, and [`inclusion`], [`consistency`] and [`root`] walk
+//! over it. Checking needs neither. Why so: the writer stays tiny and serialisable, and proofs are made from
+//! the same tiles that anyone else reads. What not: no storage, no leaf data; what a leaf says is not this
+//! module's business.
 //!
-//! A node is named by level and index: it is the root over the leaves `index << level .. (index + 1) << level`.
+//! A node is named by level and index: it is the root over the leaves `index << level .. (index + 1) <<
+//! level`.
 
 mod check;
 mod frontier;
@@ -23,8 +25,8 @@ use crate::hash::Hash;
 /// The largest tree: every index must fit the integers of canonical JSON.
 pub const SIZE_MAX: u64 = crate::jcs::INTEGER_MAX;
 
-/// The longest proof that a tree of at most [`SIZE_MAX`] leaves can need (a consistency proof has one hash more
-/// than there are levels).
+/// The longest proof that a tree of at most [`SIZE_MAX`] leaves can need (a consistency proof has one hash
+/// more than there are levels).
 pub const PROOF_HASHES_MAX: usize = 54;
 
 /// A completed node of the tree.
@@ -99,8 +101,8 @@ pub enum ProofError {
 
 /// A prover's reader that keeps only every eighth level, as tiles do, and folds the levels in between.
 ///
-/// A store needs to keep the leaf hashes and one hash for each completed 256 of them, and so on upwards: 1.004
-/// hashes for each entry, and at most 128 reads for one node.
+/// A store needs to keep the leaf hashes and one hash for each completed 256 of them, and so on upwards:
+/// 1.004 hashes for each entry, and at most 128 reads for one node.
 #[derive(Debug, Clone, Copy)]
 pub struct Folded<R>(pub R);
 

@@ -1,7 +1,7 @@
 //! The strict reader: accepts a byte string exactly if [`super::encode`] could have written it.
 //!
-//! It is total: every byte is read at most twice, recursion ends at [`DEPTH_MAX`], and what is allocated is bounded
-//! by the input.
+//! It is total: every byte is read at most twice, recursion ends at [`DEPTH_MAX`], and what is allocated is
+//! bounded by the input.
 
 use serde_json::{Map, Value};
 
@@ -123,8 +123,8 @@ impl Reader<'_> {
         String::from_utf8(out).map_err(|_| JcsError::Unexpected { offset: start, due: "a string in UTF-8" })
     }
 
-    /// What follows a backslash: one of the seven short escapes, or `u00` and two digits for a control character
-    /// that has none. Every other escape spells a character that stands for itself.
+    /// What follows a backslash: one of the seven short escapes, or `u00` and two digits for a control
+    /// character that has none. Every other escape spells a character that stands for itself.
     fn escape(&mut self) -> Result<u8, JcsError> {
         let offset = self.at;
         let wrong =

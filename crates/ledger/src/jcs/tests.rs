@@ -182,7 +182,11 @@ proptest! {
 
     /// A changed byte gives another value or none: never the same value in other bytes.
     #[test]
-    fn one_value_has_one_spelling(value in any_value(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+    fn one_value_has_one_spelling(
+        value in any_value(),
+        at in any::<prop::sample::Index>(),
+        byte in any::<u8>(),
+    ) {
         let bytes = encode(&value).unwrap();
         let mut changed = bytes.clone();
         let at = at.index(bytes.len());

@@ -86,7 +86,8 @@ impl VerifierKey {
         &self.name
     }
 
-    /// The id: the first four bytes of `SHA-256(name || LF || type || public key)`. A hint, not a fingerprint.
+    /// The id: the first four bytes of `SHA-256(name || LF || type || public key)`. A hint, not a
+    /// fingerprint.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.id

@@ -149,7 +149,10 @@ fn keys_are_read_strictly() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_read_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), text in any::<String>()) {
+    fn any_bytes_are_read_without_panic(
+        bytes in prop::collection::vec(any::<u8>(), 0..300),
+        text in any::<String>(),
+    ) {
         if let Ok(note) = parse(&bytes) {
             prop_assert_eq!(note.to_bytes(), bytes);
         }

@@ -105,7 +105,9 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_read_without_panic(tail in "(extra [a-z=]{0,6}\n)?(index [0-9]{0,3}\n)?([a-zA-Z+/=]{0,44}\n){0,4}") {
+    fn any_text_is_read_without_panic(
+        tail in "(extra [a-z=]{0,6}\n)?(index [0-9]{0,3}\n)?([a-zA-Z+/=]{0,44}\n){0,4}",
+    ) {
         let text = format!("{HEADER}\n{tail}");
         if let Ok(proof) = TlogProof::parse(text.as_bytes()) {
             prop_assert_eq!(proof.to_string(), text);

@@ -163,7 +163,12 @@ fn tiles_are_made_from_hashes_and_hash_to_their_parents() {
 
 proptest! {
     #[test]
-    fn a_path_reads_back(level in 0..=TILE_LEVEL_MAX, index in 0..=crate::tree::SIZE_MAX, width in 1..=256_u16, entries: bool) {
+    fn a_path_reads_back(
+        level in 0..=TILE_LEVEL_MAX,
+        index in 0..=crate::tree::SIZE_MAX,
+        width in 1..=256_u16,
+        entries: bool,
+    ) {
         let kind = if entries { Kind::Entries } else { Kind::Hashes(level) };
         let tile = tile(kind, index, width);
         prop_assert!(tile.to_string().len() <= NAME_BYTES_MAX);
@@ -171,21 +176,27 @@ proptest! {
     }
 
     #[test]
-    fn bundles_read_back(entries in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 1..=256)) {
+    fn bundles_read_back(
+        entries in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 1..=256),
+    ) {
         let bytes = encode_entries(&entries).unwrap();
         let read = decode_entries(&bytes, entries.len() as u16).unwrap();
         prop_assert_eq!(encode_entries(&read).unwrap(), bytes);
     }
 
     #[test]
-    fn any_bytes_are_read_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..2_000), width in any::<u16>()) {
+    fn any_bytes_are_read_without_panic(
+        bytes in prop::collection::vec(any::<u8>(), 0..2_000),
+        width in any::<u16>(),
+    ) {
         if let Ok(entries) = decode_entries(&bytes, width) {
             prop_assert_eq!(encode_entries(&entries).unwrap(), &bytes[..]);
         }
         let _ = decode_hashes(&bytes, width);
     }
 
-    /// Growing in steps leaves the same tiles as growing at once, once the partial ones that grew are dropped.
+    /// Growing in steps leaves the same tiles as growing at once, once the partial ones that grew are
+    /// dropped.
     #[test]
     fn steps_add_up(steps in prop::collection::vec(1..2_000_u64, 1..12)) {
         let (mut size, mut kept) = (0, BTreeMap::new());

@@ -35,7 +35,8 @@ pub fn check_inclusion(
     }
 }
 
-/// Checks that the tree of `new` leaves with root `new_root` grew out of that of `old` leaves with root `old_root`.
+/// Checks that the tree of `new` leaves with root `new_root` grew out of that of `old` leaves with root
+/// `old_root`.
 ///
 /// # Errors
 /// [`ProofError::Sizes`], [`ProofError::TooLarge`], [`ProofError::Length`] and [`ProofError::Mismatch`].
@@ -98,7 +99,8 @@ fn within_bounds(proof: &[Hash], size: u64) -> Result<(), ProofError> {
     }
 }
 
-/// Where the walk from a leaf to the root stands: the node (`fn` in RFC 9162) and the last node of its level (`sn`).
+/// Where the walk from a leaf to the root stands: the node (`fn` in RFC 9162) and the last node of its level
+/// (`sn`).
 struct Walk {
     node: u64,
     last: u64,

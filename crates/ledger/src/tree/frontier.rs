@@ -7,8 +7,8 @@ use crate::hash::{HASH_BYTES, Hash};
 
 const SIZE_BYTES: usize = 8;
 
-/// The roots of the complete subtrees that a tree of some size is made of, largest (leftmost) first: one for each
-/// bit set in the size. Enough to append and to give the root; a few hundred bytes for any log.
+/// The roots of the complete subtrees that a tree of some size is made of, largest (leftmost) first: one for
+/// each bit set in the size. Enough to append and to give the root; a few hundred bytes for any log.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(try_from = "Parts", into = "Parts")]
 pub struct Frontier {
@@ -54,8 +54,8 @@ impl Frontier {
     /// Rebuilds a frontier from what [`Self::size`] and [`Self::hashes`] gave.
     ///
     /// # Errors
-    /// [`FrontierError::Count`] and [`FrontierError::TooLarge`]. Whether the hashes are the right ones shows only
-    /// when the root is compared.
+    /// [`FrontierError::Count`] and [`FrontierError::TooLarge`]. Whether the hashes are the right ones shows
+    /// only when the root is compared.
     pub fn from_parts(size: u64, hashes: Vec<Hash>) -> Result<Self, FrontierError> {
         let due = size.count_ones() as usize;
         match hashes.len() {

@@ -12,7 +12,8 @@ pub fn root(reader: &impl HashReader, size: u64) -> Result<Hash, ProofError> {
     range_hash(reader, 0, size)
 }
 
-/// The proof that the leaf at `index` is in the tree of the first `size` leaves: the siblings from the leaf upwards.
+/// The proof that the leaf at `index` is in the tree of the first `size` leaves: the siblings from the leaf
+/// upwards.
 ///
 /// # Errors
 /// [`ProofError::Index`], [`ProofError::TooLarge`] and [`ProofError::Missing`].
@@ -37,8 +38,8 @@ pub fn inclusion(reader: &impl HashReader, index: u64, size: u64) -> Result<Vec<
     Ok(from_root)
 }
 
-/// The proof that the tree of the first `new` leaves grew out of that of the first `old`. Empty if the sizes are
-/// equal or the older tree is empty.
+/// The proof that the tree of the first `new` leaves grew out of that of the first `old`. Empty if the sizes
+/// are equal or the older tree is empty.
 ///
 /// # Errors
 /// [`ProofError::Sizes`], [`ProofError::TooLarge`] and [`ProofError::Missing`].
@@ -62,7 +63,8 @@ pub fn consistency(reader: &impl HashReader, old: u64, new: u64) -> Result<Vec<H
             low = middle;
         }
     }
-    // The subtree that ends where the old tree ends is known to whoever knows the old root, if it *is* the old tree.
+    // The subtree that ends where the old tree ends is known to whoever knows the old root, if it *is* the
+    // old tree.
     if low != 0 {
         from_root.push(range_hash(reader, low, high)?);
     }
@@ -80,8 +82,8 @@ fn split(count: u64) -> u64 {
     1 << below.ilog2()
 }
 
-/// The root over the leaves `low..high`, where `low` is a multiple of the largest complete subtree in the range: so
-/// it is for every range that a proof names.
+/// The root over the leaves `low..high`, where `low` is a multiple of the largest complete subtree in the
+/// range: so it is for every range that a proof names.
 fn range_hash(reader: &impl HashReader, low: u64, high: u64) -> Result<Hash, ProofError> {
     let mut complete = Vec::new();
     let mut at = low;

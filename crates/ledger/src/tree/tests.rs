@@ -209,7 +209,11 @@ fn folding_gives_the_levels_between() {
 
 proptest! {
     #[test]
-    fn random_sizes(size in 1_u64..5_000, index in any::<prop::sample::Index>(), old in any::<prop::sample::Index>()) {
+    fn random_sizes(
+        size in 1_u64..5_000,
+        index in any::<prop::sample::Index>(),
+        old in any::<prop::sample::Index>(),
+    ) {
         let grown = grown(size);
         let index = index.index(size as usize) as u64;
         let old = old.index(size as usize + 1) as u64;
