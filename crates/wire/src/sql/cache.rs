@@ -1,0 +1,169 @@
+//! Judgements that are kept, so that a text is parsed once.
+//!
+//! Only the classification is kept, never a verdict: every execution is judged anew. The key is everything a
+//! judgement depends on, compared in full: a hash finds the place, equality decides, so two texts that hash alike
+//! are still two texts.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::facts::Facts;
+use super::session::SessionState;
+
+/// What a text longer than this costs to parse is small against what keeping it costs.
+const KEPT_TEXT_BYTES_MAX: usize = 16 * 1024;
+
+/// Everything a judgement depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct ClassKey<'a> {
+    /// The statement text.
+    pub text: &'a [u8],
+    /// Parameter types declared in Parse.
+    pub parameter_types: &'a [u32],
+    /// The session's state; shared, so that keeping it costs nothing.
+    pub session: &'a Arc<SessionState>,
+    /// [`super::Catalogue::version`]; `None` where no catalogue is known.
+    pub catalogue_version: Option<&'a Arc<str>>,
+}
+
+/// A bounded store of judgements, safe to share between the sessions of one database.
+#[derive(Debug)]
+pub struct ClassCache {
+    entries_max: usize,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// Where the entries are, by hash of their key. Alike hashes replace each other.
+    places: BTreeMap<u64, usize>,
+    entries: Vec<Entry>,
+    /// Where the search for an entry to give up goes on.
+    hand: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    hash: u64,
+    text: Box<[u8]>,
+    parameter_types: Box<[u32]>,
+    session: Arc<SessionState>,
+    catalogue_version: Option<Arc<str>>,
+    facts: Arc<Facts>,
+    used: bool,
+}
+
+impl ClassCache {
+    /// A store of at most `entries_max` judgements (at least one), each with a text of up to 16 KiB.
+    pub fn new(entries_max: usize) -> ClassCache {
+        ClassCache { entries_max: entries_max.max(1), inner: Mutex::default() }
+    }
+
+    /// The judgement of a key, from the store or made now. `judge` runs without the store being locked.
+    pub fn get_or_insert(&self, key: ClassKey<'_>, judge: impl FnOnce() -> Facts) -> Arc<Facts> {
+        if let Some(facts) = self.get(key) {
+            return facts;
+        }
+        let facts = Arc::new(judge());
+        self.insert(key, Arc::clone(&facts));
+        facts
+    }
+
+    /// The judgement of a key if it is stored.
+    pub fn get(&self, key: ClassKey<'_>) -> Option<Arc<Facts>> {
+        let hash = key.hash();
+        let mut inner = self.lock();
+        let place = *inner.places.get(&hash)?;
+        let entry = inner.entries.get_mut(place).filter(|e| e.matches(&key))?;
+        entry.used = true;
+        Some(Arc::clone(&entry.facts))
+    }
+
+    /// Stores a judgement, giving up one that was not used for longest when full.
+    pub fn insert(&self, key: ClassKey<'_>, facts: Arc<Facts>) {
+        if key.text.len() > KEPT_TEXT_BYTES_MAX {
+            return;
+        }
+        let entry = Entry {
+            hash: key.hash(),
+            text: key.text.into(),
+            parameter_types: key.parameter_types.into(),
+            session: Arc::clone(key.session),
+            catalogue_version: key.catalogue_version.map(Arc::clone),
+            facts,
+            used: false,
+        };
+        self.lock().put(entry, self.entries_max);
+    }
+
+    /// How many judgements are stored.
+    pub fn len(&self) -> usize {
+        self.lock().entries.len()
+    }
+
+    /// Whether nothing is stored.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        // Nothing in here panics half-way; a poisoned lock holds whole entries.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClassKey<'_> {
+    fn hash(&self) -> u64 {
+        // The catalogue is one for all users of a store, but for the moment when it changes: compared, not hashed.
+        let mut hasher = DefaultHasher::new();
+        self.text.hash(&mut hasher);
+        self.parameter_types.hash(&mut hasher);
+        self.session.hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
+impl Entry {
+    fn matches(&self, key: &ClassKey<'_>) -> bool {
+        let same_catalogue = match (&self.catalogue_version, key.catalogue_version) {
+            (None, None) => true,
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b) || a == b,
+            _ => false,
+        };
+        same_catalogue
+            && (Arc::ptr_eq(&self.session, key.session) || self.session == *key.session)
+            && *self.parameter_types == *key.parameter_types
+            && *self.text == *key.text
+    }
+}
+
+impl Inner {
+    fn put(&mut self, entry: Entry, entries_max: usize) {
+        let place = match self.places.get(&entry.hash) {
+            Some(place) => *place,
+            None if self.entries.len() < entries_max => self.entries.len(),
+            None => self.free_a_place(),
+        };
+        self.places.insert(entry.hash, place);
+        match self.entries.get_mut(place) {
+            Some(old) => *old = entry,
+            None => self.entries.push(entry),
+        }
+    }
+
+    /// The place of an entry that was not used since the hand last passed it.
+    fn free_a_place(&mut self) -> usize {
+        // Each step clears one mark, so at most one round is needed.
+        for _ in 0..=self.entries.len() {
+            let place = self.hand;
+            self.hand = (self.hand + 1) % self.entries.len().max(1);
+            let Some(entry) = self.entries.get_mut(place) else { continue };
+            if !std::mem::take(&mut entry.used) {
+                self.places.remove(&entry.hash);
+                return place;
+            }
+        }
+        0
+    }
+}

@@ -1,0 +1,285 @@
+//! What is known about a statement, in the form that policies use, approvers read and the ledger keeps.
+//!
+//! Everything is ordered, so that equal statements give byte-for-byte equal facts.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::kinds::{Kind, Verb};
+
+/// The facts about one statement text (which may hold several statements).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Facts {
+    /// The strictest of `kinds`: how the text is named. A policy must permit every one of `kinds`.
+    pub kind: Kind,
+    /// Every kind that applies: an INSERT that calls an unreviewed function is a write and a call.
+    pub kinds: BTreeSet<Kind>,
+    /// Whether the text is one provable read (contract, section 1) and may be forwarded before it is recorded.
+    pub provable_read: bool,
+    /// What is done, nested data-modifying statements included.
+    pub verbs: BTreeSet<Verb>,
+    /// How many statements the text holds.
+    pub statements: u32,
+    /// The relations named, with what is done to them.
+    pub relations: BTreeSet<Relation>,
+    /// The functions called by name, as written.
+    pub functions: BTreeSet<String>,
+    /// The operators used, as written.
+    pub operators: BTreeSet<String>,
+    /// The types named (casts, column definitions), as written.
+    pub types: BTreeSet<String>,
+    /// For each UPDATE and DELETE: its table and whether it has a WHERE.
+    pub predicates: Vec<Predicate>,
+    /// Where COPY reads from or writes to.
+    pub copies: BTreeSet<CopyTarget>,
+    /// Settings that are changed, role and session authorization included.
+    pub settings: BTreeSet<SettingChange>,
+    /// Whether the current role or the session's authorization changes.
+    pub role_change: bool,
+    /// Whether a WITH clause changes data.
+    pub data_modifying_cte: bool,
+    /// Whether rows are locked (FOR UPDATE and its kin).
+    pub locks_rows: bool,
+    /// Whether a SELECT ... INTO creates a table.
+    pub select_into: bool,
+    /// Whether something temporary is created, which may then stand in for what has the same name.
+    pub creates_temporary: bool,
+    /// Whether an EXPLAIN executes its statement.
+    pub explain_analyze: bool,
+    /// Prepared statements that are made, run or dropped by name.
+    pub prepared: Vec<Prepared>,
+    /// Cursors that are declared, fetched from or closed by name (an empty name is all of them).
+    pub cursors: BTreeSet<String>,
+    /// The numbers of the parameters used (`$1` is 1).
+    pub parameters: BTreeSet<u32>,
+    /// Transaction control, in order.
+    pub transaction: Vec<TransactionStep>,
+    /// Why the kinds are what they are, each in words for an approver.
+    pub reasons: Vec<String>,
+    /// How the rows of a single INSERT, UPDATE or DELETE can be counted beforehand without changing anything.
+    pub row_count: Option<CountTarget>,
+    /// Byte ranges of the text that hold secrets, in order, not overlapping; see [`super::redact`].
+    pub secret_spans: Vec<std::ops::Range<usize>>,
+    /// Whether running it may change session state in ways that cannot be seen from outside: afterwards the caller
+    /// no longer knows the search path, the prepared statements or whether temporary objects exist.
+    pub taints_session: bool,
+}
+
+impl Facts {
+    /// Facts with nothing in them but a kind and its reason.
+    pub(super) fn of(kind: Kind, reason: String) -> Facts {
+        Facts { kinds: BTreeSet::from([kind]), kind, reasons: vec![reason], ..Facts::empty() }
+    }
+
+    pub(super) fn empty() -> Facts {
+        Facts {
+            kind: Kind::Session,
+            kinds: BTreeSet::new(),
+            provable_read: false,
+            verbs: BTreeSet::new(),
+            statements: 0,
+            relations: BTreeSet::new(),
+            functions: BTreeSet::new(),
+            operators: BTreeSet::new(),
+            types: BTreeSet::new(),
+            predicates: Vec::new(),
+            copies: BTreeSet::new(),
+            settings: BTreeSet::new(),
+            role_change: false,
+            data_modifying_cte: false,
+            locks_rows: false,
+            select_into: false,
+            creates_temporary: false,
+            explain_analyze: false,
+            prepared: Vec::new(),
+            cursors: BTreeSet::new(),
+            parameters: BTreeSet::new(),
+            transaction: Vec::new(),
+            reasons: Vec::new(),
+            row_count: None,
+            secret_spans: Vec::new(),
+            taints_session: false,
+        }
+    }
+
+    /// Whether a verb is among the verbs.
+    pub fn has_verb(&self, verb: &str) -> bool {
+        self.verbs.iter().any(|v| v.as_str() == verb)
+    }
+
+    /// The facts of an `EXECUTE name`, given the facts of the statement that was prepared under that name in this
+    /// session. The caller vouches that nothing replaced it since (see `taints_session`).
+    #[must_use]
+    pub fn with_prepared(&self, prepared: &Facts) -> Facts {
+        let mut facts = prepared.clone();
+        facts.verbs.extend(self.verbs.iter().copied());
+        facts.functions.extend(self.functions.iter().cloned());
+        facts.prepared.clone_from(&self.prepared);
+        facts.secret_spans.clone_from(&self.secret_spans);
+        facts.parameters.clone_from(&self.parameters);
+        facts.statements = self.statements;
+        facts.row_count = None;
+        // EXECUTE's own arguments are expressions, and a prepared read is planned again at leisure: never provable.
+        facts.provable_read = false;
+        if facts.kinds.remove(&Kind::Read) || facts.kinds.is_empty() {
+            facts.kinds.insert(Kind::Call);
+        }
+        facts.kind = facts.kinds.last().copied().unwrap_or(Kind::Unknown);
+        facts.reasons.insert(0, "EXECUTE runs a statement that was prepared earlier".to_owned());
+        facts
+    }
+}
+
+/// A relation that a statement names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Relation {
+    /// The schema: as written, or as the search path resolves it when that is certain.
+    pub schema: Option<String>,
+    /// The name.
+    pub name: String,
+    /// What is done to it.
+    pub access: Access,
+    /// Its OID in the target database, when the catalogue is known and the name resolves to one relation.
+    pub oid: Option<u32>,
+    /// What it is, when the catalogue is known.
+    pub kind: Option<RelationKind>,
+}
+
+/// What is done to a relation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Access {
+    /// Rows are read.
+    Read,
+    /// Rows are changed or locked.
+    Write,
+    /// Its definition, privileges or existence change.
+    Ddl,
+}
+
+/// What a relation is (`pg_class.relkind`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RelationKind {
+    /// An ordinary table.
+    Table,
+    /// A partitioned table.
+    PartitionedTable,
+    /// A view.
+    View,
+    /// A materialised view.
+    MaterialisedView,
+    /// A foreign table: reading it runs somebody's wrapper.
+    ForeignTable,
+    /// A sequence.
+    Sequence,
+    /// Anything else.
+    Other,
+}
+
+/// What an UPDATE or DELETE is limited by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Predicate {
+    /// `update` or `delete`.
+    pub verb: Verb,
+    /// The table, as written.
+    pub table: String,
+    /// Whether there is a WHERE.
+    pub has_where: bool,
+}
+
+/// Where COPY reads from or writes to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case", tag = "target", content = "name")]
+pub enum CopyTarget {
+    /// The client sends rows.
+    FromClient,
+    /// The client gets rows.
+    ToClient,
+    /// A file on the server is read.
+    FromFile(String),
+    /// A file on the server is written.
+    ToFile(String),
+    /// A program on the server is run for its output.
+    FromProgram(String),
+    /// A program on the server is run and fed.
+    ToProgram(String),
+}
+
+/// A change of a setting.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct SettingChange {
+    /// The setting's name in lower case; `all` for RESET ALL and DISCARD ALL.
+    pub name: String,
+    /// The new value where it is written as constants, joined with `, `; `None` for the default.
+    pub value: Option<String>,
+    /// How long it lasts.
+    pub scope: SettingScope,
+}
+
+/// How long a setting lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SettingScope {
+    /// Until the transaction ends.
+    Transaction,
+    /// Until the session ends (or the transaction rolls back).
+    Session,
+}
+
+/// A prepared statement that is named in SQL.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Prepared {
+    /// Its name; empty for `DEALLOCATE ALL`.
+    pub name: String,
+    /// What is done with it.
+    pub usage: PreparedUse,
+}
+
+/// What is done with a prepared statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PreparedUse {
+    /// It is made.
+    Prepare,
+    /// It is run.
+    Execute,
+    /// It is dropped.
+    Deallocate,
+}
+
+/// A step of transaction control.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "step", content = "name")]
+pub enum TransactionStep {
+    /// BEGIN or START TRANSACTION.
+    Begin,
+    /// COMMIT or END.
+    Commit,
+    /// ROLLBACK or ABORT.
+    Rollback,
+    /// SAVEPOINT.
+    Savepoint(String),
+    /// RELEASE.
+    Release(String),
+    /// ROLLBACK TO.
+    RollbackTo(String),
+    /// PREPARE TRANSACTION: the transaction leaves the session.
+    Prepare(String),
+    /// COMMIT PREPARED.
+    CommitPrepared(String),
+    /// ROLLBACK PREPARED.
+    RollbackPrepared(String),
+}
+
+/// How to know beforehand how many rows a statement will touch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "how", content = "value")]
+pub enum CountTarget {
+    /// It is written in the statement (`INSERT ... VALUES`).
+    Exactly(u64),
+    /// This query counts them. It is itself a provable read; it uses the same parameters under the same numbers, so
+    /// the caller declares the types of all of the statement's parameters when it runs it.
+    Query(String),
+}

@@ -1,0 +1,245 @@
+//! From syntax and surroundings to facts.
+//!
+//! The kinds of a text are the kinds of its statements. A statement keeps the kind that its syntax gives it and
+//! becomes a call beside it where it may run code that is not reviewed; a query becomes a read only when it is
+//! proved. Nothing here makes an answer milder than the syntax did.
+
+use std::collections::BTreeSet;
+
+use super::access::{Mentions, Name};
+use super::catalogue::Catalogue;
+use super::count::Countable;
+use super::facts::{Access, CountTarget, Facts, Relation};
+use super::kinds::{Kind, Verb};
+use super::parse::{Parsed, Unparsed, parse};
+use super::proof::{self, Proof};
+use super::session::Context;
+use super::statement::Statement;
+
+/// The facts of a text, parsed or not. Needs [`super::STACK_BYTES`] of stack.
+pub fn classify_text(text: &[u8], context: &Context<'_>) -> Facts {
+    match parse(text) {
+        Ok(parsed) => classify(&parsed, context),
+        Err(unparsed) => classify_unparsed(&unparsed, text),
+    }
+}
+
+/// The facts of a text that is not understood: `sql.unknown`, with the reason.
+pub fn classify_unparsed(unparsed: &Unparsed, text: &[u8]) -> Facts {
+    unparsed.facts(text)
+}
+
+/// Judges what was parsed. Pure: equal inputs give equal facts.
+pub fn classify(parsed: &Parsed, context: &Context<'_>) -> Facts {
+    let mut facts = Facts::empty();
+    facts.secret_spans.clone_from(&parsed.secret_spans);
+    facts.statements = u32::try_from(parsed.statements.len()).unwrap_or(u32::MAX);
+    if let Some(why) = context.session.unreadable() {
+        // The grammar read the text under other rules than the server will: nothing it found counts.
+        let mut unknown = Facts::of(Kind::Unknown, why);
+        unknown.secret_spans = facts.secret_spans;
+        unknown.statements = facts.statements;
+        unknown.taints_session = true;
+        return unknown;
+    }
+    for statement in &parsed.statements {
+        let outcome = Outcome::of(statement, context);
+        facts.add(statement, outcome, context);
+    }
+    if let [only] = parsed.statements.as_slice() {
+        facts.row_count = row_count(only, context);
+    }
+    if parsed.statements.is_empty() {
+        facts.kinds.insert(Kind::Session);
+    }
+    facts.kind = facts.kinds.last().copied().unwrap_or(Kind::Unknown);
+    let shows = facts.verbs.iter().all(|v| v.as_str() == "show");
+    facts.provable_read =
+        facts.statements == 1 && (facts.kind == Kind::Read || (facts.kind == Kind::Session && shows));
+    facts
+}
+
+/// What a statement turned out to be.
+struct Outcome {
+    kinds: BTreeSet<Kind>,
+    reasons: Vec<String>,
+    taints: bool,
+}
+
+impl Outcome {
+    fn of(statement: &Statement, context: &Context<'_>) -> Outcome {
+        let mut outcome = Outcome {
+            kinds: BTreeSet::from([statement.base]),
+            reasons: statement.reasons.clone(),
+            taints: statement.taints,
+        };
+        let mentions = &statement.found.mentions;
+        match statement.base {
+            Kind::Read => outcome.settle_query(statement, context),
+            _ if statement.runs => match proof::prove(mentions, context) {
+                Proof::Proved => {}
+                Proof::Call(why) => outcome.also(Kind::Call, why),
+                // A statement that is no query has nodes of its own; only the server's reading matters here.
+                Proof::Unknown(_) => outcome.settle_running(mentions, context),
+            },
+            _ => {}
+        }
+        outcome
+    }
+
+    fn settle_query(&mut self, statement: &Statement, context: &Context<'_>) {
+        let proof = proof::prove(&statement.found.mentions, context);
+        self.kinds.clear();
+        match proof {
+            Proof::Proved if statement.found.locks_rows => {
+                self.kinds.insert(Kind::Call);
+            }
+            Proof::Proved => {
+                self.kinds.insert(Kind::Read);
+            }
+            Proof::Call(why) => self.also(Kind::Call, why),
+            Proof::Unknown(why) => self.also(Kind::Unknown, why),
+        }
+    }
+
+    /// A write or a definition whose syntax the server may read differently.
+    fn settle_running(&mut self, mentions: &Mentions, context: &Context<'_>) {
+        let younger: Vec<String> = proof::misunderstood(
+            &Mentions { foreign_nodes: BTreeSet::new(), ..mentions.clone() },
+            context.session.major(),
+        );
+        if !younger.is_empty() {
+            return self.also(Kind::Unknown, younger);
+        }
+        self.also(Kind::Call, vec!["what it runs is not looked into".to_owned()]);
+    }
+
+    fn also(&mut self, kind: Kind, why: Vec<String>) {
+        self.kinds.insert(kind);
+        self.reasons.extend(why);
+        self.taints |= matches!(kind, Kind::Call | Kind::Unknown);
+    }
+}
+
+impl Facts {
+    fn add(&mut self, statement: &Statement, outcome: Outcome, context: &Context<'_>) {
+        let found = &statement.found;
+        self.kinds.extend(outcome.kinds);
+        for reason in outcome.reasons {
+            if !self.reasons.contains(&reason) {
+                self.reasons.push(reason);
+            }
+        }
+        self.taints_session |= outcome.taints;
+        self.verbs.extend(statement.verbs.iter().copied());
+        self.predicates.extend(found.predicates.iter().cloned());
+        self.copies.extend(statement.copies.iter().cloned());
+        self.settings.extend(statement.settings.iter().cloned());
+        self.role_change |= statement.role_change;
+        self.data_modifying_cte |= found.data_modifying_cte;
+        self.locks_rows |= found.locks_rows;
+        self.select_into |= found.select_into;
+        self.creates_temporary |= found.creates_temporary;
+        self.explain_analyze |= statement.explain_analyze;
+        self.prepared.extend(statement.prepared.iter().cloned());
+        self.cursors.extend(found.cursors.iter().cloned());
+        self.transaction.extend(statement.transaction.iter().cloned());
+        self.mention(&found.mentions);
+        self.relations.extend(relations(statement, context));
+    }
+
+    fn mention(&mut self, mentions: &Mentions) {
+        self.functions.extend(mentions.functions.iter().map(|f| f.name.to_string()));
+        self.operators.extend(mentions.operators.iter().map(|o| o.name.to_string()));
+        self.types.extend(mentions.types.iter().map(ToString::to_string));
+        self.parameters.extend(mentions.parameters.iter().copied());
+    }
+}
+
+fn row_count(statement: &Statement, context: &Context<'_>) -> Option<CountTarget> {
+    match statement.countable.as_ref()? {
+        Countable::Exactly(rows) => Some(CountTarget::Exactly(*rows)),
+        Countable::Query { sql, mentions } => match proof::prove(mentions, context) {
+            Proof::Proved => Some(CountTarget::Query(sql.clone())),
+            Proof::Call(_) | Proof::Unknown(_) => None,
+        },
+    }
+}
+
+/// The relations of a statement, resolved where that is certain, with those that a write takes along.
+fn relations(statement: &Statement, context: &Context<'_>) -> BTreeSet<Relation> {
+    let mut relations = BTreeSet::new();
+    let path = proof::effective_path(context.session);
+    for (name, access) in &statement.found.mentions.relations {
+        let Some(oid) = certain(name, path.as_deref(), context) else {
+            relations.insert(Relation {
+                schema: name.schema.clone(),
+                name: name.name.clone(),
+                access: *access,
+                oid: None,
+                kind: None,
+            });
+            continue;
+        };
+        relations.extend(context.catalogue.and_then(|c| c.as_relation(oid, *access)));
+        if let Some(catalogue) = context.catalogue {
+            take_along(catalogue, oid, *access, statement, &mut relations);
+        }
+    }
+    relations
+}
+
+/// The one relation that a name must mean, if it must.
+fn certain(name: &Name, path: Option<&[String]>, context: &Context<'_>) -> Option<u32> {
+    let catalogue = context.catalogue?;
+    if context.session.temporary_objects && name.schema.is_none() {
+        return None;
+    }
+    match proof::relations_named(catalogue, path.unwrap_or_default(), name).as_slice() {
+        [only] => Some(*only),
+        _ => None,
+    }
+}
+
+/// What else is written: what a view stands on, and tables that follow by foreign keys.
+fn take_along(
+    catalogue: &Catalogue,
+    oid: u32,
+    access: Access,
+    statement: &Statement,
+    relations: &mut BTreeSet<Relation>,
+) {
+    if access != Access::Write {
+        return;
+    }
+    for base in catalogue.standings.get(&oid).map(|s| &s.bases).into_iter().flatten() {
+        relations.extend(catalogue.as_relation(*base, Access::Write));
+    }
+    let has = |verb: &'static str| statement.verbs.contains(&Verb(verb));
+    let truncates = has("truncate") && statement.cascades;
+    let (deletes, updates) = (has("delete") || has("merge"), has("update") || has("merge"));
+    let mut seen = BTreeSet::from([oid]);
+    let mut waiting = vec![oid];
+    while let Some(from) = waiting.pop() {
+        for cascade in catalogue.cascades.get(&from).into_iter().flatten() {
+            let follows = truncates || (cascade.on_delete && deletes) || (cascade.on_update && updates);
+            if follows && seen.insert(cascade.to) {
+                relations.extend(catalogue.as_relation(cascade.to, Access::Write));
+                waiting.push(cascade.to);
+            }
+        }
+    }
+}
+
+impl Catalogue {
+    fn as_relation(&self, oid: u32, access: Access) -> Option<Relation> {
+        let row = self.relations.get(&oid)?;
+        Some(Relation {
+            schema: Some(row.schema.clone()),
+            name: row.name.clone(),
+            access,
+            oid: Some(oid),
+            kind: Some(row.kind),
+        })
+    }
+}

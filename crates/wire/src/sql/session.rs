@@ -1,0 +1,105 @@
+//! What the caller knows about the session that sent a statement.
+//!
+//! The same text means different things under another search path, another encoding, or beside temporary objects.
+//! A field that the caller does not know is `None` (or the doubtful value), and doubt makes the answer stricter.
+
+use super::catalogue::Catalogue;
+use super::facts::Facts;
+
+/// The state of one session that changes the meaning of statement text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionState {
+    /// `server_version_num` as the server reports it, such as `150018`.
+    pub server_version_num: u32,
+    /// The schemas of `search_path` as set, in order, `$user` included; `None` when it is not known for certain.
+    pub search_path: Option<Vec<String>>,
+    /// The current role, which `$user` stands for; `None` when it is not known for certain.
+    pub role: Option<String>,
+    /// `standard_conforming_strings` as last reported by the server.
+    pub standard_conforming_strings: bool,
+    /// `client_encoding` as last reported by the server.
+    pub client_encoding: String,
+    /// Whether the session may own temporary objects. True from the first statement whose facts say
+    /// `taints_session` or that creates something temporary.
+    pub temporary_objects: bool,
+}
+
+impl SessionState {
+    /// The state of a session right after it started with the server's ordinary settings.
+    pub fn fresh(server_version_num: u32, role: &str) -> SessionState {
+        SessionState {
+            server_version_num,
+            search_path: Some(vec!["$user".to_owned(), "public".to_owned()]),
+            role: Some(role.to_owned()),
+            standard_conforming_strings: true,
+            client_encoding: "UTF8".to_owned(),
+            temporary_objects: false,
+        }
+    }
+
+    /// The server's major version.
+    pub fn major(&self) -> u32 {
+        self.server_version_num / 10_000
+    }
+
+    /// What is still known of the session once a statement with these facts has run, or may have run in part.
+    ///
+    /// Errs towards not knowing: a search path that may have changed is not known until the caller asks the server
+    /// again. Settings that the server reports by itself (`client_encoding`, `standard_conforming_strings`) are
+    /// taken to have changed for the worse at once, because statements that are already under way will meet them;
+    /// the caller overwrites them with what the server reports.
+    #[must_use]
+    pub fn after(&self, facts: &Facts) -> SessionState {
+        let mut next = self.clone();
+        next.temporary_objects |= facts.creates_temporary || facts.taints_session;
+        if facts.taints_session {
+            next.search_path = None;
+            next.role = None;
+        }
+        if facts.role_change {
+            next.role = None;
+        }
+        for change in &facts.settings {
+            match change.name.as_str() {
+                "search_path" | "all" => next.search_path = None,
+                "client_encoding" => {
+                    next.client_encoding = change.value.clone().unwrap_or_else(|| "unknown".to_owned());
+                }
+                "standard_conforming_strings" => {
+                    next.standard_conforming_strings = change.value.as_deref() == Some("on");
+                }
+                _ => {}
+            }
+        }
+        next
+    }
+
+    /// Why text of this session cannot be understood at all, if so.
+    pub(super) fn unreadable(&self) -> Option<String> {
+        if !self.standard_conforming_strings {
+            return Some(
+                "standard_conforming_strings is off, so quotes and backslashes may mean something else; set it on"
+                    .to_owned(),
+            );
+        }
+        let encoding = self.client_encoding.to_ascii_uppercase();
+        if !matches!(encoding.as_str(), "UTF8" | "UNICODE" | "SQL_ASCII") {
+            return Some(format!(
+                "the session's encoding is `{}`; only UTF8 and SQL_ASCII are understood",
+                self.client_encoding
+            ));
+        }
+        None
+    }
+}
+
+/// Everything a judgement depends on beside the text.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// The session.
+    pub session: &'a SessionState,
+    /// The target database's own objects; without it almost nothing is a provable read.
+    pub catalogue: Option<&'a Catalogue>,
+    /// Parameter types declared in Parse (OIDs, 0 for "the server decides"); empty for a simple query.
+    pub parameter_types: &'a [u32],
+}
