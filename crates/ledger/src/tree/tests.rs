@@ -107,6 +107,13 @@ fn every_inclusion_up_to_130_holds_and_no_other() {
             check_inclusion(&proof, index, &leaf(index), size, root).unwrap();
             check_inclusion(&proof, index, &leaf(index + 1), size, root).unwrap_err();
             check_inclusion(&proof, index, &leaf(index), size, &grown.roots[size as usize - 1]).unwrap_err();
+            for other in
+                [proof.split_last().map(|(_, fewer)| fewer.to_vec()), Some([&proof[..], &[*root]].concat())]
+            {
+                let Some(other) = other else { continue };
+                let wrong = ProofError::Length { found: other.len() };
+                assert_eq!(check_inclusion(&other, index, &leaf(index), size, root), Err(wrong));
+            }
             check_inclusion(&proof, (index + 1) % size, &leaf(index), size, root).map_or_else(drop, |()| {
                 assert_eq!(size, 1, "index {index} of {size}");
             });
@@ -135,7 +142,8 @@ fn every_consistency_up_to_130_holds_and_no_other() {
                 check_consistency(&proof, old, old_root, new, new_root).unwrap_err();
             }
             let longer = [proof, vec![forked]].concat();
-            check_consistency(&longer, old, old_root, new, new_root).unwrap_err();
+            let wrong = Err(ProofError::Length { found: longer.len() });
+            assert_eq!(check_consistency(&longer, old, old_root, new, new_root), wrong);
         }
     }
 }

@@ -38,31 +38,38 @@ pub(super) fn read(source: &dyn Source, options: &Options<'_>, report: &mut Repo
             return None;
         }
     };
-    let opens = |keys: &[VerifierKey]| Checkpoint::open(&note, keys);
-    match (options.keys, &copy) {
-        ([], None) => report.key = KeyStatus::Unknown,
-        ([], Some(copy)) => match opens(std::slice::from_ref(copy)) {
-            Ok(_) => report.key = KeyStatus::Copy,
-            Err(error) => {
-                report.add(FindingKind::Signature, place(), error, "checked with the export's own copy")
-            }
-        },
-        (keys, copy) => {
-            match opens(keys) {
-                Ok(_) => report.key = KeyStatus::Authenticated,
-                Err(error) => report.add(FindingKind::Signature, place(), error, "not made by this log"),
-            }
-            if copy.as_ref().is_some_and(|copy| opens(std::slice::from_ref(copy)).is_err()) {
-                let what = "the copy of the key is not the one that signed the checkpoint";
-                report.add(FindingKind::Mismatch, Place::file(VKEY_PATH), what, "the copy was changed");
-            }
-        }
-    }
+    check_signature(&note, options.keys, copy.as_ref(), report);
     report.origin = Some(stated.origin.clone());
     report.size = stated.size;
     report.root = Some(stated.root);
     let retained = options.retained.and_then(|note| read_retained(note, options.keys, copy.as_ref(), report));
     Some(Head { stated, retained })
+}
+
+/// Whether the keys that the auditor brought have signed, and whether the export's copy of the key has.
+fn check_signature(note: &[u8], keys: &[VerifierKey], copy: Option<&VerifierKey>, report: &mut Report) {
+    let signature = FindingKind::Signature;
+    let by_copy = copy.map(|copy| Checkpoint::open(note, std::slice::from_ref(copy)));
+    let by_keys = (!keys.is_empty()).then(|| Checkpoint::open(note, keys));
+    match (by_keys, by_copy) {
+        (None, None) => report.key = KeyStatus::Unknown,
+        (None, Some(Ok(_))) => report.key = KeyStatus::Copy,
+        (None, Some(Err(error))) => {
+            report.add(signature, Place::file(CHECKPOINT_PATH), error, "checked with the export's own copy");
+        }
+        (Some(by_keys), by_copy) => {
+            match by_keys {
+                Ok(_) => report.key = KeyStatus::Authenticated,
+                Err(error) => {
+                    report.add(signature, Place::file(CHECKPOINT_PATH), error, "not made by this log");
+                }
+            }
+            if by_copy.is_some_and(|opened| opened.is_err()) {
+                let what = "the copy of the key is not the one that signed the checkpoint";
+                report.add(FindingKind::Mismatch, Place::file(VKEY_PATH), what, "the copy was changed");
+            }
+        }
+    }
 }
 
 /// Compares what the entries hash to with what the checkpoints state.
