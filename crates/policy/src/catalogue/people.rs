@@ -1,0 +1,111 @@
+//! `people.toml`: users, services, agents and groups.
+
+use std::collections::BTreeMap;
+
+use countersign_core::catalogue::{Group, Principal, PrincipalKind};
+use countersign_core::{GroupId, PersonId, PrincipalId};
+
+use crate::diagnostic::Problems;
+use crate::text::{Kind, Read, Shape, Table, optional, required};
+
+pub(super) const SHAPE: Shape = Shape {
+    doc: "Local people, services, agents and groups.",
+    fields: &[
+        optional("user", Kind::Map(true, &Kind::Table(&USER)), "people who sign in, by name"),
+        optional("service", Kind::Map(true, &Kind::Table(&OWNED)), "jobs that run without a person, by name"),
+        optional("agent", Kind::Map(true, &Kind::Table(&OWNED)), "AI agents, by name"),
+        optional("group", Kind::Map(true, &Kind::Table(&GROUP)), "sets of principals, by name"),
+    ],
+};
+
+const USER: Shape = Shape {
+    doc: "Somebody who signs in.",
+    fields: &[
+        required("name", Kind::Text, "how people call them"),
+        optional("email", Kind::Text, "where notices go"),
+        optional(
+            "person",
+            Kind::Name,
+            "the human behind the account; accounts of one human say the same here, and count once",
+        ),
+    ],
+};
+
+const OWNED: Shape = Shape {
+    doc: "Something that acts without a person at a keyboard.",
+    fields: &[
+        required("owner", Kind::Name, "the user who answers for it"),
+        optional("name", Kind::Text, "how people call it"),
+    ],
+};
+
+const GROUP: Shape = Shape {
+    doc: "A set of principals.",
+    fields: &[
+        optional("members", Kind::List(&Kind::Name), "users, services and agents in it"),
+        optional("groups", Kind::List(&Kind::Name), "groups whose members are members here"),
+    ],
+};
+
+pub(super) fn principals(file: &Read<'_>, problems: &mut Problems) -> BTreeMap<PrincipalId, Principal> {
+    let users = file.root.tables("user").map(|(name, table)| ("user", name, user(name, table)));
+    let services = file.root.tables("service").map(|(name, table)| {
+        ("service", name, owned(file, name, table, |owner| PrincipalKind::Service { owner }))
+    });
+    let agents = file.root.tables("agent").map(|(name, table)| {
+        ("agent", name, owned(file, name, table, |owner| PrincipalKind::Agent { owner }))
+    });
+    let mut principals = BTreeMap::new();
+    for (kind, name, principal) in users.chain(services).chain(agents) {
+        if principals.insert(PrincipalId::new(name), principal).is_some() {
+            problems.error(
+                file.within,
+                file.place(&format!("{kind}.{name}")),
+                format!("there is another principal `{name}`"),
+                Some("users, services and agents share one set of names".into()),
+            );
+        }
+    }
+    principals
+}
+
+pub(super) fn groups(file: &Read<'_>) -> BTreeMap<GroupId, Group> {
+    let groups = file.root.tables("group").map(|(name, table)| {
+        let group = Group {
+            members: table.texts("members").map(PrincipalId::new).collect(),
+            groups: table.texts("groups").map(GroupId::new).collect(),
+        };
+        (GroupId::new(name), group)
+    });
+    groups.collect()
+}
+
+fn user(name: &str, table: &Table) -> Principal {
+    Principal {
+        kind: PrincipalKind::User,
+        person: person(name, table),
+        display: table.text("name").to_owned(),
+        email: table.maybe_text("email").map(ToOwned::to_owned),
+    }
+}
+
+/// A service or agent. Its person is its owner's; an owner that is no user is reported where names are checked.
+fn owned(
+    file: &Read<'_>,
+    name: &str,
+    table: &Table,
+    kind: impl Fn(PrincipalId) -> PrincipalKind,
+) -> Principal {
+    let owner = table.text("owner");
+    let owners = file.root.tables("user").find(|(user, _)| *user == owner);
+    Principal {
+        kind: kind(PrincipalId::new(owner)),
+        person: owners.map_or_else(|| PersonId::new(owner), |(user, table)| person(user, table)),
+        display: table.maybe_text("name").unwrap_or(name).to_owned(),
+        email: None,
+    }
+}
+
+fn person(name: &str, table: &Table) -> PersonId {
+    PersonId::new(table.maybe_text("person").unwrap_or(name))
+}

@@ -1,0 +1,117 @@
+//! `rules.toml`: approval rules. Policies say *when*, rules say *who*.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use countersign_core::RuleName;
+use countersign_core::catalogue::{Escalation, Place, Rule, Stage};
+
+use crate::diagnostic::Problems;
+use crate::floor;
+use crate::text::{Kind, Read, Shape, Table, optional, required};
+
+pub(super) const SHAPE: Shape = Shape {
+    doc: "Who must say yes.",
+    fields: &[optional("approval", Kind::Map(true, &Kind::Table(&RULE)), "approval rules, by name")],
+};
+
+const RULE: Shape = Shape {
+    doc: "An approval rule.",
+    fields: &[
+        required(
+            "stages",
+            Kind::List(&Kind::Table(&STAGE)),
+            "all of them must be filled; they run in parallel",
+        ),
+        required(
+            "pending_for",
+            Kind::Span,
+            "unanswered for this long, a request lapses; it is never granted",
+        ),
+        required("valid_for", Kind::Span, "how long a yes may be used"),
+        optional("uses", Kind::Whole(1, 1_000), "how often a yes may be used; once if absent"),
+        optional(
+            "escalate",
+            Kind::List(&Kind::Table(&ESCALATION)),
+            "who is added when nobody answers; silence never approves",
+        ),
+    ],
+};
+
+const STAGE: Shape = Shape {
+    doc: "How many distinct people, and out of whom.",
+    fields: &[
+        required("need", Kind::Whole(1, 100), "how many distinct people"),
+        required("from", Kind::List(&Kind::Place), "out of whom"),
+    ],
+};
+
+const ESCALATION: Shape = Shape {
+    doc: "Adds people after a while.",
+    fields: &[
+        required("after", Kind::Span, "time since the request was made"),
+        required("add", Kind::List(&Kind::Place), "who may then fill a place"),
+    ],
+};
+
+pub(super) fn rules(file: &Read<'_>, problems: &mut Problems) -> BTreeMap<RuleName, Arc<Rule>> {
+    let rules = file.root.tables("approval").map(|(name, table)| {
+        let rule = rule(table);
+        check(file, name, table, &rule, problems);
+        (RuleName::new(name), Arc::new(rule))
+    });
+    rules.collect()
+}
+
+fn rule(table: &Table) -> Rule {
+    let stages = table.listed("stages").map(|(_, stage)| stage);
+    let steps = table.listed("escalate").map(|(_, step)| step);
+    Rule {
+        stages: stages
+            .map(|stage| Stage { need: count(stage, "need"), from: places(stage, "from") })
+            .collect(),
+        pending_for: table.span("pending_for").unwrap_or_default(),
+        valid_for: table.span("valid_for").unwrap_or_default(),
+        uses: count(table, "uses"),
+        escalate: steps
+            .map(|step| Escalation {
+                after: step.span("after").unwrap_or_default(),
+                add: places(step, "add"),
+            })
+            .collect(),
+    }
+}
+
+fn check(file: &Read<'_>, name: &str, table: &Table, rule: &Rule, problems: &mut Problems) {
+    let path = format!("approval.{name}");
+    if name.starts_with(floor::RULES) {
+        let message = format!("names that begin with `{}` belong to the policy floor", floor::RULES);
+        problems.error(file.within, file.place(&path), message, None);
+    }
+    // Values that are there and were dropped have been reported.
+    if table.get("stages").is_some() && rule.stages.is_empty() {
+        let hint = "write at least one: `stages = [{ need = 1, from = [\"group:dba\"] }]`";
+        let message = format!("nobody is asked by `{name}`");
+        problems.error(file.within, file.place(&format!("{path}.stages")), message, Some(hint.into()));
+    }
+    for (index, _) in rule.stages.iter().enumerate().filter(|(_, stage)| stage.from.is_empty()) {
+        let place = file.place(&format!("{path}.stages[{index}].from"));
+        problems.error(file.within, place, "nobody is named here".into(), None);
+    }
+    for (index, step) in rule.escalate.iter().enumerate() {
+        if step.after.0 > 0 && step.after >= rule.pending_for && rule.pending_for.0 > 0 {
+            let place = file.place(&format!("{path}.escalate[{index}].after"));
+            let message = format!("the request has lapsed after {}; this step never comes", rule.pending_for);
+            problems.warning(file.within, place, message, Some("let it be pending for longer".into()));
+        }
+    }
+}
+
+/// A number that the shape has bounded; one if it is absent.
+fn count(table: &Table, key: &str) -> u32 {
+    table.whole(key).and_then(|number| u32::try_from(number).ok()).unwrap_or(1)
+}
+
+fn places(table: &Table, key: &str) -> Vec<Place> {
+    table.texts(key).filter_map(|text| text.parse().ok()).collect()
+}

@@ -1,0 +1,251 @@
+//! The circumstances of a question, as types that cannot be misspelt.
+//!
+//! Policy knows circumstances by name. Whoever asks fills one of the structs here and turns it into a
+//! [`Context`]; the names and types are those of the schema, which is written from the same tables.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use countersign_core::question::{Context, Value};
+use countersign_core::{At, Span};
+
+use crate::actions::Circumstances;
+
+/// How somebody speaks to the gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Via {
+    /// Through the PostgreSQL door.
+    Postgres,
+    /// Through the console.
+    Console,
+    /// Through the command line.
+    Cli,
+    /// Through the API, by another program.
+    Api,
+}
+
+/// The circumstances of every question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plain {
+    /// The instant at which it is asked. `hour` and `weekday` (UTC, 1 = Monday) follow from it.
+    pub now: At,
+    /// The client's address, if it has one.
+    pub source: Option<IpAddr>,
+    /// How they speak to the gateway.
+    pub via: Via,
+}
+
+/// The circumstances of `access.request`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// Those of every question.
+    pub plain: Plain,
+    /// For how long.
+    pub duration: Span,
+    /// Why, in the requester's words.
+    pub purpose: String,
+    /// A reference to another system.
+    pub ticket: Option<String>,
+}
+
+/// The circumstances of a statement: `sql.*`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sql {
+    /// Those of every question.
+    pub plain: Plain,
+    /// Why the grant was asked for, in the requester's words.
+    pub purpose: String,
+    /// The ticket of the grant.
+    pub ticket: Option<String>,
+    /// What it does, in the grammar's words.
+    pub verbs: BTreeSet<String>,
+    /// Relations it reads, as `schema.name`.
+    pub reads: BTreeSet<String>,
+    /// Relations it writes, as `schema.name`.
+    pub writes: BTreeSet<String>,
+    /// Functions it calls by name.
+    pub functions: BTreeSet<String>,
+    /// Every statement of it that could have a WHERE has one.
+    pub has_where: bool,
+    /// Every statement of it that could have a LIMIT has one.
+    pub has_limit: bool,
+    /// How many statements were sent together.
+    pub statements: i64,
+    /// It runs inside the client's own transaction.
+    pub in_transaction: bool,
+    /// It is a provable read.
+    pub provable_read: bool,
+    /// Rows it is expected to touch, if that is known.
+    pub rows: Option<i64>,
+}
+
+/// A circumstance's type, as policy sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Type {
+    Bool,
+    Long,
+    Text,
+    Texts,
+    Duration,
+    Datetime,
+    Ip,
+}
+
+/// A circumstance: name, type, and whether it may be absent.
+#[derive(Debug)]
+pub(crate) struct Circumstance {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Type,
+    pub(crate) optional: bool,
+}
+
+const COMMON: &[Circumstance] = &[
+    required("now", Type::Datetime),
+    required("hour", Type::Long),
+    required("weekday", Type::Long),
+    optional("source", Type::Ip),
+    required("via", Type::Text),
+];
+
+const ACCESS: &[Circumstance] =
+    &[required("duration", Type::Duration), required("purpose", Type::Text), optional("ticket", Type::Text)];
+
+const STATEMENT: &[Circumstance] = &[
+    required("purpose", Type::Text),
+    optional("ticket", Type::Text),
+    required("verbs", Type::Texts),
+    required("reads", Type::Texts),
+    required("writes", Type::Texts),
+    required("functions", Type::Texts),
+    required("has_where", Type::Bool),
+    required("has_limit", Type::Bool),
+    required("statements", Type::Long),
+    required("in_transaction", Type::Bool),
+    required("provable_read", Type::Bool),
+    optional("rows", Type::Long),
+];
+
+const fn required(name: &'static str, kind: Type) -> Circumstance {
+    Circumstance { name, kind, optional: false }
+}
+
+const fn optional(name: &'static str, kind: Type) -> Circumstance {
+    Circumstance { name, kind, optional: true }
+}
+
+/// The circumstances that a question of this kind carries.
+pub(crate) fn of(kind: Circumstances) -> impl Iterator<Item = &'static Circumstance> + Clone {
+    let own: &[Circumstance] = match kind {
+        Circumstances::Plain => &[],
+        Circumstances::Access => ACCESS,
+        Circumstances::Sql => STATEMENT,
+    };
+    COMMON.iter().chain(own)
+}
+
+/// What is wrong with `context` for a question of this kind, in words; `None` if nothing is.
+pub(crate) fn fault(kind: Circumstances, context: &Context) -> Option<String> {
+    let mut known = of(kind);
+    if let Some(unknown) = context.keys().find(|name| known.clone().all(|one| one.name != **name)) {
+        return Some(format!("there is no circumstance `{unknown}` here"));
+    }
+    known.find_map(|one| match context.get(one.name) {
+        None if one.optional => None,
+        None => Some(format!("the circumstance `{}` is missing", one.name)),
+        Some(value) if one.kind == type_of(value) => None,
+        Some(_) => Some(format!("the circumstance `{}` is not a {}", one.name, one.kind.as_str())),
+    })
+}
+
+fn type_of(value: &Value) -> Type {
+    match value {
+        Value::Bool(_) => Type::Bool,
+        Value::Long(_) => Type::Long,
+        Value::Text(_) => Type::Text,
+        Value::Texts(_) => Type::Texts,
+        Value::Span(_) => Type::Duration,
+        Value::At(_) => Type::Datetime,
+        Value::Ip(_) => Type::Ip,
+    }
+}
+
+impl Type {
+    /// As the schema writes it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bool => "Bool",
+            Self::Long => "Long",
+            Self::Text => "String",
+            Self::Texts => "Set<String>",
+            Self::Duration => "duration",
+            Self::Datetime => "datetime",
+            Self::Ip => "ipaddr",
+        }
+    }
+}
+
+impl Via {
+    /// As policies see it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::Console => "console",
+            Self::Cli => "cli",
+            Self::Api => "api",
+        }
+    }
+}
+
+impl From<Plain> for Context {
+    fn from(plain: Plain) -> Self {
+        let (hour, weekday) = plain.now.hour_and_weekday();
+        let mut context = Self::from([
+            ("now", Value::At(plain.now)),
+            ("hour", Value::Long(hour)),
+            ("weekday", Value::Long(weekday)),
+            ("via", Value::Text(plain.via.as_str().to_owned())),
+        ]);
+        if let Some(source) = plain.source {
+            context.insert("source", Value::Ip(source));
+        }
+        context
+    }
+}
+
+impl From<Access> for Context {
+    fn from(access: Access) -> Self {
+        let mut context = Self::from(access.plain);
+        context.insert("duration", Value::Span(access.duration));
+        context.insert("purpose", Value::Text(access.purpose));
+        if let Some(ticket) = access.ticket {
+            context.insert("ticket", Value::Text(ticket));
+        }
+        context
+    }
+}
+
+impl From<Sql> for Context {
+    fn from(sql: Sql) -> Self {
+        let mut context = Self::from(sql.plain);
+        context.extend([
+            ("purpose", Value::Text(sql.purpose)),
+            ("verbs", Value::Texts(sql.verbs)),
+            ("reads", Value::Texts(sql.reads)),
+            ("writes", Value::Texts(sql.writes)),
+            ("functions", Value::Texts(sql.functions)),
+            ("has_where", Value::Bool(sql.has_where)),
+            ("has_limit", Value::Bool(sql.has_limit)),
+            ("statements", Value::Long(sql.statements)),
+            ("in_transaction", Value::Bool(sql.in_transaction)),
+            ("provable_read", Value::Bool(sql.provable_read)),
+        ]);
+        if let Some(ticket) = sql.ticket {
+            context.insert("ticket", Value::Text(ticket));
+        }
+        if let Some(rows) = sql.rows {
+            context.insert("rows", Value::Long(rows));
+        }
+        context
+    }
+}
