@@ -25,6 +25,9 @@ pub const README_PATH: &str = "README.txt";
 /// Disclosed content, one record a line.
 pub const CONTENT_PATH: &str = "content.jsonl";
 
+/// SHA-256 of [`CONTENT_PATH`], so that what was left out after the export is noticed.
+pub const CONTENT_HASH_PATH: &str = "content.sha256";
+
 /// One file of an export.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExportFile {
@@ -138,6 +141,12 @@ pub fn files<E: AsRef<[u8]>>(
     Ok(files)
 }
 
+/// The file that states the hash of the disclosed content.
+#[must_use]
+pub fn content_hash_file(content: &Hash) -> ExportFile {
+    text_file(CONTENT_HASH_PATH, format!("{content}  {CONTENT_PATH}\n"))
+}
+
 fn hash_file((tile, hashes): tile::Built) -> ExportFile {
     ExportFile { path: tile.to_string(), bytes: tile::encode_hashes(&hashes) }
 }
@@ -146,7 +155,7 @@ fn text_file(path: &str, text: String) -> ExportFile {
     ExportFile { path: path.to_owned(), bytes: text.into_bytes() }
 }
 
-fn readme(checkpoint: &Checkpoint, key: &VerifierKey) -> String {
+pub(crate) fn readme(checkpoint: &Checkpoint, key: &VerifierKey) -> String {
     include_str!("../data/README.txt")
         .replace("{origin}", &checkpoint.origin)
         .replace("{size}", &checkpoint.size.to_string())

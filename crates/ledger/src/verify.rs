@@ -11,6 +11,7 @@
 //! or a checkpoint kept from before, whoever could rewrite everything can also sign it anew. The report says
 //! which of these it had.
 
+mod beside;
 mod content;
 mod files;
 mod head;
@@ -62,6 +63,9 @@ pub fn verify(source: &dyn Source, options: &Options<'_>) -> Report {
     head::compare(&head, &rebuilt, &mut report);
     content::check(source, head.size(), &mut report);
     files::check(source, head.size(), &mut report);
+    if options.layout == Layout::Export {
+        beside::check(source, &head, &mut report);
+    }
     report
 }
 

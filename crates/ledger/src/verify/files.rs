@@ -4,11 +4,11 @@ use std::io;
 
 use super::head::unreadable;
 use super::report::{FindingKind, Place, Report};
-use crate::export::{CHECKPOINT_PATH, CONTENT_PATH, README_PATH, VKEY_PATH};
+use crate::export::{CHECKPOINT_PATH, CONTENT_HASH_PATH, CONTENT_PATH, README_PATH, VKEY_PATH};
 use crate::source::Source;
 use crate::tile::{self, Kind, TILE_WIDTH, Tile};
 
-const OWN: [&str; 4] = [CHECKPOINT_PATH, CONTENT_PATH, README_PATH, VKEY_PATH];
+const OWN: [&str; 5] = [CHECKPOINT_PATH, CONTENT_HASH_PATH, CONTENT_PATH, README_PATH, VKEY_PATH];
 
 /// Looks at every file that the source lists.
 pub(super) fn check(source: &dyn Source, size: u64, report: &mut Report) {

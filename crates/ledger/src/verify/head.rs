@@ -15,6 +15,10 @@ pub(super) struct Head {
 }
 
 impl Head {
+    pub(super) fn stated(&self) -> &Checkpoint {
+        &self.stated
+    }
+
     pub(super) fn size(&self) -> u64 {
         self.stated.size
     }

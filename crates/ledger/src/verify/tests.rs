@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::*;
 use crate::checkpoint::Checkpoint;
 use crate::content::{self, Record};
-use crate::export::{self, CHECKPOINT_PATH, CONTENT_PATH, README_PATH, VKEY_PATH};
+use crate::export::{self, CHECKPOINT_PATH, CONTENT_PATH, VKEY_PATH};
 use crate::hash::Hash;
 use crate::jcs;
 use crate::line::{self, Header, Ts};
@@ -83,6 +83,8 @@ fn export_with_content(count: u64) -> Files {
         text.extend(record.to_line().unwrap());
         text.push(b'\n');
     }
+    let hash = export::content_hash_file(&Hash::of(&[&text]));
+    files.insert(hash.path, hash.bytes);
     files.insert(CONTENT_PATH.to_owned(), text);
     files
 }
@@ -147,7 +149,7 @@ fn three_levels_of_tiles() {
 #[test]
 fn every_changed_byte_is_found() {
     let files = export_with_content(7);
-    for (path, bytes) in files.iter().filter(|(path, _)| *path != README_PATH) {
+    for (path, bytes) in &files {
         for at in 0..bytes.len() {
             let mut changed = files.clone();
             changed.get_mut(path).unwrap()[at] ^= 1 << (at % 8);
@@ -156,10 +158,7 @@ fn every_changed_byte_is_found() {
                 assert!(!report.findings.is_empty());
             }
         }
-        // Content may be left out from its end: it is disclosed, not proved to be all there is.
-        for length in
-            (0..bytes.len()).filter(|at| path != CONTENT_PATH || (*at > 0 && bytes[at - 1] != b'\n'))
-        {
+        for length in 0..bytes.len() {
             let mut cut = files.clone();
             cut.get_mut(path).unwrap().truncate(length);
             assert_eq!(look(&cut).outcome(), Outcome::Broken, "{path}, cut at {length}");
@@ -173,7 +172,7 @@ fn every_changed_byte_is_found() {
 #[test]
 fn every_deleted_or_added_file_is_found() {
     let files = export_of(&lines(600));
-    for path in files.keys().filter(|path| *path != README_PATH) {
+    for path in files.keys() {
         let mut fewer = files.clone();
         fewer.remove(path);
         let report = look(&fewer);
@@ -391,8 +390,8 @@ fn another_key_is_found() {
     // The true checkpoint beside a false copy of the key.
     let mut files = export_of(&whole);
     files.insert(VKEY_PATH.to_owned(), format!("{}\n", thief.key()).into_bytes());
-    assert_eq!(found(&look(&files)), ["Mismatch vkey"]);
-    assert_eq!(found(&look_without_key(&files)), ["Signature checkpoint"]);
+    assert_eq!(found(&look(&files)), ["Mismatch vkey", "Mismatch README.txt"]);
+    assert_eq!(found(&look_without_key(&files)), ["Signature checkpoint", "Mismatch README.txt"]);
 }
 
 #[test]
@@ -520,6 +519,8 @@ fn content_is_checked_against_its_commitment() {
     let text = String::from_utf8(files[CONTENT_PATH].clone()).unwrap();
     let with = |text: String| {
         let mut files = files.clone();
+        let hash = export::content_hash_file(&Hash::of(&[text.as_bytes()]));
+        files.insert(hash.path, hash.bytes);
         files.insert(CONTENT_PATH.to_owned(), text.into_bytes());
         let report = look(&files);
         (report.contents_held, found(&report))
@@ -600,7 +601,7 @@ fn what_cannot_be_read_is_not_called_broken() {
         }
     }
     let files = export_with_content(300);
-    for path in files.keys().filter(|path| *path != README_PATH) {
+    for path in files.keys() {
         let mut source = Failing(files.clone(), path.clone());
         let report = verify(&source, &Options::default());
         assert_eq!((report.outcome(), report.outcome().exit_code()), (Outcome::Unchecked, 2), "{path}");
@@ -656,7 +657,6 @@ proptest! {
         byte: u8,
     ) {
         let mut files = export_of(&lines(count));
-        files.remove(README_PATH);
         let path = files.keys().nth(file.index(files.len())).unwrap().clone();
         let bytes = files.get_mut(&path).unwrap();
         let at = at.index(bytes.len());
