@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::receipts::voided;
-use super::requests::escalation;
+use super::requests::escalations;
 use super::{Book, Deadline, Event};
 use crate::grant;
 use crate::ids::RequestId;
@@ -37,8 +37,9 @@ fn due_of(request: &Request, now: At, over: &mut BTreeSet<RequestId>) -> Vec<Eve
         over.insert(id);
         return vec![Event::Request(request::Event::Lapsed { request: id })];
     }
-    (request.escalated..)
-        .take_while(|done| escalation(request, *done).is_some_and(|at| at <= now))
+    let due = escalations(request).iter().filter(|at| **at <= now).count();
+    let due = u32::try_from(due).unwrap_or(u32::MAX);
+    (request.escalated..due)
         .map(|done| Event::Request(request::Event::Escalated { request: id, step: done.saturating_add(1) }))
         .collect()
 }

@@ -71,11 +71,11 @@ pub(super) fn use_receipt(
 }
 
 pub(super) fn settle(book: &Book, request: RequestId, outcome: Outcome) -> Result<Vec<Event>, Refusal> {
-    let (_, receipt) = book.receipt(request)?;
+    let (found, receipt) = book.receipt(request)?;
     if receipt.running.is_none() {
         return Err(Refusal::ReceiptSpent(request));
     }
-    Ok(vec![Event::Request(RequestEvent::Settled { request, outcome })])
+    Ok(book.settled(found, receipt, outcome))
 }
 
 /// Asks again what was asked when the request was made, and says how it ends if that has moved.
@@ -177,6 +177,19 @@ impl Book {
     /// The ends of the actions that wait on `grant`, when it ends.
     pub(super) fn cut(&self, grant: GrantId) -> Vec<Event> {
         self.stood_on(grant).map(|request| voided(request.id, Voidance::GrantOver)).collect()
+    }
+
+    /// The end of a use. The uses that are left end with the grant, if that ended while this one ran.
+    pub(super) fn settled(&self, request: &Request, receipt: &Receipt, outcome: Outcome) -> Vec<Event> {
+        let id = request.id;
+        let mut events = vec![Event::Request(RequestEvent::Settled { request: id, outcome })];
+        if let Ask::Act { grant, .. } = &request.ask {
+            let ended = self.grant(*grant).is_none_or(|found| found.state != grant::State::Live);
+            if ended && receipt.used < receipt.uses {
+                events.push(voided(id, Voidance::GrantOver));
+            }
+        }
+        events
     }
 
     fn receipt(&self, request: RequestId) -> Result<(&Request, &Receipt), Refusal> {

@@ -373,7 +373,7 @@ pub(super) fn is_open(request: &Request) -> bool {
 fn next_of(request: &Request) -> Option<At> {
     match &request.state {
         State::Pending => {
-            let step = escalation(request, request.escalated);
+            let step = escalations(request).get(request.escalated as usize).copied();
             Some(step.map_or(request.lapses_at, |at| at.min(request.lapses_at)))
         }
         State::Approved(receipt) if is_open(request) => Some(receipt.valid_until),
@@ -385,10 +385,10 @@ fn next_of(request: &Request) -> Option<At> {
     }
 }
 
-/// When escalation step `done + 1` is due: all gates' steps, in the order of time.
-pub(super) fn escalation(request: &Request, done: u32) -> Option<At> {
+/// When the escalation steps of all gates are due, in the order of time.
+pub(super) fn escalations(request: &Request) -> Vec<At> {
     let steps = request.gates.iter().flat_map(|gate| &gate.terms.escalate);
     let mut times: Vec<At> = steps.map(|step| request.asked_at.plus(step.after)).collect();
     times.sort_unstable();
-    times.get(done as usize).copied()
+    times
 }

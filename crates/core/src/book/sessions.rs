@@ -53,7 +53,7 @@ impl Book {
     /// The ends of what sessions that are `gone` leave behind: requests that wait in them, and uses without
     /// an outcome.
     pub(super) fn left_behind(&self, gone: impl Fn(SessionId) -> bool, why: Withdrawal) -> Vec<Event> {
-        self.requests().filter_map(|found| abandoned(found, &gone, why)).collect()
+        self.requests().flat_map(|found| self.abandoned(found, &gone, why)).collect()
     }
 
     pub(super) fn apply_session(&mut self, event: &SessionEvent, at: At) {
@@ -78,23 +78,24 @@ impl Book {
             }
         }
     }
-}
 
-/// What becomes of a request whose session is gone. A receipt for several uses outlives the session that
-/// waited for it; nothing is known of a use that was under way.
-fn abandoned(request: &Request, gone: impl Fn(SessionId) -> bool, why: Withdrawal) -> Option<Event> {
-    let Ask::Act { session: waiting, .. } = &request.ask else { return None };
-    let id = request.id;
-    let withdrawn = gone(*waiting).then_some(Event::Request(request::Event::Withdrawn { request: id, why }));
-    match &request.state {
-        State::Pending => withdrawn,
-        State::Approved(receipt) => match receipt.running {
-            Some(using) if gone(using) => {
-                Some(Event::Request(request::Event::Settled { request: id, outcome: Outcome::Unknown }))
+    /// What becomes of a request whose session is gone. A receipt for several uses outlives the session that
+    /// waited for it; nothing is known of a use that was under way.
+    fn abandoned(&self, request: &Request, gone: impl Fn(SessionId) -> bool, why: Withdrawal) -> Vec<Event> {
+        let Ask::Act { session: waiting, .. } = &request.ask else { return Vec::new() };
+        let over = match &request.state {
+            State::Pending => gone(*waiting),
+            State::Approved(receipt) => match receipt.running {
+                Some(using) if gone(using) => return self.settled(request, receipt, Outcome::Unknown),
+                Some(_) => false,
+                None => gone(*waiting) && receipt.uses <= 1 && receipt.used < receipt.uses,
+            },
+            State::Denied { .. } | State::Lapsed { .. } | State::Withdrawn { .. } | State::Void { .. } => {
+                false
             }
-            Some(_) => None,
-            None => withdrawn.filter(|_| receipt.uses <= 1 && receipt.used < receipt.uses),
-        },
-        State::Denied { .. } | State::Lapsed { .. } | State::Withdrawn { .. } | State::Void { .. } => None,
+        };
+        let withdrawn =
+            over.then_some(Event::Request(request::Event::Withdrawn { request: request.id, why }));
+        withdrawn.into_iter().collect()
     }
 }
