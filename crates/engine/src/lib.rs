@@ -1,1 +1,59 @@
-//! Countersign: engine.
+//! The engine: the only writer. It looks up the facts, decides, appends, applies and publishes.
+//!
+//! [`Engine`] is what doors, portal and command line talk to. Reading goes over an immutable [`Snapshot`] without
+//! locks; judging an action is a pure function over it. Whatever may change something is durable in the ledger
+//! before it is forwarded, and the types of [`action`] leave no other order. Nothing here speaks a protocol, reads
+//! a clock or draws a random number: those come through [`ports`].
+
+pub mod action;
+mod api;
+pub mod audit;
+mod engine;
+pub mod follow;
+mod house;
+mod index;
+pub mod line;
+pub mod people;
+pub mod ports;
+mod request;
+mod seal;
+mod session;
+pub mod settings;
+mod snapshot;
+pub mod store;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+pub mod views;
+mod warden;
+mod words;
+mod writer;
+
+pub use action::{
+    Answer, Attempt, Client, Completion, CompletionResult, Denied, Forward, Ground, Held, Judged, Judgement,
+    Look, LookRelation, NotUsed, Parameter, Pending, Ran, Recorded, SessionRefused, Unrecorded, Waiting,
+    Withheld,
+};
+pub use api::{Applied, ApplyError, AskAccess, Preview, PreviewVerdict};
+pub use audit::{ContentView, EventDetail, EventView, LedgerQuery, LedgerState, SearchPage, Stage};
+pub use countersign_policy::context::Via;
+pub use engine::Engine;
+pub use house::{Kept, NoContent};
+pub use people::{
+    Caller, Minted, ScramVerifiers, SecretError, SetPasswordError, SignInClient, SignInRefused, SignedIn,
+    Unauthenticated,
+};
+pub use ports::{Clock, Entropy, Ports, SecretSource};
+pub use seal::{MasterKey, Unreadable};
+pub use session::Session;
+pub use settings::Settings;
+pub use snapshot::{Changed, Health, Snapshot, Topics};
+pub use store::{SqliteStore, Store, StoreError};
+pub use views::{
+    GrantFilter, GrantView, ParameterView, RelationView, RequestFilter, RequestKind, RequestView, RowsView,
+    SaidView, SessionView, StageView,
+};
+pub use words::{Refused, RefusedCode};
+pub use writer::open::{Broken, StartError};
+
+/// The program's version, as the ledger has it.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");

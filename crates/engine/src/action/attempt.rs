@@ -1,0 +1,165 @@
+//! What a door tells the engine of an action, and of how it ended.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use countersign_core::action::{Action, RelationVersion};
+use countersign_core::question::Context;
+use countersign_core::request::Outcome;
+use countersign_core::{ActionName, ResourceId};
+
+/// One execution, as a door understood it.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// What it is called, for people: the strictest of its parts.
+    pub kind: ActionName,
+    /// Its parts. All are judged, the stricter wins.
+    pub actions: Vec<ActionName>,
+    /// What it does, beneath its kind.
+    pub verbs: Vec<String>,
+    /// Whether it is a provable read (contract, section 1).
+    pub provable_read: bool,
+    /// Its circumstances. The instant, the source and the purpose are the engine's to add.
+    pub context: Context,
+    /// The full text as sent.
+    pub text: Arc<str>,
+    /// Parameter types, by the protocol's identifiers.
+    pub parameter_types: Vec<u32>,
+    /// Parameter values in order.
+    pub parameters: Vec<Option<Parameter>>,
+    /// The relations it names, as the session's own search path resolves them.
+    pub relations: Vec<RelationVersion>,
+    /// Session settings that change its meaning.
+    pub settings: BTreeMap<String, String>,
+    /// Exactly what will be forwarded.
+    pub bytes: Bytes,
+}
+
+/// One parameter value, as sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// In binary form, not as text.
+    pub binary: bool,
+    /// The value's bytes.
+    pub bytes: Bytes,
+}
+
+/// Who connects, as far as that is known before anything is proved.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// The other end of the connection.
+    pub address: SocketAddr,
+    /// What the program calls itself.
+    pub application: String,
+    /// Whether the connection is encrypted.
+    pub tls: bool,
+}
+
+/// Somebody who was turned away before there was a session.
+#[derive(Clone, Debug)]
+pub struct SessionRefused {
+    /// What they wanted to reach, if there is such a thing.
+    pub resource: Option<ResourceId>,
+    /// Who they said they are.
+    pub user: String,
+    /// Who connected.
+    pub client: Client,
+    /// Why they were turned away, in words.
+    pub why: String,
+}
+
+/// What was looked up about an action before somebody is asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// How many rows it would touch, counted.
+    pub rows: Option<u64>,
+    /// How many rows the server thinks it would touch.
+    pub estimate: Option<u64>,
+    /// What else the approver should know, in words.
+    pub notes: Vec<String>,
+    /// The relations it names.
+    pub relations: Vec<LookRelation>,
+    /// Whether the door can roll it back beyond a number of rows.
+    pub can_bound_rows: bool,
+}
+
+/// What is known of a relation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LookRelation {
+    /// Schema and name.
+    pub name: String,
+    /// The upstream account that owns it.
+    pub owner: Option<String>,
+    /// How many rows the server thinks it has.
+    pub estimate_rows: Option<u64>,
+    /// `read`, `write` or `ddl`.
+    pub access: String,
+}
+
+/// What an action would mean now: compared with what was approved.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ground {
+    /// The relations it names.
+    pub relations: Vec<RelationVersion>,
+    /// Session settings that change its meaning.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// How an action ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// Whether it was done.
+    pub result: CompletionResult,
+    /// Rows touched or given, if the target tells.
+    pub rows: Option<u64>,
+    /// Bytes of its answer.
+    pub bytes: u64,
+    /// How long it took, in microseconds.
+    pub micros: u64,
+}
+
+/// Whether an action was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CompletionResult {
+    /// The target did it.
+    Done,
+    /// The target refused, or it was rolled back.
+    Failed {
+        /// The target's own error code.
+        code: String,
+    },
+    /// It touched more rows than were approved, and was rolled back.
+    BeyondBound {
+        /// Rows it would have touched.
+        rows: u64,
+    },
+    /// Nobody can know.
+    Unknown,
+}
+
+impl Attempt {
+    /// The parameters as they are digested, shown and kept: base64 behind their format.
+    pub(super) fn parameter_texts(&self) -> Vec<Option<String>> {
+        let text = |parameter: &Parameter| Action::parameter(parameter.binary, &parameter.bytes);
+        self.parameters.iter().map(|parameter| parameter.as_ref().map(text)).collect()
+    }
+
+    /// Text and parameters together, in bytes.
+    pub(super) fn shown_bytes(&self) -> usize {
+        let parameters = self.parameters.iter().flatten().map(|parameter| parameter.bytes.len());
+        self.text.len().saturating_add(parameters.sum())
+    }
+}
+
+impl Completion {
+    pub(super) fn outcome(&self) -> Outcome {
+        match &self.result {
+            CompletionResult::Done => Outcome::Done { rows: self.rows },
+            CompletionResult::Failed { code } => Outcome::Failed { code: code.clone() },
+            CompletionResult::BeyondBound { rows } => Outcome::BeyondBound { rows: *rows },
+            CompletionResult::Unknown => Outcome::Unknown,
+        }
+    }
+}

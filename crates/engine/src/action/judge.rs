@@ -1,0 +1,192 @@
+//! Judging: a pure function over the snapshot. Who is this, on what do they stand, and what does policy say now.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use countersign_core::catalogue::Recording;
+use countersign_core::question::{Context, Question, Target, Value};
+use countersign_core::ruling::{Denial, Gate, PolicyRef, Ruling, Verdict};
+use countersign_core::session::Ending;
+use countersign_core::{At, RoleId};
+use countersign_policy::context::Plain;
+
+use super::attempt::Attempt;
+use super::proof::{Denied, Held, Judged, Judgement, Why};
+use crate::engine::Engine;
+use crate::line::{PolicyShape, Statement};
+use crate::session::Session;
+use crate::snapshot::Snapshot;
+use crate::words::{Refused, RefusedCode, ask_command, ask_link};
+use crate::writer::work::Standing;
+
+impl Engine {
+    /// Judges an attempt in a session, on the state as it is now.
+    #[must_use]
+    pub fn judge(&self, session: &Session, attempt: Attempt) -> Judgement {
+        let snapshot = self.snapshot();
+        let at = self.now().max(snapshot.at);
+        let statement = match session.stand(&snapshot, at) {
+            Ok(statement) => statement,
+            Err(ending) => return self.over(session, attempt, at, ending),
+        };
+        let Some(policy) = &snapshot.policy else {
+            return self.over(session, attempt, at, Ending::Policy);
+        };
+        let question = question(session, &attempt, at);
+        let ruling = policy.rule_all(&snapshot.book, &question, &attempt.actions);
+        match ruling.verdict() {
+            Verdict::Allow => Judgement::Allow(Judged {
+                alongside: records_alongside(&snapshot, &statement),
+                policies: shapes(&ruling.permits),
+                statement,
+                attempt,
+                at,
+            }),
+            Verdict::Hold(gates) => {
+                let reason = held_words(gates);
+                let standing = Arc::new(Standing::Act {
+                    principal: question.principal,
+                    role: statement.role.clone(),
+                    resource: statement.resource.clone(),
+                    action: attempt.kind.clone(),
+                    actions: attempt.actions.clone(),
+                    context: question.context,
+                    from: session.from(),
+                });
+                Judgement::Hold(Held { session: session.clone(), statement, attempt, standing, reason })
+            }
+            Verdict::Deny(denial) => {
+                let refused = self.denial_words(&snapshot, &statement, (&attempt, &question), &denial);
+                let policies = shapes(against(&ruling));
+                Judgement::Deny(Denied { statement, attempt, policies, at, why: Why::Policy, refused })
+            }
+        }
+    }
+
+    fn over(&self, session: &Session, attempt: Attempt, at: At, ending: Ending) -> Judgement {
+        let refused = self.ending_words(session, ending);
+        let (statement, policies) = (session.bare(), Vec::new());
+        Judgement::Deny(Denied { statement, attempt, policies, at, why: Why::Over(ending), refused })
+    }
+
+    /// That a session stands on nothing any more, in words.
+    pub(crate) fn ending_words(&self, session: &Session, ending: Ending) -> Refused {
+        let role = session.role();
+        let message = match ending {
+            Ending::GrantEnd => format!("your grant of role `{role}` is over"),
+            Ending::Revoked => format!("your grant of role `{role}` was revoked"),
+            Ending::Disabled => "your account is disabled".to_owned(),
+            Ending::Policy => format!("policy no longer lets role `{role}` reach `{}`", session.resource()),
+            Ending::Kill => "this session was ended by somebody".to_owned(),
+            Ending::Gateway => "the gateway is stopping".to_owned(),
+            Ending::User | Ending::Idle | Ending::Limit | Ending::Upstream | Ending::Error => {
+                "this session is over".to_owned()
+            }
+        };
+        let refused = Refused::new(RefusedCode::Ended, message);
+        match ending {
+            Ending::GrantEnd | Ending::Revoked => refused
+                .hint(format!("ask again: {}", ask_command(role)))
+                .link(ask_link(&self.0.house.settings.console_url, role)),
+            _ => refused,
+        }
+    }
+
+    fn denial_words(
+        &self,
+        snapshot: &Snapshot,
+        statement: &Statement,
+        (attempt, question): (&Attempt, &Question),
+        denial: &Denial<'_>,
+    ) -> Refused {
+        let (kind, resource) = (&attempt.kind, &statement.resource);
+        let refused = |message| Refused::new(RefusedCode::NotPermitted, message);
+        match denial {
+            Denial::Forbidden(_) => refused(format!("`{kind}` on `{resource}` is {denial}"))
+                .hint("no approval lifts this; ask those who apply policy if it must happen"),
+            Denial::Undecidable(_) => refused(format!("`{kind}` on `{resource}` is denied: {denial}"))
+                .hint("those who apply policy must repair it; until then this stays denied"),
+            Denial::NoPermit => {
+                let role = &statement.role;
+                let message = format!("role `{role}` does not permit `{kind}` on `{resource}`");
+                match self.permitting_role(snapshot, statement, (attempt, question)) {
+                    Some(other) => refused(message)
+                        .hint(format!("another role may: {}", ask_command(&other)))
+                        .link(ask_link(&self.0.house.settings.console_url, &other)),
+                    None => refused(message).hint("no role that you could ask for permits it"),
+                }
+            }
+        }
+    }
+
+    /// A role that reaches the resource, permits this, and may be asked for.
+    fn permitting_role(
+        &self,
+        snapshot: &Snapshot,
+        statement: &Statement,
+        (attempt, question): (&Attempt, &Question),
+    ) -> Option<RoleId> {
+        let policy = snapshot.policy.as_ref()?;
+        let roles = snapshot.book.catalogue.roles.iter();
+        let reaching = roles.filter(|(_, role)| role.resources.contains(&statement.resource));
+        let mut candidates = reaching.map(|(name, _)| name).filter(|name| {
+            let as_role = Question { roles: BTreeSet::from([(*name).clone()]), ..question.clone() };
+            let ruling = policy.rule_all(&snapshot.book, &as_role, &attempt.actions);
+            !matches!(ruling.verdict(), Verdict::Deny(_))
+        });
+        candidates.find(|role| self.may_ask(snapshot, &statement.principal, role)).cloned()
+    }
+}
+
+fn records_alongside(snapshot: &Snapshot, statement: &Statement) -> bool {
+    let resource = snapshot.book.catalogue.resources.get(&statement.resource);
+    resource.is_some_and(|resource| resource.recording == Recording::Alongside)
+}
+
+fn question(session: &Session, attempt: &Attempt, at: At) -> Question {
+    Question {
+        principal: session.principal().clone(),
+        roles: BTreeSet::from([session.role().clone()]),
+        action: attempt.kind.clone(),
+        target: Target::Resource(session.resource().clone()),
+        context: circumstances(session, attempt, at),
+    }
+}
+
+/// What the door says, and what only the engine knows.
+fn circumstances(session: &Session, attempt: &Attempt, now: At) -> Context {
+    let from = session.from();
+    let mut context = attempt.context.clone();
+    context.remove("source");
+    context.extend(Context::from(Plain { now, source: from.source, via: from.via }));
+    if context.contains_key("verbs") {
+        context.insert("purpose", Value::Text(session.purpose().to_owned()));
+        match session.ticket() {
+            Some(ticket) => context.insert("ticket", Value::Text(ticket.to_owned())),
+            None => context.remove("ticket"),
+        };
+    }
+    context
+}
+
+fn shapes(policies: &[PolicyRef]) -> Vec<PolicyShape> {
+    let shape = |policy: &PolicyRef| PolicyShape { hash: policy.hash, id: policy.id.clone(), reason: None };
+    policies.iter().map(shape).collect()
+}
+
+/// The policies that speak against an action.
+fn against(ruling: &Ruling) -> &[PolicyRef] {
+    &ruling.forbids
+}
+
+/// Which rules hold an action and why: `prod-write` (writes to high-impact resources need the DBA).
+fn held_words(gates: &[Gate]) -> String {
+    let words = gates.iter().map(|gate| {
+        let reasons: Vec<&str> = gate.policies.iter().filter_map(|policy| policy.reason.as_deref()).collect();
+        match reasons.as_slice() {
+            [] => format!("`{}`", gate.rule),
+            reasons => format!("`{}` ({})", gate.rule, reasons.join("; ")),
+        }
+    });
+    words.collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,23 @@
+//! Actions in a session: judged, recorded, held, forwarded, completed.
+//!
+//! ```text
+//! Attempt ─ judge ─┬─ Judged ─ record ──────> Recorded ─ into_forward ─> bytes, Ran ─ completed
+//!                  │    └──── record_read ──> Forward, Pending ─ durable ─> Ran ─ Withheld::release
+//!                  ├─ Held ─ hold ─> Waiting ─ answer ─ use_receipt ─> Recorded
+//!                  └─ Denied ─ denied ─> Refused
+//! ```
+//!
+//! Each arrow consumes what it starts from, and only the engine makes what it ends in: what was not judged can't be
+//! recorded, what was not recorded can't be forwarded (a provable read: not answered), and nothing twice.
+
+mod attempt;
+mod hold;
+mod judge;
+mod proof;
+mod record;
+
+pub use attempt::{
+    Attempt, Client, Completion, CompletionResult, Ground, Look, LookRelation, Parameter, SessionRefused,
+};
+pub use hold::{Answer, NotUsed, Waiting};
+pub use proof::{Denied, Forward, Held, Judged, Judgement, Pending, Ran, Recorded, Unrecorded, Withheld};

@@ -1,0 +1,244 @@
+//! Permissions as values: only the engine makes them, and using one consumes it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use countersign_core::request::Bounds;
+use countersign_core::session::Ending;
+use countersign_core::{At, RequestId, ResourceId, RoleId};
+
+use super::attempt::Attempt;
+use crate::line::{PolicyShape, Statement};
+use crate::session::Session;
+use crate::words::Refused;
+use crate::writer::queue::Answering;
+use crate::writer::work::{NotDone, Standing};
+
+/// The engine's answer to an attempt.
+#[derive(Debug)]
+pub enum Judgement {
+    /// It may happen, once it is recorded.
+    Allow(Judged),
+    /// It may not.
+    Deny(Denied),
+    /// It may, if somebody says yes.
+    Hold(Held),
+}
+
+/// An action that may happen, once it is recorded.
+#[derive(Debug)]
+pub struct Judged {
+    pub(super) statement: Arc<Statement>,
+    pub(super) attempt: Attempt,
+    pub(super) policies: Vec<PolicyShape>,
+    pub(super) at: At,
+    pub(super) alongside: bool,
+}
+
+/// An action that may not happen.
+#[derive(Debug)]
+pub struct Denied {
+    pub(super) statement: Arc<Statement>,
+    pub(super) attempt: Attempt,
+    pub(super) policies: Vec<PolicyShape>,
+    pub(super) at: At,
+    pub(super) why: Why,
+    pub(super) refused: Refused,
+}
+
+/// Why an action may not happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// Policy says no.
+    Policy,
+    /// The session stands on nothing any more.
+    Over(Ending),
+}
+
+/// An action that somebody must say yes to.
+#[derive(Debug)]
+pub struct Held {
+    pub(super) session: Session,
+    pub(super) statement: Arc<Statement>,
+    pub(super) attempt: Attempt,
+    pub(super) standing: Arc<Standing>,
+    pub(super) reason: String,
+}
+
+/// An action that is in the ledger and not forwarded yet.
+#[derive(Debug)]
+pub struct Recorded {
+    pub(super) bytes: Bytes,
+    pub(super) ran: Ran,
+}
+
+/// The bytes of a provable read whose record is on its way. Its answer is to be [`Withheld`].
+#[derive(Debug)]
+pub struct Forward {
+    pub(super) bytes: Bytes,
+}
+
+/// The record of a provable read, on its way.
+#[derive(Debug)]
+pub struct Pending {
+    pub(super) ran: Ran,
+    /// Nothing for a read that is recorded alongside: it is in the queue, in its place.
+    pub(super) answering: Option<Answering>,
+}
+
+/// Something that was forwarded after, or whose answer was released after, it was recorded.
+#[derive(Debug)]
+pub struct Ran {
+    pub(super) statement: Arc<Statement>,
+    pub(super) index: Arc<AtomicU64>,
+    pub(super) request: Option<RequestId>,
+    pub(super) bounds: Option<Bounds>,
+}
+
+/// An answer that nobody may see before its record is durable.
+#[derive(Debug)]
+pub struct Withheld<T>(T);
+
+/// Why an action is not in the ledger. It must not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum Unrecorded {
+    /// Grant or policy moved since it was judged: judge it again.
+    #[error("grant or policy changed while this was being recorded")]
+    Stale,
+    /// The ledger can't take it now.
+    #[error("the ledger can't take a record now, so nothing may happen")]
+    Unavailable,
+    /// It can't be written as a line.
+    #[error("this can't be recorded, so it may not happen: {0}")]
+    Unwritable(String),
+    /// It is no provable read, so it must be recorded first.
+    #[error("this is no provable read; it must be recorded before it is forwarded")]
+    NotARead(Box<Judged>),
+}
+
+impl Denied {
+    /// Why, in words.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        &self.refused.message
+    }
+
+    /// Why the session is over, if that is the reason.
+    #[must_use]
+    pub fn ending(&self) -> Option<Ending> {
+        match self.why {
+            Why::Over(ending) => Some(ending),
+            Why::Policy => None,
+        }
+    }
+}
+
+impl Held {
+    /// Which rules hold it and why, in words.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// On what.
+    #[must_use]
+    pub fn resource(&self) -> &ResourceId {
+        &self.statement.resource
+    }
+
+    /// In which role.
+    #[must_use]
+    pub fn role(&self) -> &RoleId {
+        &self.statement.role
+    }
+}
+
+impl Judged {
+    /// Whether its answer need not wait for the record to be durable.
+    #[must_use]
+    pub fn is_alongside(&self) -> bool {
+        self.alongside && self.attempt.provable_read
+    }
+}
+
+impl Recorded {
+    /// The bytes that were judged, to be forwarded, and the proof that they are recorded.
+    #[must_use]
+    pub fn into_forward(self) -> (Bytes, Ran) {
+        (self.bytes, self.ran)
+    }
+}
+
+impl Forward {
+    /// The bytes that were judged.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+}
+
+impl Pending {
+    /// Resolves once the answer may be released: when the record is durable, or, recorded alongside, at once.
+    ///
+    /// # Errors
+    /// The record is not in the ledger; the answer must not be released.
+    pub async fn durable(self) -> Result<Ran, Unrecorded> {
+        if let Some(answering) = self.answering {
+            answering.reply().await.map_err(Unrecorded::from)?;
+        }
+        Ok(self.ran)
+    }
+}
+
+impl Ran {
+    /// Its line in the ledger. For a read that is recorded alongside it is known once the line is written.
+    #[must_use]
+    pub fn index(&self) -> u64 {
+        self.index.load(Ordering::Acquire)
+    }
+
+    /// The request that it was allowed by.
+    #[must_use]
+    pub fn request(&self) -> Option<RequestId> {
+        self.request
+    }
+
+    /// What the yes covers.
+    #[must_use]
+    pub fn bounds(&self) -> Option<Bounds> {
+        self.bounds
+    }
+}
+
+impl<T> Withheld<T> {
+    /// Withholds.
+    #[must_use]
+    pub fn new(answer: T) -> Self {
+        Self(answer)
+    }
+
+    /// To append to what is withheld.
+    #[must_use]
+    pub fn get_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+
+    /// The answer, against the proof that it is recorded.
+    #[must_use]
+    pub fn release(self, proof: &Ran) -> T {
+        let _recorded = proof;
+        self.0
+    }
+}
+
+impl From<NotDone> for Unrecorded {
+    fn from(not: NotDone) -> Self {
+        match not {
+            NotDone::Stale => Self::Stale,
+            NotDone::Unavailable => Self::Unavailable,
+            NotDone::Unwritable(why) => Self::Unwritable(why),
+            NotDone::Refused(refusal) => Self::Unwritable(refusal.to_string()),
+        }
+    }
+}

@@ -1,0 +1,601 @@
+//! What people do: ask, answer, end, shut out, apply. Console, command line and API all come here.
+//!
+//! A method looks up what the command needs, has it decided by the writer, and says no in words. Who may do what is
+//! policy's to say, over the writer's own book; nothing is decided here.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use countersign_core::action::{Action, digest};
+use countersign_core::bundle::{Command as BundleCommand, Event as BundleEvent};
+use countersign_core::grant::Command as GrantCommand;
+use countersign_core::principal::Command as PrincipalCommand;
+use countersign_core::question::Target;
+use countersign_core::quorum::names;
+use countersign_core::request::{Ask, Command as RequestCommand, Request, State, Withdrawal};
+use countersign_core::ruling::{Gate, Verdict};
+use countersign_core::session::Command as SessionCommand;
+use countersign_core::{
+    ActionName, At, BundleHash, Command, Digest, Event, GrantId, PrincipalId, Refusal, RequestId, RoleId,
+    RuleName, SessionId, Span,
+};
+use countersign_policy::context::{Access, Plain};
+use countersign_policy::{Compiled, Diagnostic, Source, compile};
+
+use crate::engine::Engine;
+use crate::people::Caller;
+use crate::request::RequestContent;
+use crate::seal::Field;
+use crate::settings::{TICKET_BYTES_MAX, WORDS_BYTES_MAX};
+use crate::snapshot::Snapshot;
+use crate::words::{Refused, RefusedCode};
+use crate::writer::Desk;
+use crate::writer::work::{Deed, Done, From, Standing};
+
+/// The question for a role.
+#[derive(Clone, Debug)]
+pub struct AskAccess {
+    /// Which role.
+    pub role: RoleId,
+    /// For how long, counted from the grant.
+    pub lasting: Span,
+    /// Why.
+    pub purpose: String,
+    /// The ticket it belongs to.
+    pub ticket: Option<String>,
+}
+
+/// What would follow from asking.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preview {
+    /// Whether somebody would be asked.
+    pub verdict: PreviewVerdict,
+    /// By which rules.
+    pub rules: Vec<RuleName>,
+    /// Whom: `group:dba (bob)`.
+    pub asked: Vec<String>,
+    /// Why, in words; empty if nobody needs to be asked.
+    pub reason: String,
+}
+
+/// Whether somebody would be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PreviewVerdict {
+    /// Nobody needs to be.
+    Allow,
+    /// Nothing lifts it.
+    Deny,
+    /// It would wait.
+    Hold,
+}
+
+/// What became of a bundle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It is in force.
+    Active {
+        /// Counted from one.
+        version: u64,
+        /// Which.
+        hash: BundleHash,
+    },
+    /// Somebody has to say yes first; then it is applied again.
+    Pending(RequestId),
+}
+
+/// Why a bundle was not applied.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// It has mistakes.
+    #[error("the bundle has {} mistakes", .0.len())]
+    Invalid(Vec<Diagnostic>),
+    /// The house said no.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+}
+
+impl Engine {
+    /// Asks for a role. The request is in the ledger when this returns; without a gate so is the grant.
+    ///
+    /// # Errors
+    /// Policy denies it, or the question is wrong.
+    pub async fn ask(&self, caller: &Caller, ask: AskAccess) -> Result<RequestId, Refused> {
+        if ask.purpose.trim().is_empty() {
+            return Err(Refused::new(RefusedCode::Invalid, "a request needs a purpose")
+                .hint("say why in a few words; the approver decides by it"));
+        }
+        check_length("purpose", &ask.purpose, WORDS_BYTES_MAX)?;
+        check_length("ticket", ask.ticket.as_deref().unwrap_or_default(), TICKET_BYTES_MAX)?;
+        let ports = &self.0.house.ports;
+        let (id, salt) = (RequestId(ports.entropy.id()), ports.random());
+        let mut action = self.action(caller, "access.request")?;
+        action.role = Some(ask.role.clone());
+        action.purpose = Some(ask.purpose.clone());
+        action.settings.insert("duration".into(), ask.lasting.to_string());
+        let canonical = action.canonical();
+        let content =
+            RequestContent::new(&canonical, &salt, caller.from()).words(&ask.purpose, ask.ticket.as_deref());
+        let field = Field::new(ports, "/data/content", "request.content", content.canonical());
+        let context = Access {
+            plain: self.plain(caller.from()),
+            duration: ask.lasting,
+            purpose: ask.purpose,
+            ticket: ask.ticket,
+        };
+        let standing =
+            Standing::Access { role: ask.role.clone(), context: context.into(), from: caller.from() };
+        let command = RequestCommand::Ask {
+            request: id,
+            by: caller.principal.clone(),
+            ask: Ask::Access { role: ask.role, lasting: ask.lasting },
+            digest: digest(&salt, &canonical),
+            content: Some(field.commitment()),
+            grant: GrantId(ports.entropy.id()),
+        };
+        let mut deed = Deed::new(Command::Request(command), caller.from());
+        deed.standing = Some(Arc::new(standing));
+        deed.key = format!("request:{id}").into();
+        deed.fields = vec![field];
+        self.deed(deed).await?;
+        Ok(id)
+    }
+
+    /// What would follow if the caller asked for `role`.
+    #[must_use]
+    pub fn preview(&self, caller: &Caller, role: &RoleId, lasting: Span) -> Preview {
+        let snapshot = self.snapshot();
+        let desk = self.desk(&snapshot);
+        let context = Access {
+            plain: self.plain(caller.from()),
+            duration: lasting,
+            purpose: "...".into(),
+            ticket: None,
+        };
+        let standing = Standing::Access { role: role.clone(), context: context.into(), from: caller.from() };
+        let denied = |reason: String| Preview {
+            verdict: PreviewVerdict::Deny,
+            rules: Vec::new(),
+            asked: Vec::new(),
+            reason,
+        };
+        let Some(ruling) = desk.rule_standing(&caller.principal, &standing, None) else {
+            return denied("no bundle is in force".into());
+        };
+        match ruling.verdict() {
+            Verdict::Deny(denial) => denied(denial.to_string()),
+            Verdict::Allow => Preview {
+                verdict: PreviewVerdict::Allow,
+                rules: Vec::new(),
+                asked: Vec::new(),
+                reason: String::new(),
+            },
+            Verdict::Hold(gates) => Preview {
+                verdict: PreviewVerdict::Hold,
+                rules: gates.iter().map(|gate| gate.rule.clone()).collect(),
+                asked: self.would_be_asked(&snapshot, caller, (role, lasting), gates),
+                reason: reasons(gates),
+            },
+        }
+    }
+
+    fn would_be_asked(
+        &self,
+        snapshot: &Snapshot,
+        caller: &Caller,
+        (role, lasting): (&RoleId, Span),
+        gates: &[Gate],
+    ) -> Vec<String> {
+        let now = self.now();
+        let request = Request {
+            id: RequestId(0),
+            by: caller.principal.clone(),
+            person: snapshot
+                .book
+                .person(&caller.principal)
+                .cloned()
+                .unwrap_or_else(|| countersign_core::PersonId::new("")),
+            ask: Ask::Access { role: role.clone(), lasting },
+            digest: Digest([0; 32]),
+            content: None,
+            gates: gates.to_vec(),
+            bundle: Digest([0; 32]),
+            asked_at: now,
+            lapses_at: now,
+            locked: false,
+            escalated: 0,
+            approvals: Vec::new(),
+            state: State::Pending,
+        };
+        let stages = snapshot.book.stages(&request, now);
+        let words = stages.iter().map(|stage| {
+            let people: Vec<&str> = stage.who.keys().map(|who| who.as_str()).collect();
+            let people = if people.is_empty() { "nobody".to_owned() } else { people.join(", ") };
+            format!("{} ({people})", names(&stage.from))
+        });
+        words.collect()
+    }
+
+    /// Says yes to a request. With a digest, only if the request is still that.
+    ///
+    /// # Errors
+    /// The house said no; or the request is void, because its ground moved.
+    pub async fn approve(
+        &self,
+        caller: &Caller,
+        id: RequestId,
+        digest: Option<Digest>,
+        comment: Option<String>,
+    ) -> Result<(), Refused> {
+        let snapshot = self.snapshot();
+        let found = snapshot.book.request(id).ok_or(Refusal::NoSuchRequest(id))?;
+        let (fields, comment) = self.said("/data/comment", "comment", comment)?;
+        let command = RequestCommand::Approve {
+            request: id,
+            by: caller.principal.clone(),
+            digest: digest.unwrap_or(found.digest),
+            comment,
+            signature: None,
+            grant: GrantId(self.0.house.ports.entropy.id()),
+        };
+        let mut deed = Deed::new(Command::Request(command), caller.from());
+        deed.key = format!("request:{id}").into();
+        deed.fields = fields;
+        let (asked_by, proposed) = (found.by.clone(), proposed_by(found));
+        let done = self.deed(deed).await?;
+        if let Some(bundle) = proposed.filter(|_| is_complete(&done)) {
+            self.go_live(&asked_by, bundle, id).await;
+        }
+        match voided(&done) {
+            None => Ok(()),
+            Some(why) => Err(Refused::new(RefusedCode::Conflict, format!("request `{id}` is void: {why}"))
+                .hint("it has to be asked for again")),
+        }
+    }
+
+    /// Puts a bundle in force whose last yes has just been said, for whoever asked.
+    async fn go_live(&self, by: &PrincipalId, bundle: BundleHash, request: RequestId) {
+        let house = &self.0.house;
+        let kept = house.compiled(&bundle).zip(house.files(&bundle));
+        let Some((compiled, files)) = kept else {
+            tracing::error!(%bundle, "an approved bundle is not in the store any more");
+            return;
+        };
+        let applied = self.activate(by, From::HOUSE, (compiled, Source { files }), Some(request)).await;
+        if let Err(error) = applied {
+            // The yes stands: whoever asked can apply the bundle again while it is valid.
+            tracing::warn!(%error, %bundle, "an approved bundle could not be put in force");
+        }
+    }
+
+    /// Says no to a request.
+    ///
+    /// # Errors
+    /// The house said no.
+    pub async fn deny(&self, caller: &Caller, id: RequestId, comment: Option<String>) -> Result<(), Refused> {
+        let (fields, comment) = self.said("/data/comment", "comment", comment)?;
+        let command = RequestCommand::Deny { request: id, by: caller.principal.clone(), comment };
+        let mut deed = Deed::new(Command::Request(command), caller.from());
+        deed.key = format!("request:{id}").into();
+        deed.fields = fields;
+        self.deed(deed).await.map(|_| ())
+    }
+
+    /// Gives up a request.
+    ///
+    /// # Errors
+    /// It is decided, or none of the caller's.
+    pub async fn withdraw_request(&self, caller: &Caller, id: RequestId) -> Result<(), Refused> {
+        let snapshot = self.snapshot();
+        let target = self.desk(&snapshot).request_target(id).ok_or(Refusal::NoSuchRequest(id))?;
+        if !self.may(caller, &snapshot, "request.withdraw", target) {
+            return Err(Refused::new(
+                RefusedCode::NotPermitted,
+                format!("request `{id}` is not yours to withdraw"),
+            )
+            .hint("whoever may answer it can deny it"));
+        }
+        let why = Withdrawal::ByRequester;
+        let command = RequestCommand::Withdraw { request: id, why };
+        self.deed(Deed::new(Command::Request(command), caller.from())).await.map(|_| ())
+    }
+
+    /// Ends a grant, and with it what stands on it.
+    ///
+    /// # Errors
+    /// The house said no.
+    pub async fn revoke(
+        &self,
+        caller: &Caller,
+        grant: GrantId,
+        reason: Option<String>,
+    ) -> Result<(), Refused> {
+        let (fields, reason) = self.said("/data/reason", "reason", reason)?;
+        let command = GrantCommand::Revoke { grant, by: caller.principal.clone(), reason };
+        let mut deed = Deed::new(Command::Grant(command), caller.from());
+        deed.key = format!("principal:{}", caller.principal).into();
+        deed.fields = fields;
+        self.deed(deed).await.map(|_| ())
+    }
+
+    /// Gives back one's own grant.
+    ///
+    /// # Errors
+    /// It is over, or somebody else's.
+    pub async fn relinquish(&self, caller: &Caller, grant: GrantId) -> Result<(), Refused> {
+        let command = GrantCommand::Relinquish { grant, by: caller.principal.clone() };
+        self.deed(Deed::new(Command::Grant(command), caller.from())).await.map(|_| ())
+    }
+
+    /// Orders the end of a session. The cut follows within a second.
+    ///
+    /// # Errors
+    /// The house said no.
+    pub async fn end_session(&self, caller: &Caller, session: SessionId) -> Result<(), Refused> {
+        let command = SessionCommand::End { session, by: caller.principal.clone() };
+        self.deed(Deed::new(Command::Session(command), caller.from())).await.map(|_| ())
+    }
+
+    /// Shuts somebody out, with all that they answer for.
+    ///
+    /// # Errors
+    /// The house said no.
+    pub async fn disable(
+        &self,
+        caller: &Caller,
+        principal: &PrincipalId,
+        reason: Option<String>,
+    ) -> Result<(), Refused> {
+        let (fields, reason) = self.said("/data/reason", "reason", reason)?;
+        let (principal, by) = (principal.clone(), caller.principal.clone());
+        let command = PrincipalCommand::Disable { principal, by, reason };
+        let mut deed = Deed::new(Command::Principal(command), caller.from());
+        deed.key = format!("principal:{}", caller.principal).into();
+        deed.fields = fields;
+        self.deed(deed).await.map(|_| ())
+    }
+
+    /// Lets somebody in again.
+    ///
+    /// # Errors
+    /// The house said no.
+    pub async fn enable(&self, caller: &Caller, principal: &PrincipalId) -> Result<(), Refused> {
+        let (principal, by) = (principal.clone(), caller.principal.clone());
+        let command = PrincipalCommand::Enable { principal, by };
+        self.deed(Deed::new(Command::Principal(command), caller.from())).await.map(|_| ())
+    }
+
+    /// Puts a bundle in force, or asks those who must say yes. Applied again by the same principal after the yes, it
+    /// goes live.
+    ///
+    /// # Errors
+    /// It has mistakes, or the house said no.
+    pub async fn apply_bundle(
+        &self,
+        caller: &Caller,
+        files: BTreeMap<String, String>,
+    ) -> Result<Applied, ApplyError> {
+        let (compiled, source) = self.compile(files).await?;
+        let snapshot = self.snapshot();
+        if snapshot.policy.is_none() {
+            return Err(Refused::from(Refusal::NoBundle).into());
+        }
+        let approved = snapshot.book.requests().rev().find(|request| {
+            let is_it = request.ask == Ask::Apply { bundle: compiled.hash } && request.by == caller.principal;
+            is_it && (request.state == State::Pending || is_usable(&request.state, self.now()))
+        });
+        match approved.map(|request| (request.id, &request.state)) {
+            Some((id, State::Pending)) => return Ok(Applied::Pending(id)),
+            Some((id, _)) => {
+                return self.activate(&caller.principal, caller.from(), (compiled, source), Some(id)).await;
+            }
+            None => {}
+        }
+        let desk = self.desk(&snapshot);
+        let standing = Standing::Apply { bundle: compiled.hash, from: caller.from() };
+        let ruling = desk.rule_standing(&caller.principal, &standing, Some(&compiled));
+        let holds = ruling.is_some_and(|ruling| matches!(ruling.verdict(), Verdict::Hold(_)));
+        if holds && snapshot.book.in_force.as_ref().is_none_or(|had| had.bundle != compiled.hash) {
+            return self.propose(caller, (compiled, source), standing).await;
+        }
+        self.activate(&caller.principal, caller.from(), (compiled, source), None).await
+    }
+
+    /// Puts the first bundle in force. Only while there is none; for whoever runs the gateway.
+    ///
+    /// # Errors
+    /// It has mistakes, or one is in force.
+    pub async fn first_bundle(
+        &self,
+        files: BTreeMap<String, String>,
+        by: &PrincipalId,
+    ) -> Result<Applied, ApplyError> {
+        let (compiled, source) = self.compile(files).await?;
+        if self.snapshot().book.in_force.is_some() {
+            return Err(Refused::new(RefusedCode::Conflict, "a bundle is in force already")
+                .hint("sign in and apply this one like any other")
+                .into());
+        }
+        if !compiled.catalogue.principals.contains_key(by) {
+            let message = format!("the bundle does not name `{by}`, in whose name it is applied");
+            return Err(Refused::new(RefusedCode::Invalid, message).into());
+        }
+        self.activate(by, From::HOUSE, (compiled, source), None).await
+    }
+
+    async fn compile(&self, files: BTreeMap<String, String>) -> Result<(Arc<Compiled>, Source), ApplyError> {
+        let source = Source { files };
+        let compiled = tokio::task::spawn_blocking(move || (compile(&source), source)).await;
+        let (compiled, source) = compiled.map_err(|_| {
+            Refused::new(RefusedCode::Invalid, "the bundle could not be compiled").hint("check it by parts")
+        })?;
+        let compiled = Arc::new(compiled.map_err(ApplyError::Invalid)?);
+        self.0.house.remember(&compiled);
+        Ok((compiled, source))
+    }
+
+    async fn propose(
+        &self,
+        caller: &Caller,
+        (compiled, source): (Arc<Compiled>, Source),
+        standing: Standing,
+    ) -> Result<Applied, ApplyError> {
+        let ports = &self.0.house.ports;
+        let (id, salt) = (RequestId(ports.entropy.id()), ports.random());
+        let mut action = self.action(caller, "policy.apply")?;
+        action.settings.insert("bundle".into(), compiled.hash.to_string());
+        let canonical = action.canonical();
+        let content = RequestContent::new(&canonical, &salt, caller.from());
+        let field = Field::new(ports, "/data/content", "request.content", content.canonical());
+        let command = RequestCommand::Ask {
+            request: id,
+            by: caller.principal.clone(),
+            ask: Ask::Apply { bundle: compiled.hash },
+            digest: digest(&salt, &canonical),
+            content: Some(field.commitment()),
+            grant: GrantId(ports.entropy.id()),
+        };
+        let mut deed = Deed::new(Command::Request(command), caller.from());
+        deed.standing = Some(Arc::new(standing));
+        deed.key = format!("request:{id}").into();
+        deed.fields = vec![field];
+        deed.puts = vec![self.bundle_put(&compiled, &source)?];
+        deed.proposed = Some(compiled);
+        self.deed(deed).await?;
+        Ok(Applied::Pending(id))
+    }
+
+    async fn activate(
+        &self,
+        by: &PrincipalId,
+        from: From,
+        (compiled, source): (Arc<Compiled>, Source),
+        request: Option<RequestId>,
+    ) -> Result<Applied, ApplyError> {
+        let command = BundleCommand::Activate {
+            bundle: compiled.hash,
+            catalogue: Arc::clone(&compiled.catalogue),
+            by: by.clone(),
+            request,
+        };
+        let mut deed = Deed::new(Command::Bundle(command), from);
+        deed.puts = vec![self.bundle_put(&compiled, &source)?];
+        deed.proposed = Some(Arc::clone(&compiled));
+        let done = self.deed(deed).await?;
+        let version = done.events.iter().find_map(|event| match event {
+            Event::Bundle(BundleEvent::Activated { version, .. }) => Some(*version),
+            _ => None,
+        });
+        Ok(Applied::Active { version: version.unwrap_or_default(), hash: compiled.hash })
+    }
+
+    fn bundle_put(&self, compiled: &Compiled, source: &Source) -> Result<crate::store::Put, Refused> {
+        self.0
+            .house
+            .bundle_put(compiled, source)
+            .map_err(|error| Refused::new(RefusedCode::Invalid, format!("the bundle can't be kept: {error}")))
+    }
+
+    /// Whether policy permits the caller an action on the gateway itself, for what a client offers. It is judged
+    /// again when it is done.
+    #[must_use]
+    pub fn permitted(&self, caller: &Caller, action: &ActionName) -> bool {
+        self.may(caller, &self.snapshot(), action.as_str(), Target::Gateway)
+    }
+
+    /// Whether policy permits the caller an action on a principal.
+    #[must_use]
+    pub fn permitted_on(&self, caller: &Caller, action: &str, principal: &PrincipalId) -> bool {
+        self.may(caller, &self.snapshot(), action, Target::Principal(principal.clone()))
+    }
+
+    pub(crate) fn may(&self, caller: &Caller, snapshot: &Snapshot, action: &str, target: Target) -> bool {
+        let ruling = self.desk(snapshot).asks(&caller.principal, action, target, caller.from());
+        snapshot.book.is_enabled(&caller.principal)
+            && ruling.is_some_and(|ruling| ruling.verdict() == Verdict::Allow)
+    }
+
+    pub(crate) fn desk<'a>(&self, snapshot: &'a Snapshot) -> Desk<'a> {
+        let now = self.now().max(snapshot.at);
+        Desk { book: &snapshot.book, policy: snapshot.policy.as_deref(), now }
+    }
+
+    fn plain(&self, from: From) -> Plain {
+        Plain { now: self.now(), source: from.source, via: from.via }
+    }
+
+    /// A canonical action of the caller's, with its optional parts absent.
+    fn action(&self, caller: &Caller, kind: &str) -> Result<Action, Refused> {
+        let snapshot = self.snapshot();
+        let person = snapshot.book.person(&caller.principal).cloned();
+        let person = person.ok_or_else(|| Refusal::NoSuchPrincipal(caller.principal.clone()))?;
+        let chain = snapshot.book.catalogue.chain(&caller.principal);
+        Ok(Action::new(ActionName::new(kind), chain, caller.principal.clone(), person))
+    }
+
+    /// Words that go beside a line, and the commitment that goes into it.
+    fn said(
+        &self,
+        at: &'static str,
+        kind: &'static str,
+        words: Option<String>,
+    ) -> Result<(Vec<Field>, Option<Digest>), Refused> {
+        let Some(words) = words.filter(|words| !words.trim().is_empty()) else {
+            return Ok((Vec::new(), None));
+        };
+        check_length(kind, &words, WORDS_BYTES_MAX)?;
+        let field = Field::new(&self.0.house.ports, at, kind, words.into_bytes());
+        let commitment = field.commitment();
+        Ok((vec![field], Some(commitment)))
+    }
+}
+
+/// The bundle that a request proposes.
+fn proposed_by(request: &Request) -> Option<BundleHash> {
+    match &request.ask {
+        Ask::Apply { bundle } => Some(*bundle),
+        Ask::Access { .. } | Ask::Act { .. } => None,
+    }
+}
+
+/// Whether this was the last yes.
+fn is_complete(done: &Done) -> bool {
+    use countersign_core::request::Event as RequestEvent;
+    done.events.iter().any(|event| matches!(event, Event::Request(RequestEvent::QuorumReached { .. })))
+}
+
+fn is_usable(state: &State, now: At) -> bool {
+    matches!(state, State::Approved(receipt) if receipt.used < receipt.uses && now < receipt.valid_until)
+}
+
+fn check_length(what: &str, words: &str, most: usize) -> Result<(), Refused> {
+    if words.len() <= most {
+        return Ok(());
+    }
+    let message = format!("a {what} has at most {most} bytes; this one has {}", words.len());
+    Err(Refused::new(RefusedCode::TooLarge, message).hint("say it shorter, and link to the rest"))
+}
+
+fn voided(done: &Done) -> Option<&'static str> {
+    use countersign_core::request::{Event as RequestEvent, Voidance};
+    done.events.iter().find_map(|event| match event {
+        Event::Request(RequestEvent::Voided { why, .. }) => Some(match why {
+            Voidance::PolicyStricter => "policy no longer lets it be",
+            Voidance::ApproverNotEligible => "somebody who approved it may no longer approve it",
+            Voidance::GrantOver => "the grant it stood on is over",
+            Voidance::MeaningChanged => "it no longer means the same",
+            Voidance::PrincipalDisabled => "whoever asked is disabled",
+        }),
+        _ => None,
+    })
+}
+
+/// The reasons of gates, each once.
+fn reasons(gates: &[Gate]) -> String {
+    let mut reasons: Vec<&str> = Vec::new();
+    for reason in gates.iter().flat_map(|gate| &gate.policies).filter_map(|policy| policy.reason.as_deref()) {
+        if !reasons.contains(&reason) {
+            reasons.push(reason);
+        }
+    }
+    reasons.join("; ")
+}

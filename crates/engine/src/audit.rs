@@ -1,0 +1,460 @@
+//! Reading the ledger: what anybody can verify (key, checkpoint, tiles, proofs), and what those who may can read.
+//!
+//! Tiles and checkpoints hold lines, and lines hold no content. Whatever shows content asks policy first, and is
+//! itself a line: the audit trail is never read unrecorded.
+
+use std::ops::Range;
+
+use countersign_core::question::Target;
+use countersign_core::{At, PrincipalId, RequestId, SessionId};
+use countersign_ledger::content::{Record, commitments};
+use countersign_ledger::events;
+use countersign_ledger::proof::TlogProof;
+use countersign_ledger::tile::{Kind, TILE_HEIGHT, TILE_WIDTH, Tile, encode_entries, encode_hashes};
+use countersign_ledger::tree::{Folded, HashReader};
+use countersign_ledger::{Hash, tile};
+
+use crate::engine::Engine;
+use crate::house::{House, Kept};
+use crate::line::{Count, Line, Sealed, Topic, read};
+use crate::people::Caller;
+use crate::seal::Field;
+use crate::settings::{PAGE_MAX, SEARCH_LINES_MAX};
+use crate::store::Drawer;
+use crate::words::{Refused, RefusedCode};
+use crate::writer::tree::{Published, tile_key};
+use crate::writer::work::Note;
+
+/// How many lines are read from the store at a time.
+const READ_MAX: usize = 1_000;
+
+/// The most content that one export hands out, in bytes. It is gathered in memory.
+const EXPORT_BYTES_MAX: usize = 256 << 20;
+
+/// Which lines.
+#[derive(Clone, Debug, Default)]
+pub struct LedgerQuery {
+    /// Only those with this text in the line or in what it commits to, whatever the case.
+    pub text: Option<String>,
+    /// Only this type; one that ends in `.` is a prefix.
+    pub kind: Option<String>,
+    /// Only what this principal did or what was done to them.
+    pub principal: Option<PrincipalId>,
+    /// Only this session.
+    pub session: Option<SessionId>,
+    /// Only this request.
+    pub request: Option<RequestId>,
+    /// Only evidence for this control: `AC-2`, and with it its enhancements and parts.
+    pub control: Option<String>,
+    /// Only lines before this index.
+    pub before: Option<u64>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// A page of lines, newest first.
+#[derive(Clone, Debug)]
+pub struct SearchPage {
+    /// The lines.
+    pub items: Vec<EventView>,
+    /// Where to go on; nothing at the end.
+    pub next: Option<u64>,
+}
+
+/// A line, and what it says to a person.
+#[derive(Clone, Debug)]
+pub struct EventView {
+    /// The line.
+    pub line: Line,
+    /// The statement, comment, reason or purpose behind it, if it is kept still.
+    pub text: Option<String>,
+    /// How far it has come.
+    pub stage: Stage,
+    /// The controls that its type is evidence for.
+    pub controls: &'static [String],
+}
+
+/// How far a line has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Durable, with an index.
+    Sequenced,
+    /// In the tree, under no signed checkpoint.
+    Integrated,
+    /// Under a signed checkpoint.
+    Published,
+}
+
+/// A line in full.
+#[derive(Clone, Debug)]
+pub struct EventDetail {
+    /// The line.
+    pub event: EventView,
+    /// Its leaf hash.
+    pub leaf: Hash,
+    /// What it commits to.
+    pub contents: Vec<ContentView>,
+    /// Its inclusion proof under the last checkpoint (C2SP tlog-proof), once it is published.
+    pub proof: Option<String>,
+}
+
+/// Something that a line commits to.
+#[derive(Clone, Debug)]
+pub struct ContentView {
+    /// Where in the line (JSON pointer).
+    pub pointer: String,
+    /// The content, if it is kept still and matches.
+    pub kept: Option<Kept>,
+}
+
+/// How far the ledger has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerState {
+    /// Its origin.
+    pub origin: String,
+    /// How many lines are durable.
+    pub size: u64,
+    /// How many are in the tree.
+    pub integrated: u64,
+    /// How many are under a signed checkpoint.
+    pub published: u64,
+    /// The root of the last checkpoint.
+    pub root: Option<Hash>,
+    /// When it was signed, if this process signed it.
+    pub signed_at: Option<At>,
+}
+
+impl Engine {
+    /// The key that checkpoints are signed with, as a C2SP vkey.
+    #[must_use]
+    pub fn vkey(&self) -> String {
+        self.verifier().to_string()
+    }
+
+    /// The last signed checkpoint.
+    #[must_use]
+    pub fn checkpoint(&self) -> Option<String> {
+        self.0.hall.published.load().as_ref().map(|last| last.note.clone())
+    }
+
+    /// How far the ledger has come.
+    #[must_use]
+    pub fn ledger_state(&self) -> LedgerState {
+        let published = self.0.hall.published.load_full();
+        let size = self.snapshot().index;
+        LedgerState {
+            origin: self.0.house.settings.origin.clone(),
+            size,
+            // The writer hashes a line as it writes it.
+            integrated: size,
+            published: published.as_ref().map_or(0, |last| last.size),
+            root: published.as_ref().map(|last| last.root),
+            signed_at: published.as_ref().map(|last| last.at).filter(|at| *at > At(0)),
+        }
+    }
+
+    /// A tile of the published tree, by its C2SP path: `tile/0/x001/067`, `tile/entries/000.p/12`. Partial tiles of
+    /// every checkpoint that was ever published are to be had. Reads the store.
+    #[must_use]
+    pub fn tile(&self, path: &str) -> Option<Vec<u8>> {
+        let tile: Tile = path.parse().ok()?;
+        let published = self.0.hall.published.load_full()?;
+        let width = u64::from(tile.width);
+        let end = tile.index.checked_mul(u64::from(TILE_WIDTH))?.checked_add(width)?;
+        if end > tile::count_on(tile.kind, published.size) {
+            return None;
+        }
+        match tile.kind {
+            Kind::Entries => {
+                let first = tile.index * u64::from(TILE_WIDTH);
+                let lines = self.0.house.store.read(first, usize::from(tile.width)).ok()?;
+                let entries: Vec<Vec<u8>> = lines.into_iter().map(|line| line.bytes).collect();
+                (entries.len() == usize::from(tile.width)).then(|| encode_entries(&entries).ok())?
+            }
+            Kind::Hashes(level) => {
+                let hashes = tile_hashes(&self.0.house, &published, level, tile.index)?;
+                hashes.get(..usize::from(tile.width)).map(encode_hashes)
+            }
+        }
+    }
+
+    /// Looks lines up, newest first. That is recorded, once.
+    ///
+    /// # Errors
+    /// Policy does not permit it, or it can't be recorded.
+    pub async fn search(&self, caller: &Caller, query: LedgerQuery) -> Result<SearchPage, Refused> {
+        self.may_read(caller, query.session)?;
+        let engine = self.clone();
+        let words = describe(&query);
+        let page = blocking(move || engine.find(&query)).await?;
+        self.record_read_of(caller, "ledger.read", &words, page.items.len() as u64).await?;
+        Ok(page)
+    }
+
+    /// One line in full, with what it commits to and its proof. That is recorded.
+    ///
+    /// # Errors
+    /// Policy does not permit it, there is no such line, or it can't be recorded.
+    pub async fn event(&self, caller: &Caller, index: u64) -> Result<EventDetail, Refused> {
+        let line = self.line(index);
+        let session = line.as_ref().and_then(|line| line.session);
+        self.may_read(caller, session)?;
+        let line = line
+            .ok_or_else(|| Refused::new(RefusedCode::NotFound, format!("the ledger has no line {index}")))?;
+        let engine = self.clone();
+        let detail = blocking(move || Ok(engine.detail(line))).await?;
+        self.record_read_of(caller, "ledger.read", &format!("line {index}"), 1).await?;
+        Ok(detail)
+    }
+
+    /// What lines of a range commit to, one disclosure a line, for an export. That is recorded.
+    ///
+    /// # Errors
+    /// Policy does not permit it, it is too much at a time, or it can't be recorded.
+    pub async fn export_content(&self, caller: &Caller, range: Range<u64>) -> Result<Vec<u8>, Refused> {
+        let snapshot = self.snapshot();
+        if !self.may(caller, &snapshot, "ledger.export", Target::Gateway) {
+            return Err(not_permitted("ledger.export"));
+        }
+        let range = range.start..range.end.min(snapshot.index);
+        let (engine, words) = (self.clone(), format!("content of lines {} to {}", range.start, range.end));
+        let lines = range.end.saturating_sub(range.start);
+        let content = blocking(move || engine.disclose(range)).await?;
+        self.record_read_of(caller, "ledger.exported", &words, lines).await?;
+        Ok(content)
+    }
+
+    fn may_read(&self, caller: &Caller, session: Option<SessionId>) -> Result<(), Refused> {
+        let snapshot = self.snapshot();
+        if self.may(caller, &snapshot, "ledger.read", Target::Gateway) {
+            return Ok(());
+        }
+        let person = session.and_then(|id| self.person_of_session(&snapshot, id));
+        let target = session.zip(person).map(|(id, person)| Target::Session { id, person });
+        if target.is_some_and(|target| self.may(caller, &snapshot, "session.read", target)) {
+            return Ok(());
+        }
+        Err(not_permitted("ledger.read"))
+    }
+
+    async fn record_read_of(
+        &self,
+        caller: &Caller,
+        kind: &'static str,
+        words: &str,
+        lines: u64,
+    ) -> Result<(), Refused> {
+        let ports = &self.0.house.ports;
+        let field = Field::new(ports, "/data/content", "ledger.query", words.as_bytes());
+        let count = Count { content: Sealed(field.commitment()), lines };
+        let mut note = Note::new(kind, Topic::Count(count));
+        note.line.actor = Some(caller.principal.clone());
+        note.line.person = self.snapshot().book.person(&caller.principal).cloned();
+        note.key = format!("principal:{}", caller.principal).into();
+        note.fields = vec![field];
+        self.note(note).await.map(|_| ())
+    }
+
+    pub(crate) fn line(&self, index: u64) -> Option<Line> {
+        let line = self.0.house.store.read(index, 1).ok()?.into_iter().next()?;
+        (line.index == index).then(|| read(line.bytes).ok())?
+    }
+
+    fn find(&self, query: &LedgerQuery) -> Result<SearchPage, Refused> {
+        let limit = query.limit.clamp(1, PAGE_MAX);
+        let text = query.text.as_ref().map(|text| text.to_lowercase()).filter(|text| !text.is_empty());
+        let mut before = query.before.unwrap_or(u64::MAX).min(self.snapshot().index);
+        let (mut items, mut seen) = (Vec::new(), 0);
+        while before > 0 && items.len() < limit && seen < SEARCH_LINES_MAX {
+            let from = before.saturating_sub(READ_MAX as u64);
+            let count = usize::try_from(before - from).unwrap_or(READ_MAX);
+            let lines = self.0.house.store.read(from, count).map_err(|error| {
+                tracing::error!(%error, "the ledger could not be read");
+                Refused::new(RefusedCode::Unavailable, "the ledger can't be read now")
+                    .hint("try again in a moment")
+            })?;
+            for line in lines.into_iter().rev() {
+                seen += 1;
+                before = line.index;
+                let Ok(line) = read(line.bytes) else { continue };
+                if matches(query, &line) && self.has_text(text.as_deref(), &line) {
+                    items.push(self.view(line));
+                    if items.len() >= limit {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(SearchPage { items, next: (before > 0).then_some(before) })
+    }
+
+    fn has_text(&self, text: Option<&str>, line: &Line) -> bool {
+        let Some(text) = text else { return true };
+        let contains = |bytes: &[u8]| String::from_utf8_lossy(bytes).to_lowercase().contains(text);
+        contains(&line.bytes) || self.0.house.contents_of(line).iter().any(|kept| contains(&kept.bytes))
+    }
+
+    pub(crate) fn view(&self, line: Line) -> EventView {
+        let published = self.0.hall.published.load().as_ref().map_or(0, |last| last.size);
+        let stage = if line.index < published { Stage::Published } else { Stage::Integrated };
+        let controls = events::find(&line.kind).map(|kind| kind.controls.as_slice()).unwrap_or_default();
+        let text = words_in(&self.0.house.contents_of(&line));
+        EventView { line, text, stage, controls }
+    }
+
+    fn detail(&self, line: Line) -> EventDetail {
+        let kept = self.0.house.contents_of(&line);
+        let value = serde_json::from_slice(&line.bytes).unwrap_or_default();
+        let contents = commitments(&value).into_iter().map(|(pointer, commitment)| {
+            let fits = |kept: &&Kept| kept.at == pointer && kept.commitment().0 == commitment.0.0;
+            let kept = kept.iter().find(fits).cloned();
+            ContentView { pointer, kept }
+        });
+        EventDetail {
+            leaf: Hash::leaf(&line.bytes),
+            contents: contents.collect(),
+            proof: self.proof(line.index),
+            event: self.view(line),
+        }
+    }
+
+    /// The proof that a line is under the last checkpoint.
+    fn proof(&self, index: u64) -> Option<String> {
+        let published = self.0.hall.published.load_full()?;
+        if index >= published.size {
+            return None;
+        }
+        let tiles = Tiles { house: &self.0.house, published: &published };
+        let proof = TlogProof::make(&Folded(tiles), index, &published.note).ok()?;
+        Some(proof.to_string())
+    }
+
+    fn disclose(&self, range: Range<u64>) -> Result<Vec<u8>, Refused> {
+        let mut content = Vec::new();
+        let mut next = range.start;
+        while next < range.end {
+            let count = usize::try_from(range.end - next).unwrap_or(READ_MAX).min(READ_MAX);
+            let lines = self.0.house.store.read(next, count).map_err(|_| Refused::unavailable())?;
+            if lines.is_empty() {
+                break;
+            }
+            for line in lines {
+                next = line.index + 1;
+                let Ok(line) = read(line.bytes) else { continue };
+                for kept in self.0.house.contents_of(&line) {
+                    let Kept { at: field, kind, salt, bytes } = kept;
+                    let record = Record { seq: line.index, field, kind, salt, bytes };
+                    if let Ok(record) = record.to_line() {
+                        content.extend_from_slice(&record);
+                        content.push(b'\n');
+                    }
+                }
+                if content.len() > EXPORT_BYTES_MAX {
+                    let message = "this is more content than one export hands out";
+                    return Err(Refused::new(RefusedCode::TooLarge, message)
+                        .hint(format!("export up to line {next} first, then the rest")));
+                }
+            }
+        }
+        Ok(content)
+    }
+}
+
+/// Completed nodes of the published tree, on the levels that tiles keep.
+struct Tiles<'a> {
+    house: &'a House,
+    published: &'a Published,
+}
+
+impl HashReader for Tiles<'_> {
+    fn hash(&self, level: u8, index: u64) -> Option<Hash> {
+        if !level.is_multiple_of(TILE_HEIGHT) {
+            return None;
+        }
+        let (tile, place) = (index / u64::from(TILE_WIDTH), index % u64::from(TILE_WIDTH));
+        let hashes = tile_hashes(self.house, self.published, level / TILE_HEIGHT, tile)?;
+        hashes.get(usize::try_from(place).ok()?).copied()
+    }
+}
+
+/// The hashes of a tile of the published tree, as many as there are.
+fn tile_hashes(house: &House, published: &Published, level: u8, index: u64) -> Option<Vec<Hash>> {
+    let count = tile::count_on(Kind::Hashes(level), published.size);
+    if (index + 1).checked_mul(u64::from(TILE_WIDTH))? <= count {
+        let bytes = house.store.get(Drawer::Tiles, &tile_key(level, index)).ok()??;
+        return tile::decode_hashes(&bytes, TILE_WIDTH).ok();
+    }
+    if index == count / u64::from(TILE_WIDTH) {
+        return published.partials.get(usize::from(level)).cloned();
+    }
+    None
+}
+
+fn matches(query: &LedgerQuery, line: &Line) -> bool {
+    let kind = query.kind.as_deref().is_none_or(|kind| match kind.strip_suffix('.') {
+        Some(_) => line.kind.starts_with(kind),
+        None => line.kind == kind,
+    });
+    let of = |who: &PrincipalId| line.actor.as_ref() == Some(who) || line.subject.as_ref() == Some(who);
+    let control = |control: &str| {
+        events::find(&line.kind).is_some_and(|kind| kind.controls.iter().any(|one| covers(control, one)))
+    };
+    kind && query.principal.as_ref().is_none_or(of)
+        && query.session.is_none_or(|id| line.session == Some(id))
+        && query.request.is_none_or(|id| line.request == Some(id))
+        && query.control.as_deref().is_none_or(control)
+}
+
+/// Whether a control id is the one asked for, or a part of it: `AC-2` covers `AC-2(6)` and `AC-2e`, not `AC-24`.
+fn covers(asked: &str, control: &str) -> bool {
+    let Some((start, rest)) = control.split_at_checked(asked.len()) else { return false };
+    start.eq_ignore_ascii_case(asked) && !rest.starts_with(|next: char| next.is_ascii_digit())
+}
+
+/// What a person reads first: the statement, comment, reason or purpose.
+fn words_in(contents: &[Kept]) -> Option<String> {
+    let plain = ["/data/text", "/data/comment", "/data/reason"];
+    let found = contents.iter().find(|kept| plain.contains(&kept.at.as_str()));
+    if let Some(found) = found {
+        return Some(String::from_utf8_lossy(&found.bytes).into_owned());
+    }
+    let found = contents.iter().find(|kept| kept.at == "/data/content")?;
+    let Ok(content) = serde_json::from_slice::<serde_json::Value>(&found.bytes) else {
+        return Some(String::from_utf8_lossy(&found.bytes).into_owned());
+    };
+    let action = content.get("action").and_then(serde_json::Value::as_str);
+    let action: Option<serde_json::Value> = action.and_then(|action| serde_json::from_str(action).ok());
+    let text = action.as_ref().and_then(|action| action.get("text"));
+    let words = text.or_else(|| content.get("why")).or_else(|| content.get("purpose"));
+    words.and_then(serde_json::Value::as_str).filter(|words| !words.is_empty()).map(str::to_owned)
+}
+
+fn describe(query: &LedgerQuery) -> String {
+    serde_json::json!({
+        "before": query.before,
+        "control": query.control,
+        "limit": query.limit,
+        "principal": query.principal,
+        "request": query.request,
+        "session": query.session,
+        "text": query.text,
+        "type": query.kind,
+    })
+    .to_string()
+}
+
+fn not_permitted(action: &str) -> Refused {
+    Refused::new(RefusedCode::NotPermitted, format!("policy does not permit you `{action}`"))
+        .hint("ask those who apply policy whether you should have it")
+}
+
+/// Runs what reads a lot where it holds nobody up.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Refused> + Send + 'static,
+) -> Result<T, Refused> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| {
+        tracing::error!(%error, "reading the ledger ended abnormally");
+        Err(Refused::new(RefusedCode::Unavailable, "the ledger can't be read now"))
+    })
+}

@@ -1,0 +1,262 @@
+//! The engine's handle: starting, stopping, and what everybody may read.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use countersign_core::{At, Command, PrincipalId};
+use tokio::sync::watch;
+
+use crate::house::House;
+use crate::line::{State, Topic};
+use crate::people::{Noise, People};
+use crate::ports::Ports;
+use crate::seal::MasterKey;
+use crate::settings::Settings;
+use crate::snapshot::{Changed, Health, Snapshot};
+use crate::store::Store;
+use crate::warden::Warden;
+use crate::words::{Refused, RefusedCode};
+use crate::writer::open::{StartError, open};
+use crate::writer::queue::{Herald, Queue, drive};
+use crate::writer::tree::Published;
+use crate::writer::work::{Deed, Done, From, NotDone, Note, Work};
+use crate::writer::{Turn, Writer};
+
+/// How long a failed sweep is left alone.
+const SWEEP_AGAIN: countersign_core::Span = countersign_core::Span(250_000);
+
+/// The engine. A handle; clones are the same engine.
+#[derive(Clone)]
+pub struct Engine(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) house: Arc<House>,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) hall: Arc<Hall>,
+    pub(crate) people: People,
+    pub(crate) noise: Noise,
+    vkey: countersign_ledger::VerifierKey,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Where the writer publishes.
+pub(crate) struct Hall {
+    pub(crate) snapshot: ArcSwap<Snapshot>,
+    pub(crate) changed: watch::Sender<Changed>,
+    pub(crate) published: ArcSwapOption<Published>,
+    health: ArcSwap<Health>,
+    pub(crate) warden: Warden,
+    ports: Ports,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Engine")
+    }
+}
+
+impl Engine {
+    /// Opens the ledger in `store`, or begins one, checks it, learns what has happened, ends what a gateway that is
+    /// gone left open, and starts the writer. To be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// Whatever does not fit, with its place. Nothing starts.
+    pub fn start(
+        store: Arc<dyn Store>,
+        master: MasterKey,
+        ports: Ports,
+        settings: Settings,
+    ) -> Result<Self, StartError> {
+        let writer = open(store, &master, ports.clone(), settings)?;
+        let house = Arc::clone(&writer.house);
+        let people = People::load(&house)?;
+        let vkey = writer.verifier().clone();
+        let hall = Arc::new(Hall {
+            snapshot: ArcSwap::new(writer.publishable()),
+            changed: watch::Sender::new(Changed::default()),
+            published: ArcSwapOption::new(writer.published().cloned().map(Arc::new)),
+            health: ArcSwap::new(Arc::new(Health::Ok)),
+            warden: Warden::default(),
+            ports,
+        });
+        let queue = Arc::new(Queue::new());
+        let thread = {
+            let (queue, hall) = (Arc::clone(&queue), Arc::clone(&hall));
+            std::thread::Builder::new()
+                .name("ledger-writer".into())
+                .spawn(move || drive(writer, &queue, hall.as_ref()))
+                .map_err(|error| crate::StoreError::failed("start the writer's thread", error))?
+        };
+        let noise = Noise::new(house.settings.refusals_a_minute);
+        let thread = Mutex::new(Some(thread));
+        let engine = Self(Arc::new(Inner { house, queue, hall, people, noise, vkey, thread }));
+        tokio::spawn(keep_time(Arc::downgrade(&engine.0), engine.changed()));
+        Ok(engine)
+    }
+
+    /// Ends every session, writes down that the gateway stopped, signs a last checkpoint, and closes the ledger.
+    /// Doors should have been stopped before.
+    pub async fn stop(&self) {
+        self.0.hall.warden.end_all(countersign_core::session::Ending::Gateway);
+        let _unavailable = self.deed(Deed::new(Command::Restart, From::HOUSE)).await;
+        let state = State { since: None, version: crate::VERSION, why: None };
+        let _unavailable = self.note(Note::new("system.stopped", Topic::State(state))).await;
+        self.0.queue.close();
+        let thread = self.0.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+            if !matches!(joined, Ok(Ok(()))) {
+                tracing::error!("the ledger's writer ended abnormally");
+            }
+        }
+    }
+
+    /// The state as it is now. Takes no lock.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.0.hall.snapshot.load_full()
+    }
+
+    /// The instant.
+    #[must_use]
+    pub fn now(&self) -> At {
+        self.0.house.ports.clock.now()
+    }
+
+    /// Word of what changes: after each commit that decided something, and after each checkpoint.
+    #[must_use]
+    pub fn changed(&self) -> watch::Receiver<Changed> {
+        self.0.hall.changed.subscribe()
+    }
+
+    /// Whether the ledger takes records.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.0.hall.health.load().as_ref().clone()
+    }
+
+    /// The settings it runs with.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.0.house.settings
+    }
+
+    pub(crate) fn verifier(&self) -> &countersign_ledger::VerifierKey {
+        &self.0.vkey
+    }
+
+    /// Has a command decided and written.
+    pub(crate) async fn deed(&self, deed: Deed) -> Result<Done, Refused> {
+        Ok(self.0.queue.done(Work::Deed(Box::new(deed))).await?)
+    }
+
+    /// Has something written that feeds no book.
+    pub(crate) async fn note(&self, note: Note) -> Result<Done, Refused> {
+        Ok(self.0.queue.done(Work::Note(Box::new(note))).await?)
+    }
+
+    /// The principal of this name, if the bundle has one.
+    pub(crate) fn known(&self, name: &str) -> Option<PrincipalId> {
+        let name: PrincipalId = name.parse().ok()?;
+        self.snapshot().book.catalogue.principals.contains_key(&name).then_some(name)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+impl Herald for Hall {
+    fn publish(&self, writer: &Writer, turn: &Turn) {
+        if let Some(snapshot) = &turn.snapshot {
+            self.snapshot.store(Arc::clone(snapshot));
+        }
+        if let Some(published) = &turn.published {
+            self.published.store(Some(Arc::new(published.clone())));
+        } else if self.published.load().as_ref().map(|last| last.size)
+            != writer.published().map(|last| last.size)
+        {
+            self.published.store(writer.published().cloned().map(Arc::new));
+        }
+        let topics = turn.changed;
+        if topics.is_empty() {
+            return;
+        }
+        if topics.grants.max(topics.sessions).max(topics.principals).max(topics.bundle) > 0 {
+            self.patrol();
+        }
+        self.changed.send_modify(|changed| changed.add(topics));
+    }
+
+    fn health(&self, writer: &Writer) {
+        let health = match writer.broken() {
+            None => Health::Ok,
+            Some(broken) => Health::Degraded { since: broken.since, why: broken.why.clone() },
+        };
+        self.health.store(Arc::new(health));
+    }
+}
+
+impl Hall {
+    /// Ends the sessions that stand on nothing any more.
+    pub(crate) fn patrol(&self) {
+        let snapshot = self.snapshot.load();
+        self.warden.patrol(&snapshot, self.ports.clock.now().max(snapshot.at));
+    }
+}
+
+impl std::convert::From<NotDone> for Refused {
+    fn from(not: NotDone) -> Self {
+        match not {
+            NotDone::Refused(refusal) => refusal.into(),
+            NotDone::Stale => Self::new(RefusedCode::Conflict, "policy changed meanwhile").hint("try again"),
+            NotDone::Unwritable(why) => {
+                Self::new(RefusedCode::TooLarge, format!("this can't be recorded: {why}"))
+            }
+            NotDone::Unavailable => Self::unavailable(),
+        }
+    }
+}
+
+/// Does what hours bring: sweeps when something is over, cuts sessions then even if the ledger takes nothing, and
+/// has a grown ledger signed.
+async fn keep_time(engine: std::sync::Weak<Inner>, mut changed: watch::Receiver<Changed>) {
+    let mut swept_at = None;
+    let mut ticked_at = None;
+    loop {
+        let Some(inner) = engine.upgrade() else { return };
+        let clock = Arc::clone(&inner.house.ports.clock);
+        let now = clock.now();
+        let every = inner.house.settings.checkpoint_every;
+        let deadline = inner.hall.snapshot.load().book.next_deadline();
+        let due =
+            deadline.is_some_and(|at| at <= now) && swept_at.is_none_or(|at: At| at.plus(SWEEP_AGAIN) <= now);
+        if due {
+            inner.hall.patrol();
+            swept_at = Some(now);
+            let sweep = Work::Deed(Box::new(Deed::new(Command::Sweep, From::HOUSE)));
+            if inner.queue.done(sweep).await.is_ok() {
+                swept_at = None;
+                continue;
+            }
+        }
+        if ticked_at.is_none_or(|at: At| at.plus(every) <= now) {
+            ticked_at = Some(now);
+            inner.queue.poke();
+        }
+        let tick = ticked_at.unwrap_or(now).plus(every);
+        let sweep = match (deadline, swept_at) {
+            (Some(at), None) => at,
+            (Some(at), Some(swept)) => at.max(swept.plus(SWEEP_AGAIN)),
+            (None, _) => tick,
+        };
+        drop(inner);
+        tokio::select! {
+            () = clock.sleep_until(tick.min(sweep)) => {}
+            changed = changed.changed() => if changed.is_err() { return },
+        }
+    }
+}

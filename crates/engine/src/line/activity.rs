@@ -1,0 +1,149 @@
+//! Activity: what is recorded and never feeds the book. Statements, refusals, sign-ins, reads of the ledger, and
+//! what happens to the gateway itself. Members in the order of their names.
+
+use std::sync::Arc;
+
+use countersign_core::{
+    ActionName, BundleHash, CredentialId, GrantId, PersonId, PrincipalId, ResourceId, RoleId, SessionId,
+};
+use serde::Serialize;
+
+use super::{Envelope, Outcome, Sealed, Stamp};
+use crate::line::shapes::ResultShape;
+
+/// What is recorded besides statements and never feeds the book.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Topic {
+    /// `session.refused`, and `decision.evaluated` for a command that was refused.
+    Refusing(Refusing),
+    /// `auth.succeeded`, `auth.failed`, `auth.locked`, `auth.logged_out`.
+    SignIn(SignIn),
+    /// `token.issued`.
+    Minted(Minted),
+    /// `ledger.read`, `ledger.exported`.
+    Count(Count),
+    /// `system.started`, `system.stopped`, `system.degraded`, `system.recovered`.
+    State(State),
+}
+
+/// In which session a statement runs, and what it stands on.
+#[derive(Clone, Debug)]
+pub(crate) struct Statement {
+    pub(crate) session: SessionId,
+    pub(crate) principal: PrincipalId,
+    pub(crate) person: PersonId,
+    pub(crate) chain: Arc<[PrincipalId]>,
+    pub(crate) resource: ResourceId,
+    pub(crate) role: RoleId,
+    pub(crate) grant: Option<GrantId>,
+    pub(crate) bundle: Option<BundleHash>,
+    /// The content key of the session.
+    pub(crate) key: Arc<str>,
+}
+
+/// A statement that may run.
+#[derive(Debug, Serialize)]
+pub(crate) struct Allowed<'a> {
+    pub(crate) action: &'a ActionName,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) parameters: Option<Sealed>,
+    /// Whether it was forwarded before its record was durable: `first`, `release` or `alongside`.
+    pub(crate) recorded: &'static str,
+    pub(crate) text: Sealed,
+    /// The line beside which the text is kept, if it is not this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) text_at: Option<u64>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(crate) verbs: &'a [String],
+}
+
+/// A statement that may not run.
+#[derive(Debug, Serialize)]
+pub(crate) struct Blocked<'a> {
+    pub(crate) action: &'a ActionName,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) parameters: Option<Sealed>,
+    pub(crate) reason: &'a str,
+    pub(crate) text: Sealed,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(crate) verbs: &'a [String],
+}
+
+/// How a statement ended.
+#[derive(Debug, Serialize)]
+pub(crate) struct Completed {
+    pub(crate) bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) code: Option<String>,
+    pub(crate) micros: u64,
+    /// The line that allowed it.
+    pub(crate) of: u64,
+    pub(crate) result: ResultShape,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rows: Option<u64>,
+}
+
+/// Somebody was turned away.
+#[derive(Debug, Serialize)]
+pub(crate) struct Refusing {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) action: Option<ActionName>,
+    /// Who they said they are, from where, and why not.
+    pub(crate) content: Sealed,
+    /// How many more there were since the last such line, unwritten because there were too many.
+    pub(crate) unwritten: u64,
+}
+
+/// A sign-in or its end.
+#[derive(Debug, Serialize)]
+pub(crate) struct SignIn {
+    /// From where, and as whom.
+    pub(crate) content: Sealed,
+    pub(crate) unwritten: u64,
+    pub(crate) via: &'static str,
+}
+
+/// A credential for a door.
+#[derive(Debug, Serialize)]
+pub(crate) struct Minted {
+    pub(crate) credential: CredentialId,
+    pub(crate) expires_at: Stamp,
+}
+
+/// Somebody read the ledger.
+#[derive(Debug, Serialize)]
+pub(crate) struct Count {
+    /// What was asked for.
+    pub(crate) content: Sealed,
+    pub(crate) lines: u64,
+}
+
+/// Something about the gateway itself.
+#[derive(Debug, Serialize)]
+pub(crate) struct State {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) since: Option<Stamp>,
+    pub(crate) version: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) why: Option<String>,
+}
+
+impl Statement {
+    /// The envelope of a line about this statement.
+    pub(crate) fn envelope<D>(&self, kind: &'static str, outcome: Outcome, data: D) -> Envelope<D> {
+        let mut line = Envelope::new(kind, data);
+        line.outcome = outcome;
+        line.actor = Some(self.principal.clone());
+        line.person = Some(self.person.clone());
+        if self.chain.len() > 1 {
+            line.chain = self.chain.to_vec();
+        }
+        line.session = Some(self.session);
+        line.resource = Some(self.resource.clone());
+        line.role = Some(self.role.clone());
+        line.grant = self.grant;
+        line.bundle = self.bundle;
+        line
+    }
+}

@@ -1,0 +1,216 @@
+//! Parts of lines that are larger than a name: gates, rules, bounds, asks. Members in the order of their names.
+
+use std::sync::Arc;
+
+use countersign_core::catalogue::{Escalation, Place, Rule, Stage};
+use countersign_core::request::{Bounds, Outcome, RowBound, Signature};
+use countersign_core::ruling::{Gate, PolicyRef};
+use countersign_core::{Digest, PolicyId, RuleName, Span};
+use serde::{Deserialize, Serialize};
+
+/// A policy by name and hash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PolicyShape {
+    pub(crate) hash: Digest,
+    pub(crate) id: PolicyId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<Arc<str>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GateShape {
+    policies: Vec<PolicyShape>,
+    rule: RuleName,
+    rule_hash: Digest,
+    terms: RuleShape,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RuleShape {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    escalate: Vec<EscalationShape>,
+    pending_for_us: i64,
+    stages: Vec<StageShape>,
+    uses: u32,
+    valid_for_us: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StageShape {
+    from: Vec<PlaceShape>,
+    need: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EscalationShape {
+    add: Vec<PlaceShape>,
+    after_us: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct PlaceShape(Place);
+
+/// What a yes covers; no rows is no bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BoundsShape {
+    rows: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SignatureShape {
+    assertion: String,
+    credential: String,
+}
+
+/// How an action ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ResultShape {
+    Done,
+    Failed,
+    BeyondBound,
+    Unknown,
+}
+
+impl From<&PolicyRef> for PolicyShape {
+    fn from(policy: &PolicyRef) -> Self {
+        Self { hash: policy.hash, id: policy.id.clone(), reason: policy.reason.clone() }
+    }
+}
+
+impl From<PolicyShape> for PolicyRef {
+    fn from(shape: PolicyShape) -> Self {
+        Self { id: shape.id, hash: shape.hash, reason: shape.reason }
+    }
+}
+
+impl From<&Gate> for GateShape {
+    fn from(gate: &Gate) -> Self {
+        Self {
+            policies: gate.policies.iter().map(Into::into).collect(),
+            rule: gate.rule.clone(),
+            rule_hash: gate.rule_hash,
+            terms: gate.terms.as_ref().into(),
+        }
+    }
+}
+
+impl From<GateShape> for Gate {
+    fn from(shape: GateShape) -> Self {
+        Self {
+            rule: shape.rule,
+            rule_hash: shape.rule_hash,
+            terms: Arc::new(shape.terms.into()),
+            policies: shape.policies.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<&Rule> for RuleShape {
+    fn from(rule: &Rule) -> Self {
+        let places = |from: &[Place]| from.iter().cloned().map(PlaceShape).collect();
+        Self {
+            escalate: rule
+                .escalate
+                .iter()
+                .map(|step| EscalationShape { add: places(&step.add), after_us: step.after.0 })
+                .collect(),
+            pending_for_us: rule.pending_for.0,
+            stages: rule
+                .stages
+                .iter()
+                .map(|stage| StageShape { from: places(&stage.from), need: stage.need })
+                .collect(),
+            uses: rule.uses,
+            valid_for_us: rule.valid_for.0,
+        }
+    }
+}
+
+impl From<RuleShape> for Rule {
+    fn from(shape: RuleShape) -> Self {
+        let places = |from: Vec<PlaceShape>| from.into_iter().map(|place| place.0).collect();
+        Self {
+            stages: shape
+                .stages
+                .into_iter()
+                .map(|stage| Stage { need: stage.need, from: places(stage.from) })
+                .collect(),
+            pending_for: Span(shape.pending_for_us),
+            valid_for: Span(shape.valid_for_us),
+            uses: shape.uses,
+            escalate: shape
+                .escalate
+                .into_iter()
+                .map(|step| Escalation { after: Span(step.after_us), add: places(step.add) })
+                .collect(),
+        }
+    }
+}
+
+impl Serialize for PlaceShape {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for PlaceShape {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        text.parse().map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+impl From<Bounds> for BoundsShape {
+    fn from(bounds: Bounds) -> Self {
+        match bounds.rows {
+            RowBound::AtMost(rows) => Self { rows: Some(rows) },
+            RowBound::Unbounded => Self { rows: None },
+        }
+    }
+}
+
+impl From<BoundsShape> for Bounds {
+    fn from(shape: BoundsShape) -> Self {
+        Self { rows: shape.rows.map_or(RowBound::Unbounded, RowBound::AtMost) }
+    }
+}
+
+impl From<&Signature> for SignatureShape {
+    fn from(signature: &Signature) -> Self {
+        Self { assertion: signature.assertion.clone(), credential: signature.credential.clone() }
+    }
+}
+
+impl From<SignatureShape> for Signature {
+    fn from(shape: SignatureShape) -> Self {
+        Self { credential: shape.credential, assertion: shape.assertion }
+    }
+}
+
+/// An outcome as its word, its rows and its code.
+pub(crate) fn outcome_parts(outcome: &Outcome) -> (ResultShape, Option<u64>, Option<String>) {
+    match outcome {
+        Outcome::Done { rows } => (ResultShape::Done, *rows, None),
+        Outcome::Failed { code } => (ResultShape::Failed, None, Some(code.clone())),
+        Outcome::BeyondBound { rows } => (ResultShape::BeyondBound, Some(*rows), None),
+        Outcome::Unknown => (ResultShape::Unknown, None, None),
+    }
+}
+
+/// The outcome of these parts, if they fit together.
+pub(super) fn outcome_of(result: ResultShape, rows: Option<u64>, code: Option<String>) -> Option<Outcome> {
+    match result {
+        ResultShape::Done => Some(Outcome::Done { rows }),
+        ResultShape::Failed => Some(Outcome::Failed { code: code? }),
+        ResultShape::BeyondBound => Some(Outcome::BeyondBound { rows: rows? }),
+        ResultShape::Unknown => Some(Outcome::Unknown),
+    }
+}

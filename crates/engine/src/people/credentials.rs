@@ -1,0 +1,278 @@
+//! Credentials: what a client presents to a door.
+//!
+//! A credential belongs to a principal and a resource and is reusable until it expires; it opens nothing by itself.
+//! Of its password only the SCRAM-SHA-256 keys are kept (RFC 5802). All credentials of one principal for one
+//! resource share salt and iteration count, because the server's first message is sent before it knows which one
+//! is used. Unknown names get a salt that looks as real and is the same each time.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use aws_lc_rs::{digest, hmac, pbkdf2};
+use countersign_core::question::Target;
+use countersign_core::ruling::Verdict;
+use countersign_core::{At, CredentialId, PrincipalId, Refusal, ResourceId};
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize as _, Zeroizing};
+
+use super::Caller;
+use crate::engine::Engine;
+use crate::house::House;
+use crate::line::{self, Stamp, Topic};
+use crate::settings::CREDENTIALS_MAX;
+use crate::store::{Drawer, Order, Put, Scan, StoreError};
+use crate::words::{Refused, RefusedCode};
+use crate::writer::Desk;
+use crate::writer::work::Note;
+
+/// The least that RFC 7677 allows. The passwords are random and of 120 bits, so more would slow down nobody but us.
+const ITERATIONS: NonZeroU32 = NonZeroU32::MIN.saturating_add(4_095);
+
+/// Random characters of a password: five bits each.
+const PASSWORD_CHARS: usize = 24;
+
+const LETTERS: &[u8; 32] = b"abcdefghijkmnopqrstuvwxyz2345678";
+
+/// What a door needs to check a SCRAM proof. For unknown names there are no keys: the exchange is led to its end
+/// and fails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScramVerifiers {
+    /// Shared by all keys.
+    pub salt: Vec<u8>,
+    /// Shared by all keys.
+    pub iterations: u32,
+    /// At most [`CREDENTIALS_MAX`].
+    pub keys: Vec<ScramKeys>,
+}
+
+/// The keys of one credential.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ScramKeys {
+    /// Which.
+    pub credential: CredentialId,
+    /// RFC 5802's StoredKey.
+    pub stored_key: [u8; 32],
+    /// RFC 5802's ServerKey.
+    pub server_key: [u8; 32],
+}
+
+/// A credential, shown once.
+#[derive(Debug)]
+pub struct Minted {
+    /// Which.
+    pub id: CredentialId,
+    /// The name to connect with.
+    pub user: String,
+    /// The password to connect with.
+    pub password: Zeroizing<String>,
+    /// Until when.
+    pub expires_at: At,
+}
+
+/// All credentials that may still be live.
+pub(crate) struct Credentials {
+    kept: Mutex<BTreeMap<(ResourceId, PrincipalId), BTreeMap<CredentialId, Kept>>>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept {
+    resource: ResourceId,
+    principal: PrincipalId,
+    stored_key: [u8; 32],
+    server_key: [u8; 32],
+    expires_at: At,
+}
+
+impl std::fmt::Debug for ScramKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ScramKeys({})", self.credential)
+    }
+}
+
+impl Credentials {
+    pub(crate) fn load(house: &House) -> Result<Self, StoreError> {
+        let scan = Scan { prefix: &[], after: None, order: Order::Up, count: usize::MAX };
+        let now = house.ports.clock.now();
+        let credentials = Self { kept: Mutex::default() };
+        let mut over = Vec::new();
+        for (key, value) in house.store.scan(Drawer::Credentials, &scan)? {
+            let id = <[u8; 16]>::try_from(key.as_slice()).map(u128::from_be_bytes).map(CredentialId);
+            let kept = serde_json::from_slice::<Kept>(&value);
+            match (id, kept) {
+                (Ok(id), Ok(kept)) if now < kept.expires_at => credentials.insert(id, kept),
+                _ => over.push(Put::remove(Drawer::Credentials, key)),
+            }
+        }
+        if !over.is_empty() {
+            house.store.put(&over)?;
+        }
+        Ok(credentials)
+    }
+
+    fn insert(&self, id: CredentialId, kept: Kept) {
+        let pair = (kept.resource.clone(), kept.principal.clone());
+        self.kept().entry(pair).or_default().insert(id, kept);
+    }
+
+    /// Those of a pair that have to go before one more is made: what expired, and the oldest beyond the limit.
+    fn make_room(&self, pair: &(ResourceId, PrincipalId), now: At) -> Vec<CredentialId> {
+        let kept = self.kept();
+        let Some(own) = kept.get(pair) else { return Vec::new() };
+        let (live, over): (Vec<_>, Vec<_>) = own.iter().partition(|(_, kept)| now < kept.expires_at);
+        let surplus = (live.len() + 1).saturating_sub(CREDENTIALS_MAX);
+        // Identifiers are ordered by time.
+        let oldest = live.into_iter().take(surplus);
+        over.into_iter().chain(oldest).map(|(id, _)| *id).collect()
+    }
+
+    fn live(&self, pair: &(ResourceId, PrincipalId), now: At) -> Vec<ScramKeys> {
+        let kept = self.kept();
+        let own = kept.get(pair).into_iter().flatten();
+        let live = own.filter(|(_, kept)| now < kept.expires_at).rev().take(CREDENTIALS_MAX);
+        live.map(|(id, kept)| ScramKeys {
+            credential: *id,
+            stored_key: kept.stored_key,
+            server_key: kept.server_key,
+        })
+        .collect()
+    }
+
+    fn remove(&self, pair: &(ResourceId, PrincipalId), ids: &[CredentialId]) {
+        if let Some(own) = self.kept().get_mut(pair) {
+            own.retain(|id, _| !ids.contains(id));
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, BTreeMap<(ResourceId, PrincipalId), BTreeMap<CredentialId, Kept>>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Engine {
+    /// What a door checks the proof of `user` against. Always an answer: names that do not exist get a decoy.
+    #[must_use]
+    pub fn verifiers(&self, resource: &ResourceId, user: &str) -> ScramVerifiers {
+        let principal = user.parse::<PrincipalId>().ok();
+        let keys = principal
+            .map(|principal| self.0.people.credentials.live(&(resource.clone(), principal), self.now()));
+        ScramVerifiers {
+            salt: self.salt(resource, user).to_vec(),
+            iterations: ITERATIONS.get(),
+            keys: keys.unwrap_or_default(),
+        }
+    }
+
+    /// The salt of a name for a resource, whether or not there is such a name.
+    fn salt(&self, resource: &ResourceId, user: &str) -> [u8; 16] {
+        let mac = self.0.house.keyring.mac("scram-salt", &[resource.as_str().as_bytes(), user.as_bytes()]);
+        let mut salt = [0; 16];
+        salt.iter_mut().zip(mac).for_each(|(slot, byte)| *slot = byte);
+        salt
+    }
+
+    /// Makes a credential for the caller's own client. It opens nothing by itself: each connection and each action
+    /// asks for a live grant.
+    ///
+    /// # Errors
+    /// There is no such resource, or policy does not permit it.
+    pub async fn mint_credential(&self, caller: &Caller, resource: &ResourceId) -> Result<Minted, Refused> {
+        let snapshot = self.snapshot();
+        if !snapshot.book.catalogue.resources.contains_key(resource) {
+            return Err(Refusal::NoSuchResource(resource.clone()).into());
+        }
+        let now = self.now().max(snapshot.at);
+        let desk = Desk { book: &snapshot.book, policy: snapshot.policy.as_deref(), now };
+        let target = Target::Resource(resource.clone());
+        let ruling = desk.asks(&caller.principal, "credential.mint", target, caller.from());
+        if !ruling.is_some_and(|ruling| ruling.verdict() == Verdict::Allow) {
+            let message = format!("policy does not permit you to make credentials for `{resource}`");
+            return Err(Refused::new(RefusedCode::NotPermitted, message)
+                .hint("services and agents never do; for people it is the bundle's to say"));
+        }
+        let password = password(&self.0.house.ports.random::<PASSWORD_CHARS>());
+        let expires_at = now.plus(self.0.house.settings.credential_for);
+        let salt = self.salt(resource, caller.principal.as_str());
+        let (stored_key, server_key) = keys(&password, &salt);
+        let id = CredentialId(self.0.house.ports.entropy.id());
+        let (resource, principal) = (resource.clone(), caller.principal.clone());
+        let kept = Kept { resource, principal, stored_key, server_key, expires_at };
+        self.keep_credential(id, kept).await?;
+        Ok(Minted { id, user: caller.principal.to_string(), password, expires_at })
+    }
+
+    async fn keep_credential(&self, id: CredentialId, kept: Kept) -> Result<(), Refused> {
+        let pair = (kept.resource.clone(), kept.principal.clone());
+        let credentials = &self.0.people.credentials;
+        let gone = credentials.make_room(&pair, self.now());
+        let topic = line::Minted { credential: id, expires_at: Stamp(kept.expires_at) };
+        let mut note = Note::new("token.issued", Topic::Minted(topic));
+        note.line.actor = Some(kept.principal.clone());
+        note.line.person = self.snapshot().book.person(&kept.principal).cloned();
+        note.line.resource = Some(kept.resource.clone());
+        note.puts = gone.iter().map(|id| Put::remove(Drawer::Credentials, id.0.to_be_bytes())).collect();
+        let value = serde_json::to_vec(&kept).unwrap_or_default();
+        note.puts.push(Put::new(Drawer::Credentials, id.0.to_be_bytes(), value));
+        self.note(note).await?;
+        credentials.remove(&pair, &gone);
+        credentials.insert(id, kept);
+        Ok(())
+    }
+}
+
+fn password(random: &[u8; PASSWORD_CHARS]) -> Zeroizing<String> {
+    let letter = |byte: &u8| LETTERS.get(usize::from(byte & 31)).copied().unwrap_or(b'a');
+    Zeroizing::new(random.iter().map(|byte| char::from(letter(byte))).collect())
+}
+
+/// StoredKey and ServerKey of a password (RFC 5802, section 3). The password is ASCII, so SASLprep leaves it as it is.
+fn keys(password: &str, salt: &[u8]) -> ([u8; 32], [u8; 32]) {
+    let mut salted = [0; 32];
+    pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, ITERATIONS, salt, password.as_bytes(), &mut salted);
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &salted);
+    salted.zeroize();
+    let client_key = hmac::sign(&key, b"Client Key");
+    let stored_key = digest::digest(&digest::SHA256, client_key.as_ref());
+    let server_key = hmac::sign(&key, b"Server Key");
+    (array(stored_key.as_ref()), array(server_key.as_ref()))
+}
+
+fn array(bytes: &[u8]) -> [u8; 32] {
+    let mut array = [0; 32];
+    array.iter_mut().zip(bytes).for_each(|(slot, byte)| *slot = *byte);
+    array
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 7677, section 3: user `user`, password `pencil`, 4096 iterations. The keys are those that lead to the
+    /// signature and the proof of the example.
+    #[test]
+    fn keys_are_those_of_the_rfc() {
+        use base64::Engine as _;
+        use base64::engine::general_purpose::STANDARD;
+        let salt = STANDARD.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();
+        let (stored, server) = keys("pencil", &salt);
+        let auth = b"n=user,r=rOprNGfwEbeRWgbNEkqO,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,\
+            s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
+        let signature = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &server), auth);
+        assert_eq!(STANDARD.encode(signature.as_ref()), "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
+        let mask = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &stored), auth);
+        let proof = STANDARD.decode("dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=").unwrap();
+        let client_key: Vec<u8> = proof.iter().zip(mask.as_ref()).map(|(a, b)| a ^ b).collect();
+        assert_eq!(array(digest::digest(&digest::SHA256, &client_key).as_ref()), stored);
+    }
+
+    #[test]
+    fn passwords_need_no_quoting() {
+        let all: Vec<u8> = (0..=255).collect();
+        for chunk in all.chunks_exact(PASSWORD_CHARS) {
+            let made = password(chunk.try_into().unwrap());
+            assert_eq!(made.len(), PASSWORD_CHARS);
+            assert!(made.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+        }
+    }
+}

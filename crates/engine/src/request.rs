@@ -1,0 +1,94 @@
+//! What is kept of a request beside its line: the words, the salt, the action itself, and what was looked up.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::writer::work::From;
+use countersign_policy::context::Via;
+
+/// The content of a request. Its canonical JSON is what the line commits to; members in the order of their names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RequestContent {
+    /// The canonical action, byte for byte as it was digested.
+    pub(crate) action: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) look: Option<LookContent>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) purpose: String,
+    /// The salt of the digest, in hexadecimal digits.
+    pub(crate) salt: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) source: Option<IpAddr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ticket: Option<String>,
+    pub(crate) via: String,
+}
+
+/// What was looked up before an approver is asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LookContent {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) estimate: Option<u64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) notes: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) relations: Vec<LookRelationContent>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rows: Option<u64>,
+}
+
+/// A relation that was looked up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LookRelationContent {
+    pub(crate) access: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) estimate_rows: Option<u64>,
+    pub(crate) name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) owner: Option<String>,
+}
+
+impl RequestContent {
+    /// The content of a request about this action, as it was digested.
+    pub(crate) fn new(canonical: &[u8], salt: &[u8; 16], from: From) -> Self {
+        Self {
+            action: String::from_utf8_lossy(canonical).into_owned(),
+            look: None,
+            purpose: String::new(),
+            salt: salt.iter().map(|byte| format!("{byte:02x}")).collect(),
+            source: from.source,
+            ticket: None,
+            via: from.via.as_str().to_owned(),
+        }
+    }
+
+    /// With the requester's words.
+    pub(crate) fn words(mut self, purpose: &str, ticket: Option<&str>) -> Self {
+        purpose.clone_into(&mut self.purpose);
+        self.ticket = ticket.map(str::to_owned);
+        self
+    }
+
+    /// With what was looked up.
+    pub(crate) fn look(mut self, look: LookContent) -> Self {
+        self.look = Some(look);
+        self
+    }
+
+    /// From where and how it was asked.
+    pub(crate) fn from(&self) -> From {
+        let via = [Via::Postgres, Via::Console, Via::Cli, Via::Api];
+        let via = via.into_iter().find(|via| via.as_str() == self.via).unwrap_or(Via::Api);
+        From { source: self.source, via }
+    }
+
+    /// The bytes that the line commits to.
+    pub(crate) fn canonical(&self) -> Vec<u8> {
+        // A struct of strings, integers and lists cannot fail to serialise.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}

@@ -1,0 +1,387 @@
+//! Sessions: opened, looked after, closed.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use countersign_core::book::Standing;
+use countersign_core::question::{Question, Target};
+use countersign_core::ruling::Verdict;
+use countersign_core::session::{Command as SessionCommand, Ending, Opening};
+use countersign_core::{
+    ActionName, At, BundleHash, Command, GrantId, PersonId, PrincipalId, ResourceId, RoleId, SessionId, Span,
+};
+use countersign_policy::context::{Access, Plain, Via};
+use tokio::sync::watch;
+
+use crate::action::{Client, SessionRefused};
+use crate::engine::Engine;
+use crate::line::Statement;
+use crate::seal::Field;
+use crate::settings::{CLIENT_BYTES_MAX, TICKET_BYTES_MAX, WORDS_BYTES_MAX};
+use crate::snapshot::Snapshot;
+use crate::words::{Refused, RefusedCode, ask_command, ask_link, cut};
+use crate::writer::work::{Deed, From};
+
+/// An open session. A handle; clones are the same session.
+#[derive(Clone)]
+pub struct Session(Arc<Inner>);
+
+struct Inner {
+    id: SessionId,
+    principal: PrincipalId,
+    person: PersonId,
+    chain: Arc<[PrincipalId]>,
+    resource: ResourceId,
+    role: RoleId,
+    key: Arc<str>,
+    account: String,
+    purpose: String,
+    ticket: Option<String>,
+    from: From,
+    ending: watch::Receiver<Option<Ending>>,
+    stand: Mutex<Option<Stand>>,
+}
+
+/// What a session was found to stand on, for as long as nothing is decided and no hour comes.
+struct Stand {
+    decided: u64,
+    from: At,
+    until: At,
+    statement: Arc<Statement>,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Session({})", self.0.id)
+    }
+}
+
+impl Session {
+    /// Which.
+    #[must_use]
+    pub fn id(&self) -> SessionId {
+        self.0.id
+    }
+
+    /// Who.
+    #[must_use]
+    pub fn principal(&self) -> &PrincipalId {
+        &self.0.principal
+    }
+
+    /// Who answers for them.
+    #[must_use]
+    pub fn person(&self) -> &PersonId {
+        &self.0.person
+    }
+
+    /// In which role.
+    #[must_use]
+    pub fn role(&self) -> &RoleId {
+        &self.0.role
+    }
+
+    /// On what.
+    #[must_use]
+    pub fn resource(&self) -> &ResourceId {
+        &self.0.resource
+    }
+
+    /// The upstream account it runs under.
+    #[must_use]
+    pub fn account(&self) -> &str {
+        &self.0.account
+    }
+
+    /// Why, in the requester's words; empty if they said nothing.
+    #[must_use]
+    pub fn purpose(&self) -> &str {
+        &self.0.purpose
+    }
+
+    /// The ticket it belongs to.
+    #[must_use]
+    pub fn ticket(&self) -> Option<&str> {
+        self.0.ticket.as_deref()
+    }
+
+    pub(crate) fn from(&self) -> From {
+        self.0.from
+    }
+
+    /// Resolves when it must be cut, with the reason. Can be asked again.
+    pub async fn ended(&self) -> Ending {
+        let mut ending = self.0.ending.clone();
+        match ending.wait_for(Option::is_some).await {
+            Ok(found) => found.unwrap_or(Ending::Gateway),
+            // The bell is gone: the session was closed, or the engine is.
+            Err(_) => self.ending().unwrap_or(Ending::Gateway),
+        }
+    }
+
+    /// Why it must be cut, if it must.
+    #[must_use]
+    pub fn ending(&self) -> Option<Ending> {
+        *self.0.ending.borrow()
+    }
+
+    /// What it stands on at `now`, or why on nothing.
+    pub(crate) fn stand(&self, snapshot: &Snapshot, now: At) -> Result<Arc<Statement>, Ending> {
+        let mut cached = self.0.stand.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(stand) = cached.as_ref()
+            && stand.decided == snapshot.decided
+            && (stand.from..stand.until).contains(&now)
+        {
+            return Ok(Arc::clone(&stand.statement));
+        }
+        *cached = None;
+        // A session that the book does not know any more was closed, by a stop or a restart.
+        let found = snapshot.book.session(self.0.id).ok_or(Ending::Gateway)?;
+        let grant = match snapshot.book.standing(found, now) {
+            Standing::On(grant) => grant,
+            Standing::Over(ending) => return Err(ending),
+        };
+        let in_force = snapshot.book.in_force.as_ref().map(|found| found.bundle);
+        let statement = Arc::new(self.statement(Some(grant.id), in_force));
+        *cached = Some(Stand {
+            decided: snapshot.decided,
+            from: grant.not_before,
+            until: grant.not_after,
+            statement: Arc::clone(&statement),
+        });
+        Ok(statement)
+    }
+
+    /// For lines about a session that stands on nothing.
+    pub(crate) fn bare(&self) -> Arc<Statement> {
+        Arc::new(self.statement(None, None))
+    }
+
+    fn statement(&self, grant: Option<GrantId>, bundle: Option<BundleHash>) -> Statement {
+        let inner = &self.0;
+        Statement {
+            session: inner.id,
+            principal: inner.principal.clone(),
+            person: inner.person.clone(),
+            chain: Arc::clone(&inner.chain),
+            resource: inner.resource.clone(),
+            role: inner.role.clone(),
+            grant,
+            bundle,
+            key: Arc::clone(&inner.key),
+        }
+    }
+}
+
+/// What a door wants to open.
+struct Wish {
+    principal: PrincipalId,
+    resource: ResourceId,
+    role: RoleId,
+    grant: GrantId,
+    door: &'static str,
+    client: Client,
+    purpose: Option<String>,
+    ticket: Option<String>,
+}
+
+impl Engine {
+    /// Opens a session for a principal who proved who they are. Without a role: of the live grants that reach the
+    /// resource, the newest. The opening is in the ledger when this returns.
+    ///
+    /// # Errors
+    /// There is no grant, or policy does not let it be; recorded, with words for the client.
+    #[expect(clippy::too_many_arguments, reason = "the particulars of a connection, each of another type")]
+    pub async fn open_session(
+        &self,
+        principal: PrincipalId,
+        resource: ResourceId,
+        role: Option<RoleId>,
+        door: &'static str,
+        client: Client,
+        purpose: Option<String>,
+        ticket: Option<String>,
+    ) -> Result<Session, Refused> {
+        let snapshot = self.snapshot();
+        let opened = match self.choose(&snapshot, &principal, &resource, role) {
+            Ok((role, grant)) => {
+                let (client, resource) = (client.clone(), resource.clone());
+                let principal = principal.clone();
+                let wish = Wish { principal, resource, role, grant, door, client, purpose, ticket };
+                self.open(&snapshot, wish).await
+            }
+            Err(refused) => Err(refused),
+        };
+        if let Err(refused) = &opened {
+            let user = principal.to_string();
+            let why = refused.message.clone();
+            self.refused(SessionRefused { resource: Some(resource), user, client, why }).await;
+        }
+        opened
+    }
+
+    async fn open(&self, snapshot: &Snapshot, wish: Wish) -> Result<Session, Refused> {
+        let ports = &self.0.house.ports;
+        let id = SessionId(ports.entropy.id());
+        let (granted_purpose, granted_ticket) = self.words_of(snapshot, wish.grant);
+        let purpose = wish.purpose.filter(|words| !words.is_empty()).unwrap_or(granted_purpose);
+        let ticket = wish.ticket.filter(|words| !words.is_empty()).or(granted_ticket);
+        let purpose = cut(&purpose, WORDS_BYTES_MAX).to_owned();
+        let ticket = ticket.map(|ticket| cut(&ticket, TICKET_BYTES_MAX).to_owned());
+        let content = serde_json::json!({
+            "address": wish.client.address.to_string(),
+            "application": cut(&wish.client.application, CLIENT_BYTES_MAX),
+            "purpose": purpose,
+            "ticket": ticket,
+            "tls": wish.client.tls,
+        });
+        let field = Field::new(ports, "/data/content", "session.client", content.to_string().into_bytes());
+        let opening = Opening {
+            session: id,
+            principal: wish.principal.clone(),
+            resource: wish.resource.clone(),
+            role: wish.role.clone(),
+            door: wish.door.to_owned(),
+            content: Some(field.commitment()),
+        };
+        let from = From { source: Some(wish.client.address.ip()), via: via(wish.door) };
+        let key: Arc<str> = format!("session:{id}").into();
+        let mut deed = Deed::new(Command::Session(SessionCommand::Open(opening)), from);
+        deed.key = Arc::clone(&key);
+        deed.fields = vec![field];
+        let ending = self.0.hall.warden.watch(id);
+        if let Err(refused) = self.deed(deed).await {
+            self.0.hall.warden.forget(id);
+            return Err(refused);
+        }
+        let catalogue = &snapshot.book.catalogue;
+        let session = Session(Arc::new(Inner {
+            id,
+            person: snapshot.book.person(&wish.principal).cloned().unwrap_or_else(|| PersonId::new("")),
+            chain: catalogue.chain(&wish.principal).into(),
+            account: catalogue.roles.get(&wish.role).map(|role| role.account.clone()).unwrap_or_default(),
+            principal: wish.principal,
+            resource: wish.resource,
+            role: wish.role,
+            key,
+            purpose,
+            ticket,
+            from,
+            ending,
+            stand: Mutex::new(None),
+        }));
+        // A grant that ended while this was being opened rang no bell.
+        self.0.hall.patrol();
+        Ok(session)
+    }
+
+    /// Says that a session is over. What waited in it is withdrawn; uses without an outcome are unknown.
+    pub async fn close_session(&self, session: &Session, why: Ending) {
+        self.0.hall.warden.forget(session.id());
+        let close = Command::Session(SessionCommand::Close { session: session.id(), why });
+        // A session that was ended with the gateway is closed already.
+        let _closed = self.deed(Deed::new(close, session.from())).await;
+    }
+
+    /// The role and the grant to stand on.
+    fn choose(
+        &self,
+        snapshot: &Snapshot,
+        principal: &PrincipalId,
+        resource: &ResourceId,
+        role: Option<RoleId>,
+    ) -> Result<(RoleId, GrantId), Refused> {
+        let book = &snapshot.book;
+        if !book.catalogue.resources.contains_key(resource) {
+            return Err(countersign_core::Refusal::NoSuchResource(resource.clone()).into());
+        }
+        if book.catalogue.principals.contains_key(principal) && !book.is_enabled(principal) {
+            return Err(countersign_core::Refusal::Disabled(principal.clone()).into());
+        }
+        let reaches = |name: &RoleId| {
+            book.catalogue.roles.get(name).is_some_and(|role| role.resources.contains(resource))
+        };
+        let live = book.live_roles(principal, self.now().max(snapshot.at));
+        let live = live.into_iter().filter(|(name, _)| reaches(name));
+        let wanted = live.filter(|(name, _)| role.as_ref().is_none_or(|role| role == *name));
+        match wanted.max_by_key(|(_, grant)| (grant.not_before, grant.id)) {
+            Some((name, grant)) => Ok((name.clone(), grant.id)),
+            None => Err(self.no_grant(snapshot, principal, resource, role.as_ref())),
+        }
+    }
+
+    /// That there is no grant, and which role to ask for.
+    fn no_grant(
+        &self,
+        snapshot: &Snapshot,
+        principal: &PrincipalId,
+        resource: &ResourceId,
+        role: Option<&RoleId>,
+    ) -> Refused {
+        let message = match role {
+            Some(role) => format!("you hold no live grant of role `{role}` for `{resource}`"),
+            None => format!("you hold no live grant that reaches `{resource}`"),
+        };
+        let refused = Refused::new(RefusedCode::NoGrant, message);
+        let roles = snapshot.book.catalogue.roles.iter();
+        let reaching = roles.filter(|(_, found)| found.resources.contains(resource)).map(|(name, _)| name);
+        let reaching = reaching.filter(|name| role.is_none_or(|role| role == *name));
+        let roles: Vec<&RoleId> = reaching.filter(|name| self.may_ask(snapshot, principal, name)).collect();
+        let console = &self.0.house.settings.console_url;
+        match roles.as_slice() {
+            [] => refused.hint("no role that you may ask for reaches it; ask its owner"),
+            [one] => refused.hint(format!("ask for it: {}", ask_command(one))).link(ask_link(console, one)),
+            [first, ..] => {
+                let names: Vec<String> = roles.iter().map(|name| format!("`{name}`")).collect();
+                let hint =
+                    format!("ask for one of {}, for example: {}", names.join(", "), ask_command(first));
+                refused.hint(hint).link(ask_link(console, first))
+            }
+        }
+    }
+
+    /// Whether policy lets `principal` ask for `role`, with or without an approval.
+    pub(crate) fn may_ask(&self, snapshot: &Snapshot, principal: &PrincipalId, role: &RoleId) -> bool {
+        let (Some(policy), Some(found)) = (&snapshot.policy, snapshot.book.catalogue.roles.get(role)) else {
+            return false;
+        };
+        let now = self.now().max(snapshot.at);
+        let live = snapshot.book.live_roles(principal, now);
+        let context = Access {
+            plain: Plain { now, source: None, via: Via::Cli },
+            duration: Span::minutes(30).min(found.longest),
+            purpose: "...".into(),
+            ticket: None,
+        };
+        let question = Question {
+            principal: principal.clone(),
+            roles: live.into_iter().map(|(name, _)| name.clone()).collect(),
+            action: ActionName::new("access.request"),
+            target: Target::Role(role.clone()),
+            context: context.into(),
+        };
+        !matches!(policy.rule(&snapshot.book, &question).verdict(), Verdict::Deny(_))
+    }
+
+    /// The words that a grant was asked for with.
+    pub(crate) fn words_of(&self, snapshot: &Snapshot, grant: GrantId) -> (String, Option<String>) {
+        let request = snapshot.book.grant(grant).map(|grant| grant.request);
+        let content = request.and_then(|id| self.0.house.content_of_request(id));
+        content.map(|content| (content.purpose, content.ticket)).unwrap_or_default()
+    }
+}
+
+fn via(door: &str) -> Via {
+    match door {
+        "postgres" => Via::Postgres,
+        _ => Via::Api,
+    }
+}
+
+impl SessionRefused {
+    /// Who connected, without a port.
+    #[must_use]
+    pub fn source(&self) -> IpAddr {
+        self.client.address.ip()
+    }
+}

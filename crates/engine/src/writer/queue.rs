@@ -1,0 +1,267 @@
+//! What stands between everybody and the writer: a bounded queue, and the thread that empties it.
+//!
+//! Whoever sends waits while the queue is full; nothing is dropped. Work that somebody waits for wakes the thread
+//! at once. A record alongside wakes nobody: it lies for a few milliseconds so that it rides with others.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, oneshot};
+
+use super::work::{NotDone, Reply, Work};
+use super::{Turn, Writer};
+use crate::settings::{BATCH_BYTES_MAX, BATCH_MAX, LINGER_MS, QUEUE_MAX};
+
+/// How long a failing store is left alone at first, and at most, before it is tried again.
+const BACKOFF_MS: (u64, u64) = (50, 2_000);
+
+/// The queue.
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    wake: Condvar,
+    room: Semaphore,
+}
+
+#[derive(Default)]
+struct State {
+    items: VecDeque<Item>,
+    /// Somebody waits for something in it.
+    urgent: bool,
+    /// The hour has come for something that the writer does by itself.
+    poked: bool,
+    closed: bool,
+}
+
+struct Item {
+    work: Work,
+    reply: Option<oneshot::Sender<Reply>>,
+    /// Whether it holds a place in the queue; what had to be put back does not.
+    placed: bool,
+}
+
+/// Where the answer to a piece of work comes.
+#[derive(Debug)]
+pub(crate) struct Answering(oneshot::Receiver<Reply>);
+
+impl Answering {
+    /// What became of it.
+    pub(crate) async fn reply(self) -> Reply {
+        // A writer that is gone has not written it.
+        self.0.await.unwrap_or(Err(NotDone::Unavailable))
+    }
+}
+
+impl Queue {
+    pub(crate) fn new() -> Self {
+        Self { state: Mutex::default(), wake: Condvar::new(), room: Semaphore::new(QUEUE_MAX) }
+    }
+
+    /// Sends work and waits for what became of it.
+    pub(crate) async fn done(&self, work: Work) -> Reply {
+        self.send(work).await?.reply().await
+    }
+
+    /// Sends work; the answer can be waited for later. Waits while the queue is full.
+    pub(crate) async fn send(&self, work: Work) -> Result<Answering, NotDone> {
+        self.take_room().await?;
+        let (sender, receiver) = oneshot::channel();
+        self.push(Item { work, reply: Some(sender), placed: true }, true)?;
+        Ok(Answering(receiver))
+    }
+
+    /// Sends work that nobody waits for. It is written in order, soon. Waits while the queue is full.
+    pub(crate) async fn send_alongside(&self, work: Work) -> Result<(), NotDone> {
+        self.take_room().await?;
+        self.push(Item { work, reply: None, placed: true }, false)
+    }
+
+    /// Tells the writer that the hour has come for something that it does by itself.
+    pub(crate) fn poke(&self) {
+        self.state().poked = true;
+        self.wake.notify_one();
+    }
+
+    /// No more work is taken. What is in the queue is done first.
+    pub(crate) fn close(&self) {
+        self.state().closed = true;
+        self.room.close();
+        self.wake.notify_one();
+    }
+
+    async fn take_room(&self) -> Result<(), NotDone> {
+        self.room.acquire().await.map_err(|_| NotDone::Unavailable)?.forget();
+        Ok(())
+    }
+
+    fn push(&self, item: Item, urgent: bool) -> Result<(), NotDone> {
+        let mut state = self.state();
+        if state.closed {
+            return Err(NotDone::Unavailable);
+        }
+        let wakes = if urgent { !state.urgent } else { state.items.is_empty() };
+        state.items.push_back(item);
+        state.urgent |= urgent;
+        drop(state);
+        if wakes {
+            self.wake.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Waits for work and takes a batch of it. Nothing means that the queue is closed and empty.
+    fn take(&self) -> Option<Vec<Item>> {
+        let mut state = self.state();
+        while state.items.is_empty() && !state.poked {
+            if state.closed {
+                return None;
+            }
+            state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if !state.urgent && !state.poked && !state.closed {
+            let linger = Duration::from_millis(LINGER_MS);
+            let lies = |state: &mut State| {
+                !state.urgent && !state.poked && !state.closed && state.items.len() < BATCH_MAX
+            };
+            let waited = self.wake.wait_timeout_while(state, linger, lies);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.poked = false;
+        let (mut batch, mut weight) = (Vec::new(), 0usize);
+        while batch.len() < BATCH_MAX && weight < BATCH_BYTES_MAX {
+            let Some(item) = state.items.pop_front() else { break };
+            weight = weight.saturating_add(item.work.weight());
+            batch.push(item);
+        }
+        // Only an empty queue is certain to hold nothing urgent.
+        state.urgent &= !state.items.is_empty();
+        drop(state);
+        self.room.add_permits(batch.iter().filter(|item| item.placed).count());
+        Some(batch)
+    }
+
+    /// Waits, but not longer than this. Work that comes meanwhile stays where it is.
+    fn rest(&self, millis: u64) {
+        let state = self.state();
+        let waited =
+            self.wake.wait_timeout_while(state, Duration::from_millis(millis), |state| !state.closed);
+        drop(waited);
+    }
+
+    /// Puts work in front of everything else.
+    fn put_back(&self, mut kept: VecDeque<Item>) {
+        let mut state = self.state();
+        kept.append(&mut state.items);
+        state.items = kept;
+    }
+
+    /// Refuses everything but what must be written.
+    fn refuse(&self) {
+        let mut state = self.state();
+        state.poked = false;
+        let items = std::mem::take(&mut state.items);
+        let (kept, refused): (VecDeque<Item>, VecDeque<Item>) =
+            items.into_iter().partition(|item| item.work.must_be_written());
+        state.urgent = !kept.is_empty();
+        state.items = kept;
+        drop(state);
+        self.room.add_permits(refused.iter().filter(|item| item.placed).count());
+        for reply in refused.into_iter().filter_map(|item| item.reply) {
+            let _gone = reply.send(Err(NotDone::Unavailable));
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whoever hears what a turn came to, before anybody is answered.
+pub(crate) trait Herald: Send {
+    /// It is durable.
+    fn publish(&self, writer: &Writer, turn: &Turn);
+    /// The store fails, or works again.
+    fn health(&self, writer: &Writer);
+}
+
+/// Empties the queue until it is closed. Runs on a thread of its own.
+pub(crate) fn drive(mut writer: Writer, queue: &Arc<Queue>, herald: &dyn Herald) {
+    while let Some(batch) = queue.take() {
+        let (works, replies): (Vec<Work>, Vec<_>) =
+            batch.into_iter().map(|item| (item.work, item.reply)).unzip();
+        let turn = writer.turn(&works);
+        if writer.broken().is_some() {
+            let kept = refuse(works, replies);
+            herald.health(&writer);
+            mend(&mut writer, queue, herald);
+            if writer.broken().is_some() {
+                tracing::error!(lost = kept.len(), "stopped while the ledger took no records");
+                return;
+            }
+            if !writer.survived() {
+                queue.put_back(kept);
+            }
+        } else {
+            herald.publish(&writer, &turn);
+            answer(replies, turn.replies);
+        }
+    }
+    let turn = writer.settle();
+    herald.publish(&writer, &turn);
+}
+
+/// Tries the store again and again; whoever sends work meanwhile is refused at once.
+fn mend(writer: &mut Writer, queue: &Arc<Queue>, herald: &dyn Herald) {
+    let mut wait_ms = BACKOFF_MS.0;
+    loop {
+        queue.refuse();
+        if queue.state().closed {
+            return;
+        }
+        queue.rest(wait_ms.min(BACKOFF_MS.0));
+        queue.refuse();
+        match writer.recover() {
+            Ok(turn) => {
+                if let Some(turn) = turn {
+                    herald.publish(writer, &turn);
+                }
+                herald.health(writer);
+                tracing::info!("the ledger takes records again");
+                return;
+            }
+            Err(error) => {
+                tracing::warn!(error = %error.chain(), "the ledger still takes no records");
+                let mut left = wait_ms;
+                while left > 0 && !queue.state().closed {
+                    let rest = left.min(BACKOFF_MS.0);
+                    queue.rest(rest);
+                    queue.refuse();
+                    left -= rest;
+                }
+                wait_ms = (wait_ms * 2).min(BACKOFF_MS.1);
+            }
+        }
+    }
+}
+
+/// Answers what could not be written, and gives back what must be.
+fn refuse(works: Vec<Work>, replies: Vec<Option<oneshot::Sender<Reply>>>) -> VecDeque<Item> {
+    let mut kept = VecDeque::new();
+    for (work, reply) in works.into_iter().zip(replies) {
+        if work.must_be_written() {
+            kept.push_back(Item { work, reply, placed: false });
+        } else if let Some(reply) = reply {
+            let _gone = reply.send(Err(NotDone::Unavailable));
+        }
+    }
+    kept
+}
+
+fn answer(waiting: Vec<Option<oneshot::Sender<Reply>>>, replies: Vec<Reply>) {
+    for (waiting, reply) in waiting.into_iter().zip(replies) {
+        if let Some(waiting) = waiting {
+            // Whoever asked may have gone; what was done is done.
+            let _gone = waiting.send(reply);
+        }
+    }
+}
