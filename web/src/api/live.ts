@@ -8,14 +8,18 @@ import type { Schemas } from "./client";
 
 export type Topic = Schemas["Topic"];
 
-/** Which queries a topic makes stale. Queries are named by what they show, in the first part of their key. */
+/**
+ * Which queries a topic makes stale. Queries are named by what they show, in the first part of their key. The ledger's
+ * lines and a session's actions are not among them: reading them is recorded, so that reading them again whenever the
+ * ledger grows would never come to rest.
+ */
 export const STALE: Record<Topic, readonly string[]> = {
-  requests: ["requests", "request", "inbox"],
-  grants: ["grants", "me", "resources"],
-  sessions: ["sessions", "session"],
+  requests: ["requests", "request", "inbox", "roles"],
+  grants: ["grants", "me", "resources", "roles", "principals"],
+  sessions: ["sessions"],
   principals: ["principals", "me"],
-  bundle: ["bundle", "roles", "resources", "principals"],
-  ledger: ["ledger", "session"],
+  bundle: ["roles", "resources", "principals", "me", "requests", "request", "inbox"],
+  ledger: ["ledger"],
 };
 
 /** Forgets what these topics made stale. */
@@ -24,28 +28,38 @@ export function forget(client: QueryClient, topics: readonly Topic[]): void {
   for (const name of names) void client.invalidateQueries({ queryKey: [name] });
 }
 
+/** How long to wait before the stream is opened anew, when the browser has given it up. */
+const AGAIN_MS = 3_000;
+
 /** Follows the gateway for as long as the component is shown; tells whether the line is up. */
 export function useLive(): boolean {
   const client = useQueryClient();
   const [up, setUp] = useState(true);
   useEffect(() => {
-    const source = new EventSource("/api/v1/events");
-    let wasDown = false;
-    source.addEventListener("open", () => {
-      setUp(true);
-      // What happened while the line was down is not told again.
-      if (wasDown) void client.invalidateQueries();
-      wasDown = false;
-    });
-    source.addEventListener("change", (event) => {
-      const change = JSON.parse((event as MessageEvent<string>).data) as Schemas["Change"];
-      forget(client, change.topics);
-    });
-    source.addEventListener("error", () => {
-      wasDown = true;
-      setUp(false);
-    });
-    return () => source.close();
+    let source: EventSource | undefined;
+    let again: ReturnType<typeof setTimeout> | undefined;
+    const open = (): void => {
+      source = new EventSource("/api/v1/events");
+      source.addEventListener("open", () => setUp(true));
+      // The first event names every topic: what happened while the line was down is read again.
+      source.addEventListener("change", (event) => {
+        const change = JSON.parse((event as MessageEvent<string>).data) as Schemas["Change"];
+        forget(client, change.topics);
+      });
+      source.addEventListener("error", () => {
+        setUp(false);
+        if (source?.readyState !== EventSource.CLOSED) return;
+        // Refused, not cut: the sign-in may be over. Asking who we are finds out.
+        void client.invalidateQueries({ queryKey: ["me"] });
+        clearTimeout(again);
+        again = setTimeout(open, AGAIN_MS);
+      });
+    };
+    open();
+    return () => {
+      clearTimeout(again);
+      source?.close();
+    };
   }, [client]);
   return up;
 }

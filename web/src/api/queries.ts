@@ -1,71 +1,83 @@
 // Everything the console reads, each by one name, so that live changes know what is stale.
 
-import { queryOptions } from "@tanstack/react-query";
+import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 
+import { setNow } from "../lib/clock";
 import { api, body, type Schemas } from "./client";
 
-type RequestList = { items: Schemas["Request"][] };
-type GrantList = { items: Schemas["Grant"][] };
-type SessionList = { items: Schemas["Session"][] };
-type RoleList = { items: Schemas["Role"][] };
-type ResourceList = { items: Schemas["Resource"][] };
-type PrincipalList = { items: Schemas["Principal"][] };
+export type RequestState = Schemas["RequestState"];
+
+/** Which lines of the ledger somebody looks for. */
+export interface Looked {
+  text?: string;
+  type?: string;
+  principal?: string;
+  session?: string;
+  request?: string;
+  control?: string;
+}
 
 export const me = queryOptions({
   queryKey: ["me"],
-  queryFn: () => body(api.GET("/me")),
-  retry: false,
+  queryFn: async () => {
+    const answer = await body(api.GET("/me"));
+    setNow(answer.now);
+    return answer;
+  },
   staleTime: 30_000,
 });
 
 export const inbox = queryOptions({
   queryKey: ["inbox"],
-  queryFn: async () => ((await body(api.GET("/requests", { params: { query: { inbox: true } } }))) as RequestList).items,
+  queryFn: async () => (await body(api.GET("/requests", { params: { query: { inbox: true } } }))).items,
 });
 
-export const requests = (query: { mine?: boolean; state?: string; limit?: number }) =>
+export const requests = (query: { mine?: boolean; state?: RequestState; limit?: number }) =>
   queryOptions({
     queryKey: ["requests", query],
-    queryFn: async () => ((await body(api.GET("/requests", { params: { query: query as never } }))) as RequestList).items,
+    queryFn: async () => (await body(api.GET("/requests", { params: { query } }))).items,
   });
 
 export const request = (id: string) =>
   queryOptions({ queryKey: ["request", id], queryFn: () => body(api.GET("/requests/{id}", { params: { path: { id } } })) });
 
-export const grants = (query: { mine?: boolean; state?: string }) =>
+export const grants = (query: { mine?: boolean; state?: Schemas["GrantState"] }) =>
   queryOptions({
     queryKey: ["grants", query],
-    queryFn: async () => ((await body(api.GET("/grants", { params: { query: query as never } }))) as GrantList).items,
+    queryFn: async () => (await body(api.GET("/grants", { params: { query } }))).items,
   });
 
-export const sessions = (state: "live" | "ended") =>
+export const sessions = (state: Schemas["SessionState"]) =>
   queryOptions({
     queryKey: ["sessions", state],
-    queryFn: async () => ((await body(api.GET("/sessions", { params: { query: { state } as never } }))) as SessionList).items,
+    queryFn: async () => (await body(api.GET("/sessions", { params: { query: { state } } }))).items,
   });
 
 export const actions = (id: string) =>
-  queryOptions({
-    queryKey: ["session", id],
-    queryFn: () => body(api.GET("/sessions/{id}/actions", { params: { path: { id } } })),
+  infiniteQueryOptions({
+    queryKey: ["actions", id],
+    queryFn: ({ pageParam }) =>
+      body(api.GET("/sessions/{id}/actions", {
+        params: { path: { id }, query: { limit: 50, ...(pageParam === undefined ? {} : { before: pageParam }) } },
+      })),
+    initialPageParam: undefined as number | undefined,
+    getNextPageParam: (page) => page.next,
   });
 
 export const roles = queryOptions({
   queryKey: ["roles"],
-  queryFn: async () => ((await body(api.GET("/roles"))) as RoleList).items,
+  queryFn: async () => (await body(api.GET("/roles"))).items,
 });
 
 export const resources = queryOptions({
   queryKey: ["resources"],
-  queryFn: async () => ((await body(api.GET("/resources"))) as ResourceList).items,
+  queryFn: async () => (await body(api.GET("/resources"))).items,
 });
 
 export const principals = queryOptions({
   queryKey: ["principals"],
-  queryFn: async () => ((await body(api.GET("/principals"))) as PrincipalList).items,
+  queryFn: async () => (await body(api.GET("/principals"))).items,
 });
-
-export const bundle = queryOptions({ queryKey: ["bundle"], queryFn: () => body(api.GET("/bundle")) });
 
 export const preview = (role: string, lasting: string) =>
   queryOptions({
@@ -76,8 +88,22 @@ export const preview = (role: string, lasting: string) =>
 
 export const ledger = queryOptions({ queryKey: ["ledger", "state"], queryFn: () => body(api.GET("/ledger/state")) });
 
-export const event = (seq: number) =>
+// Reading lines is itself a line: they are read when somebody asks for them, never because the ledger grew.
+export const lines = (looked: Looked) =>
+  infiniteQueryOptions({
+    queryKey: ["lines", looked],
+    queryFn: ({ pageParam }) =>
+      body(api.GET("/ledger/events", {
+        params: { query: { ...looked, limit: 50, ...(pageParam === undefined ? {} : { before: pageParam }) } },
+      })),
+    initialPageParam: undefined as number | undefined,
+    getNextPageParam: (page) => page.next,
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+
+export const line = (seq: number) =>
   queryOptions({
-    queryKey: ["event", seq],
+    queryKey: ["line", seq],
     queryFn: () => body(api.GET("/ledger/events/{seq}", { params: { path: { seq } } })),
+    staleTime: Number.POSITIVE_INFINITY,
   });

@@ -41,3 +41,25 @@ export function short(at: string, now: number): string {
   const form: Intl.DateTimeFormatOptions = today ? { timeStyle: "medium" } : { dateStyle: "medium", timeStyle: "short" };
   return new Intl.DateTimeFormat(undefined, form).format(date);
 }
+
+/** `30 minutes`, `1 hour 30 minutes`: a duration in words. */
+export function words(seconds: number): string {
+  const named: readonly [number, string][] = [[86_400, "day"], [3_600, "hour"], [60, "minute"], [1, "second"]];
+  const parts: string[] = [];
+  let rest = Math.max(0, Math.round(seconds));
+  for (const [size, name] of named) {
+    const count = Math.floor(rest / size);
+    rest -= count * size;
+    if (count > 0) parts.push(`${count} ${name}${count === 1 ? "" : "s"}`);
+  }
+  return parts.length > 0 ? parts.join(" ") : "no time";
+}
+
+/** `1h30m` as seconds; nothing when it is no duration. The gateway judges; this is for showing early. */
+export function seconds(text: string): number | undefined {
+  const match = /^(?:(\d{1,4})d)?(?:(\d{1,5})h)?(?:(\d{1,6})m)?(?:(\d{1,7})s)?$/.exec(text.trim());
+  if (!match || match[0] === "") return undefined;
+  const [, d, h, m, s] = match.map((part) => Number(part ?? 0));
+  const sum = (d ?? 0) * 86_400 + (h ?? 0) * 3_600 + (m ?? 0) * 60 + (s ?? 0);
+  return sum > 0 ? sum : undefined;
+}

@@ -1,0 +1,66 @@
+// How the console says things. One word for one thing, as everywhere in the product.
+
+import type { Request, Schemas } from "../api/client";
+import { words } from "./time";
+
+/** What somebody wants, as the rest of a sentence that begins with their name. */
+export function wants(request: Request): string {
+  const where = request.resource ? ` on ${request.resource}` : "";
+  if (request.kind === "access") {
+    return `asks for ${request.role ?? "a role"}${request.for_s ? ` for ${words(request.for_s)}` : ""}`;
+  }
+  if (request.kind === "apply") return "wants to change the policy";
+  return `wants to run ${article(verb(request.action))}${where}`;
+}
+
+const article = (noun: string): string => (/^[aeio]/i.test(noun) ? `an ${noun}` : `a ${noun}`);
+
+/** `DELETE` for `sql.delete`; the action's own name for what is no SQL. */
+export function verb(action: string): string {
+  if (action === "sql.unknown") return "statement that is not understood";
+  return action.startsWith("sql.") ? action.slice(4).replaceAll("_", " ").toUpperCase() : action;
+}
+
+/** `12 rows, counted`. */
+export function rows(known: Schemas["Rows"]): { figure: string; note: string } {
+  const count = (n: number): string => `${n.toLocaleString()} ${n === 1 ? "row" : "rows"}`;
+  if (known.count !== undefined) return { figure: count(known.count), note: "counted when it was asked" };
+  if (known.estimate !== undefined) return { figure: `about ${count(known.estimate)}`, note: "estimated by the server" };
+  return { figure: "unknown", note: "how many rows it would touch cannot be told beforehand" };
+}
+
+/** What a yes covers. */
+export function bound(known: Schemas["Rows"]): string {
+  if (known.unbounded) return "No bound can be kept: a yes covers however many rows it touches.";
+  if (known.bound === undefined) return "";
+  return `A yes covers at most ${known.bound.toLocaleString()}; beyond that it is rolled back.`;
+}
+
+const ENDINGS: Record<string, string> = {
+  user: "closed by the client", revoked: "the grant was revoked", grant_end: "the grant ended", expired: "the grant expired",
+  killed: "ended by somebody", disabled: "the principal was disabled", relinquished: "the grant was given back",
+  cancelled: "cancelled by the requester", policy_stricter: "the policy became stricter", disconnected: "the client went away",
+  policy: "the policy no longer permits it", stopping: "the gateway stopped", restart: "the gateway restarted",
+};
+
+/** A reason in one word, as a phrase. */
+export const ending = (word: string): string => ENDINGS[word] ?? word.replaceAll("_", " ");
+
+/** How what was approved ended. */
+export function outcome(known: Schemas["Outcome"]): string {
+  const touched = known.rows === undefined ? "" : `, ${known.rows.toLocaleString()} ${known.rows === 1 ? "row" : "rows"}`;
+  switch (known.result) {
+    case "running": return "it runs now";
+    case "done": return `it ran${touched}`;
+    case "failed": return `it failed${known.code ? ` with ${known.code}` : ""}`;
+    case "beyond_bound": return `it was rolled back: it would have touched more than was approved${touched}`;
+    case "unknown": return "its outcome is unknown";
+  }
+}
+
+/** `group:dba` as `group dba`. */
+export const party = (from: string): string => from.replace(/^group:/, "group ");
+
+/** Two letters to stand for a name. */
+export const initials = (name: string): string =>
+  name.split(/[\s._-]+/).filter(Boolean).slice(0, 2).map((part) => part[0]?.toUpperCase() ?? "").join("") || "?";

@@ -1,0 +1,96 @@
+// Who there is: people, services and agents, and who answers for whom.
+
+import { Button, TextInput } from "@mantine/core";
+import { IconUserOff } from "@tabler/icons-react";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+
+import { api, type Schemas } from "../api/client";
+import { forget } from "../api/live";
+import { principals } from "../api/queries";
+import { Face, State, Tags } from "../parts/Bits";
+import { useConfirm } from "../parts/Confirm";
+import { Blank, Bones, Head, Reading } from "../parts/Page";
+import { failed, said } from "../parts/toast";
+
+type Principal = Schemas["Principal"];
+
+const KINDS: Record<Schemas["PrincipalKind"], string> = { user: "person", service: "service", agent: "agent" };
+
+export default function People() {
+  const list = useQuery(principals);
+  const [sought, setSought] = useState("");
+  const fits = (one: Principal): boolean =>
+    [one.id, one.name, one.person, ...one.groups, ...one.roles].join(" ").toLowerCase().includes(sought.trim().toLowerCase());
+  return (
+    <>
+      <Head title="People" aside={
+        <TextInput aria-label="Find by name, group or role" placeholder="Name, group or role" value={sought} onChange={(event) => setSought(event.currentTarget.value)} />
+      }>
+        People, services and agents. A service or an agent always has somebody who answers for it.
+      </Head>
+      <Reading of={list} bones={<Bones rows={5} height={60} />}>
+        {(items) => {
+          const found = items.filter(fits);
+          return (
+            <div className="sheet">
+              {found.length === 0
+                ? <Blank icon={IconUserOff} title="Nobody matches" />
+                : (
+                  <table className="grid fold">
+                    <thead>
+                      <tr><th>Name</th><th>Kind</th><th>Groups</th><th>Holds now</th><th>State</th><th className="end"><span className="unseen">What you can do</span></th></tr>
+                    </thead>
+                    <tbody>{found.map((one) => <Row key={one.id} of={one} />)}</tbody>
+                  </table>
+                )}
+            </div>
+          );
+        }}
+      </Reading>
+    </>
+  );
+}
+
+function Row({ of }: { of: Principal }) {
+  const client = useQueryClient();
+  const { ask, confirm } = useConfirm();
+  const call = async (how: "disable" | "enable", reason: string): Promise<void> => {
+    const params = { path: { name: of.id } };
+    try {
+      if (how === "disable") await api.POST("/principals/{name}/disable", { params, body: reason ? { reason } : {} });
+      else await api.POST("/principals/{name}/enable", { params });
+      said(how === "disable" ? `${of.name} is shut out` : `${of.name} is let in again`);
+    } catch (error) {
+      failed(error as Error);
+    }
+    forget(client, ["principals", "grants", "sessions"]);
+  };
+  const disable = (): void => ask({
+    title: `Disable ${of.name}?`, label: "Disable", danger: true, run: (reason) => call("disable", reason), reason: { label: "Reason" },
+    children: "Their grants end, their sessions are cut within a second, and they are signed out.",
+  });
+  const enable = (): void => ask({
+    title: `Enable ${of.name}?`, label: "Enable", run: () => call("enable", ""),
+    children: "They can sign in and ask again. Grants that ended stay ended.",
+  });
+  return (
+    <tr>
+      <td data-label="Name">
+        <span className="row" style={{ gap: 10, flexWrap: "nowrap" }}>
+          <Face name={of.name} />
+          <span><b>{of.name}</b><span className="small quiet" style={{ display: "block" }}>{of.id}</span></span>
+        </span>
+      </td>
+      <td data-label="Kind"><span>{KINDS[of.kind]}{of.owner && <span className="small quiet" style={{ display: "block" }}>{of.owner} answers</span>}</span></td>
+      <td data-label="Groups"><Tags of={of.groups} /></td>
+      <td data-label="Holds now">{of.roles.length > 0 ? <Tags of={of.roles} /> : <span className="quiet">nothing</span>}</td>
+      <td data-label="State"><State of={of.state} /></td>
+      <td className="end">
+        {of.state === "enabled" && of.can.disable && <Button size="xs" variant="default" onClick={disable}>Disable</Button>}
+        {of.state === "disabled" && of.can.enable && <Button size="xs" variant="default" onClick={enable}>Enable</Button>}
+        {confirm}
+      </td>
+    </tr>
+  );
+}

@@ -1,0 +1,124 @@
+// One session and what was done in it.
+
+import { Button } from "@mantine/core";
+import { IconListSearch, IconPlugConnectedX } from "@tabler/icons-react";
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { Link } from "wouter";
+
+import type { Event, Session } from "../api/client";
+import { actions, ledger, sessions } from "../api/queries";
+import { ending } from "../lib/words";
+import { Facts, State } from "../parts/Bits";
+import { useEndSession } from "../parts/endSession";
+import { Blank, Bones, Head, Reading } from "../parts/Page";
+import { Plain, SqlLine } from "../parts/Sql";
+import { Ago, When } from "../parts/Time";
+import { may, useMe } from "../parts/who";
+
+export default function SessionPage({ id }: { id: string }) {
+  const live = useQuery(sessions("live"));
+  const ended = useQuery(sessions("ended"));
+  const find = (items: readonly Session[] | undefined) => items?.find((one) => one.id === id);
+  const session = find(live.data) ?? find(ended.data);
+  const both = {
+    data: session ?? (live.data && ended.data ? null : undefined),
+    error: live.error ?? ended.error,
+    refetch: live.refetch,
+  };
+  return (
+    <Reading of={both as Parameters<typeof Reading<Session | null>>[0]["of"]}>
+      {(of) => of ? <Shown of={of} /> : (
+        <>
+          <Head title="Session" />
+          <div className="sheet">
+            <Blank icon={IconPlugConnectedX} title="No such session" action={{ to: "/sessions", label: "Go to sessions" }}>
+              It does not exist, ended long ago, or is not yours to see.
+            </Blank>
+          </div>
+        </>
+      )}
+    </Reading>
+  );
+}
+
+function Shown({ of }: { of: Session }) {
+  const { end, confirm } = useEndSession();
+  return (
+    <>
+      <Head
+        title={`${of.principal} on ${of.resource}`}
+        aside={of.can.end && of.state === "live" && <Button color="brick" onClick={() => end(of)}>End session</Button>}
+      >
+        {of.purpose && <Plain text={of.purpose} />}
+      </Head>
+      <div className="sheet pad" style={{ marginBottom: 24 }}>
+        <Facts
+          of={[
+            ["State", <span className="row"><State of={of.state} />{of.ending && <span className="quiet">{ending(of.ending)}</span>}</span>],
+            ["Role", of.role],
+            ["Door", of.door],
+            ["Client", <>{of.application && <Plain text={of.application} />} <span className="quiet">{of.address}</span></>],
+            ["Began", <When at={of.opened_at} />],
+            of.ended_at && ["Ended", <When at={of.ended_at} />],
+            ["Grant", <span className="mono small">{of.grant}</span>],
+            ["Session", <span className="mono small">{of.id}</span>],
+          ]}
+        />
+      </div>
+      <Actions of={of} />
+      {confirm}
+    </>
+  );
+}
+
+function Actions({ of }: { of: Session }) {
+  const read = useInfiniteQuery(actions(of.id));
+  const grown = (useQuery(ledger).dataUpdatedAt ?? 0) > read.dataUpdatedAt && of.state === "live";
+  return (
+    <section className="part">
+      <div className="row apart">
+        <h2>Actions</h2>
+        <Button variant="default" size="xs" loading={read.isRefetching} onClick={() => void read.refetch()}>
+          {grown ? "Read what is new" : "Read again"}
+        </Button>
+      </div>
+      <Reading of={read} bones={<Bones rows={4} height={72} />}>
+        {({ pages }) => {
+          const items = pages.flatMap((page) => page.items);
+          return (
+            <div className="sheet">
+              {items.length === 0
+                ? <Blank icon={IconListSearch} title="Nothing was done yet" />
+                : <ul className="list">{items.map((one) => <Action key={one.id} of={one} />)}</ul>}
+              {read.hasNextPage && (
+                <div className="row" style={{ justifyContent: "center", padding: 14 }}>
+                  <Button variant="default" loading={read.isFetchingNextPage} onClick={() => void read.fetchNextPage()}>Older ones</Button>
+                </div>
+              )}
+            </div>
+          );
+        }}
+      </Reading>
+    </section>
+  );
+}
+
+function Action({ of }: { of: Event }) {
+  const ledgerOpen = may(useMe(), "ledger.read");
+  return (
+    <li className="stack" style={{ gap: 6 }}>
+      <div className="row apart">
+        <span className="row">
+          {of.outcome && <State of={of.outcome} />}
+          <b className="mono small">{of.type}</b>
+          {of.request && <Link href={`/requests/${of.request}`} className="small">request</Link>}
+        </span>
+        <span className="row small quiet">
+          <Ago at={of.at} />
+          {ledgerOpen ? <Link href={`/ledger/${of.seq}`} className="figures">line {of.seq}</Link> : <span className="figures">line {of.seq}</span>}
+        </span>
+      </div>
+      {of.text && <SqlLine text={of.text} />}
+    </li>
+  );
+}

@@ -1,0 +1,93 @@
+// The word itself: yes, no, or never mind. A yes names the digest of what was on the screen, so that it counts for
+// nothing else.
+
+import { Button, Kbd } from "@mantine/core";
+import { IconCheck, IconX } from "@tabler/icons-react";
+import { useQueryClient } from "@tanstack/react-query";
+import { useEffect, useRef, useState } from "react";
+
+import { api, type Request } from "../api/client";
+import { forget } from "../api/live";
+import { useKeys, useKeysOn } from "../lib/keys";
+import { wants } from "../lib/words";
+import { useConfirm } from "./Confirm";
+import { failed, said } from "./toast";
+
+/** For how long after a request came up a key does not answer it: it may have been meant for the one before. */
+const SETTLE_MS = 600;
+
+export function Answer({ of, keys, after }: { of: Request; keys: boolean; after?: () => void }) {
+  const client = useQueryClient();
+  const { ask, confirm } = useConfirm();
+  const [busy, setBusy] = useState(false);
+  const since = useRef(0);
+  useEffect(() => {
+    since.current = performance.now();
+  }, [of.id, of.digest]);
+
+  const send = async (call: () => Promise<unknown>, done: string, more?: string): Promise<void> => {
+    setBusy(true);
+    try {
+      await call();
+      said(done, more);
+      after?.();
+    } catch (error) {
+      failed(error as Error);
+    } finally {
+      forget(client, ["requests", "grants"]);
+      setBusy(false);
+    }
+  };
+  const path = { path: { id: of.id } };
+  const who = `${of.by.display} ${wants(of)}`;
+  const approve = (comment?: string): Promise<void> =>
+    send(
+      () => api.POST("/requests/{id}/approve", { params: path, body: { digest: of.digest, ...(comment ? { comment } : {}) } }),
+      "You said yes", who);
+  const deny = (comment: string): Promise<void> =>
+    send(() => api.POST("/requests/{id}/deny", { params: path, body: comment ? { comment } : {} }), "You said no", who);
+
+  const askDeny = (): void =>
+    ask({
+      title: "Deny this request", label: "Deny", danger: true, run: deny,
+      reason: { label: "Comment", description: `${of.by.display} reads it in their own tool` },
+    });
+  const askApprove = (): void =>
+    ask({ title: "Approve with a comment", label: "Approve", run: approve, reason: { label: "Comment", required: true } });
+  const withdraw = (): void =>
+    ask({
+      title: "Withdraw your request?", label: "Withdraw", danger: true,
+      children: of.kind === "action" ? "The statement that waits is cancelled." : "Nobody is asked any longer.",
+      run: () => send(() => api.POST("/requests/{id}/withdraw", { params: path }), "Withdrawn"),
+    });
+
+  const settled = (): boolean => !busy && performance.now() - since.current > SETTLE_MS;
+  useKeys({
+    a: () => of.can.approve && settled() && void approve(),
+    d: () => of.can.deny && settled() && askDeny(),
+  }, keys);
+
+  const hint = useKeysOn() && keys;
+  if (!of.can.approve && !of.can.deny && !of.can.withdraw) return confirm;
+  return (
+    <>
+      <div className="verdict" role="group" aria-label="Your answer">
+        {of.can.deny && (
+          <Button variant="default" color="brick" size="md" leftSection={<IconX size={18} />} disabled={busy} onClick={askDeny}
+            rightSection={hint && <Kbd size="xs" visibleFrom="lg">d</Kbd>}>
+            Deny
+          </Button>
+        )}
+        {of.can.approve && (
+          <Button size="md" leftSection={<IconCheck size={18} />} loading={busy} onClick={() => void approve()}
+            rightSection={hint && <Kbd size="xs" visibleFrom="lg">a</Kbd>}>
+            Approve
+          </Button>
+        )}
+        {of.can.approve && <Button className="push" variant="subtle" size="md" disabled={busy} onClick={askApprove}>With a comment</Button>}
+        {of.can.withdraw && <Button variant="default" size="md" disabled={busy} onClick={withdraw}>Withdraw</Button>}
+      </div>
+      {confirm}
+    </>
+  );
+}

@@ -1,0 +1,97 @@
+// Small things that stand in many places.
+
+import { ActionIcon, CopyButton, Tooltip } from "@mantine/core";
+import {
+  IconBan, IconCheck, IconClockPause, IconCopy, IconHourglass, IconPlayerStop, IconPlugConnected, IconX, type Icon,
+} from "@tabler/icons-react";
+import type { ReactNode } from "react";
+
+import { initials } from "../lib/words";
+
+type Tone = "yes" | "wait" | "no" | "seal" | "";
+
+const MARKS: Record<string, readonly [Tone, Icon, string?]> = {
+  pending: ["wait", IconHourglass, "waiting"],
+  hold: ["wait", IconHourglass, "held"],
+  approved: ["yes", IconCheck],
+  allow: ["yes", IconCheck, "allowed"],
+  success: ["yes", IconCheck],
+  denied: ["no", IconX],
+  deny: ["no", IconX, "denied"],
+  failure: ["no", IconX],
+  lapsed: ["", IconClockPause],
+  withdrawn: ["", IconBan],
+  void: ["no", IconBan],
+  live: ["yes", IconPlugConnected],
+  expired: ["", IconClockPause],
+  revoked: ["no", IconBan],
+  relinquished: ["", IconBan, "given back"],
+  ended: ["", IconPlayerStop],
+  open: ["yes", IconPlugConnected],
+  held: ["yes", IconCheck],
+  asked: ["wait", IconHourglass],
+  closed: ["", IconBan],
+  enabled: ["yes", IconCheck],
+  disabled: ["no", IconBan],
+  sequenced: ["wait", IconHourglass],
+  integrated: ["seal", IconCheck],
+  published: ["yes", IconCheck],
+};
+
+/** A state: a sign, a colour and a word, so that none of them carries it alone. */
+export function State({ of, say }: { of: string; say?: string }) {
+  const [tone, Sign, word] = MARKS[of] ?? ["", IconCheck];
+  return (
+    <span className={`mark ${tone}`}>
+      <Sign size={14} stroke={2.2} aria-hidden="true" />
+      {say ?? word ?? of}
+    </span>
+  );
+}
+
+export function Face({ name, big = false }: { name: string; big?: boolean }) {
+  return <span className={big ? "face big" : "face"} aria-hidden="true">{initials(name)}</span>;
+}
+
+export function Tags({ of }: { of: readonly string[] }) {
+  return <span className="tags">{of.map((tag) => <span key={tag} className="tag">{tag}</span>)}</span>;
+}
+
+export function Copy({ value, what }: { value: string; what: string }) {
+  return (
+    <CopyButton value={value} timeout={1600}>
+      {({ copied, copy }) => (
+        <Tooltip label={copied ? "Copied" : `Copy ${what}`}>
+          <ActionIcon variant="subtle" color="gray" size={36} onClick={copy} aria-label={copied ? "Copied" : `Copy ${what}`}>
+            {copied ? <IconCheck size={17} /> : <IconCopy size={17} />}
+          </ActionIcon>
+        </Tooltip>
+      )}
+    </CopyButton>
+  );
+}
+
+/** Something to type or paste elsewhere. */
+export function Command({ text, what, prompt = true, shown }: {
+  text: string; what: string; prompt?: boolean; shown?: string;
+}) {
+  return (
+    <div className="command">
+      <code>{prompt && <span className="prompt" aria-hidden="true">$ </span>}{shown ?? text}</code>
+      <Copy value={text} what={what} />
+    </div>
+  );
+}
+
+export function Facts({ of }: { of: readonly (readonly [string, ReactNode] | false | undefined | null | "")[] }) {
+  return (
+    <dl className="facts">
+      {of.map((fact) => fact && fact[1] !== undefined && fact[1] !== null && (
+        <div key={fact[0]} style={{ display: "contents" }}>
+          <dt>{fact[0]}</dt>
+          <dd>{fact[1]}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}

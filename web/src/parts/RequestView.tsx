@@ -1,0 +1,244 @@
+// One request with everything an approver needs, on one screen and never shortened: who, what exactly, why, what it
+// touches, what holds it, who else is asked, how long there is.
+
+import { IconAlertTriangle, IconCheck } from "@tabler/icons-react";
+import { Fragment, type ReactNode } from "react";
+import { Link } from "wouter";
+
+import type { Request, Schemas } from "../api/client";
+import { bound, ending, outcome, party, rows, wants } from "../lib/words";
+import { Copy, Face, Facts, State } from "./Bits";
+import { Note } from "./Page";
+import { Plain, Sql } from "./Sql";
+import { Ago, Fuse, Left, When } from "./Time";
+
+export function RequestView({ of, heading, children }: { of: Request; heading: ReactNode; children?: ReactNode }) {
+  const pending = of.state === "pending";
+  return (
+    <article className={of.can.approve || of.can.deny ? "request answering" : "request"} aria-label={`Request ${of.id}`}>
+      <header className="stack">
+        <div className="row apart">
+          <div className="row">
+            <State of={of.state} />
+            <span className="small quiet">asked <Ago at={of.asked_at} /></span>
+          </div>
+          {pending && <Left until={of.lapses_at} over="lapses now" />}
+        </div>
+        {pending && <Fuse from={of.asked_at} until={of.lapses_at} />}
+        <div className="who">
+          <Face name={of.by.display} big />
+          <div>
+            {heading}
+            <p className="quiet small">
+              {of.by.name}
+              {of.by.person !== of.by.name && <>, for whom {of.by.person} answers</>}
+              {of.role && of.kind === "action" && <>, acting as {of.role}</>}
+            </p>
+          </div>
+        </div>
+      </header>
+      <Result of={of} />
+      <Purpose of={of} />
+      <What of={of} />
+      <div className="two">
+        <Why of={of} />
+        <Asked of={of} />
+      </div>
+      <Bound of={of} />
+      {children}
+    </article>
+  );
+}
+
+export const title = (of: Request): string => `${of.by.display} ${wants(of)}`;
+
+function Result({ of }: { of: Request }) {
+  if (of.locked && of.state === "pending") {
+    return <Note tone="bad"><b>Nobody can answer this.</b> No one whom its rules name may say yes. It will lapse.</Note>;
+  }
+  if (of.state === "denied") {
+    return (
+      <Note tone="bad">
+        <b>Denied by {of.answer?.by ?? "somebody"}</b>{of.answer && <>, <Ago at={of.answer.at} /></>}
+        {of.answer?.comment && <p><Plain text={of.answer.comment} /></p>}
+      </Note>
+    );
+  }
+  if (of.state === "approved") {
+    const bad = of.outcome && ["failed", "beyond_bound", "unknown"].includes(of.outcome.result);
+    return (
+      <Note tone={bad ? "warn" : "good"}>
+        <b>Approved{of.outcome && `: ${outcome(of.outcome)}`}.</b>
+        {!of.outcome && of.valid_until && of.kind === "action" && <> The yes may be used for <Left until={of.valid_until} sign={false} /></>}
+      </Note>
+    );
+  }
+  const words = { lapsed: "Nobody answered in time. Silence never grants.", withdrawn: "Withdrawn", void: "Void" } as const;
+  if (of.state === "pending") return null;
+  return (
+    <Note tone="warn">
+      <b>{words[of.state]}</b>{of.why && <>: {ending(of.why)}</>}{of.ended_at && <>, <Ago at={of.ended_at} /></>}
+    </Note>
+  );
+}
+
+function Purpose({ of }: { of: Request }) {
+  return (
+    <section className="stack tight">
+      <h3 className="quiet">Purpose</h3>
+      {of.reason ? <blockquote className="said"><Plain text={of.reason} /></blockquote> : <p>None was given.</p>}
+      {of.ticket && <p className="row"><span className="quiet">Ticket</span> <span className="tag"><Plain text={of.ticket} /></span></p>}
+    </section>
+  );
+}
+
+function What({ of }: { of: Request }) {
+  if (of.kind === "access") return null;
+  return (
+    <section className="stack">
+      {of.text !== undefined && (
+        <>
+          <h3 className="quiet">{of.kind === "apply" ? "What would change" : "Exactly this would run"}</h3>
+          <Sql text={of.text} />
+        </>
+      )}
+      {of.parameters.length > 0 && <Parameters of={of.parameters} />}
+      {of.rows && <Rows known={of.rows} relations={of.relations} />}
+      {of.notes.length > 0 && (
+        <ul className="stack tight">
+          {of.notes.map((note) => (
+            <li key={note} className="row" style={{ flexWrap: "nowrap", alignItems: "flex-start" }}>
+              <IconAlertTriangle size={17} stroke={1.8} color="var(--wait)" style={{ flex: "none", marginTop: 3 }} aria-hidden="true" />
+              <span><Plain text={note} /></span>
+            </li>
+          ))}
+        </ul>
+      )}
+    </section>
+  );
+}
+
+function Parameters({ of }: { of: readonly Schemas["Parameter"][] }) {
+  return (
+    <dl className="facts sheet" style={{ padding: "10px 14px" }}>
+      {of.map((one) => (
+        <Fragment key={one.position}>
+          <dt className="mono k-parameter">${one.position}</dt>
+          <dd className="mono">
+            {one.value === undefined ? <em className="quiet">NULL</em> : <Plain text={one.value} />}
+            {one.encoding === "base64" && <span className="quiet"> (bytes, in base 64)</span>}
+          </dd>
+        </Fragment>
+      ))}
+    </dl>
+  );
+}
+
+function Rows({ known, relations }: { known: Schemas["Rows"]; relations: readonly Schemas["Relation"][] }) {
+  const said = rows(known);
+  return (
+    <div className="two">
+      <div className="stack tight">
+        <h3 className="quiet">Rows</h3>
+        <p className="figure">{said.figure}</p>
+        <p className="small quiet">{said.note}</p>
+        <p className={known.unbounded ? "small" : "small quiet"} style={known.unbounded ? { color: "var(--wait)", fontWeight: 600 } : undefined}>
+          {bound(known)}
+        </p>
+      </div>
+      {relations.length > 0 && (
+        <div className="stack tight">
+          <h3 className="quiet">Relations</h3>
+          <ul className="stack tight">
+            {relations.map((one) => (
+              <li key={`${one.name} ${one.access ?? ""}`}>
+                <span className="mono"><Plain text={one.name} /></span>{" "}
+                {one.access && <span className={one.access === "write" ? "mark wait" : "mark"}>{one.access}</span>}
+                <span className="small quiet">
+                  {one.estimate_rows !== undefined && <> about {one.estimate_rows.toLocaleString()} rows</>}
+                  {one.owner && <>, owned by {one.owner}</>}
+                </span>
+              </li>
+            ))}
+          </ul>
+        </div>
+      )}
+    </div>
+  );
+}
+
+function Why({ of }: { of: Request }) {
+  return (
+    <section className="stack tight">
+      <h3 className="quiet">Why it is held</h3>
+      <ul className="stack">
+        {of.held_by.map((held) => (
+          <li key={held.rule}>
+            {held.policies.map((policy) => (
+              <p key={policy.id}>
+                {policy.reason ? <Plain text={`${policy.reason.charAt(0).toUpperCase()}${policy.reason.slice(1)}.`} /> : policy.id}
+                <span className="small quiet" style={{ display: "block" }}>
+                  policy <span className="mono">{policy.id}</span>, rule <span className="mono">{held.rule}</span>
+                </span>
+              </p>
+            ))}
+            {held.policies.length === 0 && <p>rule <span className="mono">{held.rule}</span></p>}
+          </li>
+        ))}
+        {of.held_by.length === 0 && <li>Nothing held it.</li>}
+      </ul>
+    </section>
+  );
+}
+
+function Asked({ of }: { of: Request }) {
+  return (
+    <section className="stack tight">
+      <h3 className="quiet">Who must say yes</h3>
+      <ul className="places">
+        {of.stages.map((stage, i) => {
+          const full = stage.given.length >= stage.need;
+          return (
+            <li key={`${stage.rule} ${i}`}>
+              <span className={full ? "tick given" : "tick"} aria-hidden="true">{full && <IconCheck size={14} stroke={3} />}</span>
+              <div>
+                <p><b>{stage.need}</b> of {stage.from.map(party).join(" or ")}</p>
+                <p className="small quiet">
+                  {stage.given.length > 0 && <>given by {stage.given.join(", ")}. </>}
+                  {!full && (stage.people.length > 0 ? <>asked: {stage.people.join(", ")}</> : "nobody may fill this place")}
+                </p>
+              </div>
+            </li>
+          );
+        })}
+        {of.stages.length === 0 && <li>Nobody has to.</li>}
+      </ul>
+      {of.approvals.map((approval) => (
+        <div key={approval.by} className="small">
+          <b>{approval.by}</b> said yes <Ago at={approval.at} />
+          {approval.comment && <p className="said" style={{ fontSize: 15 }}><Plain text={approval.comment} /></p>}
+        </div>
+      ))}
+    </section>
+  );
+}
+
+function Bound({ of }: { of: Request }) {
+  return (
+    <section className="stack tight">
+      <h3 className="quiet">What a yes is bound to</h3>
+      <Facts
+        of={[
+          ["Action", <span className="mono">{of.action}</span>],
+          of.resource && ["Resource", of.resource],
+          of.role && ["Role", of.role],
+          of.grant && ["Grant", <span className="mono small">{of.grant}</span>],
+          of.session && ["Session", <Link href={`/sessions/${of.session}`} className="mono small">{of.session}</Link>],
+          ["Lapses", <When at={of.lapses_at} />],
+          ["Digest", <span className="row" style={{ flexWrap: "nowrap" }}><span className="mono small">{of.digest}</span><Copy value={of.digest} what="the digest" /></span>],
+          ["Request", <Link href={`/requests/${of.id}`} className="mono small">{of.id}</Link>],
+        ]}
+      />
+    </section>
+  );
+}
