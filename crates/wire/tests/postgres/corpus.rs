@@ -32,26 +32,65 @@ fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
     let is_front = |from: From| matches!(from, From::Opening | From::ClientLogin | From::Client);
     let one = |first: u8, bytes: &[u8]| [&[first], bytes].concat();
     match target {
-        "track" => sessions(),
+        "track" => sessions().into_iter().chain(recorded(target)).collect(),
         _ => VECTORS
             .iter()
             .filter(|vector| is_front(vector.from) == (target == "frontend"))
             .map(|vector| (vector.name.to_owned(), one(6, vector.bytes)))
+            .chain(recorded(target))
             .collect(),
     }
+}
+
+/// The beginnings of the recorded sessions.
+fn recorded(target: &str) -> Vec<(String, Vec<u8>)> {
+    let wanted = |from_client: bool| target == "track" || from_client == (target == "frontend");
+    let mut all = Vec::new();
+    for (name, reads) in crate::recorded::recordings() {
+        let mut seed = if target == "track" { Vec::new() } else { vec![200] };
+        // The tracker begins behind the login, which takes three reads of each side; messages cut in two end
+        // the seed.
+        let skipped = if target == "track" { 6 } else { 0 };
+        for (from_client, data) in reads.iter().skip(skipped).filter(|(from_client, _)| wanted(*from_client))
+        {
+            match target {
+                "track" => whole_messages(data).for_each(|message| {
+                    seed.push(if *from_client { 0 } else { 4 });
+                    seed.extend_from_slice(message);
+                }),
+                _ => seed.extend_from_slice(data),
+            }
+        }
+        seed.truncate(2_048);
+        all.push((format!("recorded-{name}"), seed));
+    }
+    all
+}
+
+fn whole_messages(data: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = data;
+    std::iter::from_fn(move || {
+        let len = u32::from_be_bytes(*rest.get(1..)?.first_chunk()?) as usize;
+        let (message, tail) = rest.split_at_checked(len + 1)?;
+        rest = tail;
+        Some(message)
+    })
 }
 
 /// Whole exchanges, by the names of their messages; `>` is the client.
 fn sessions() -> Vec<(String, Vec<u8>)> {
     let scripts = [
         "> query < row-description < data-row < complete-delete < ready-idle",
-        "> parse > bind > describe-portal > execute > sync < parse-complete < bind-complete < no-data < complete-insert < ready-in-transaction",
+        "> parse > bind > describe-portal > execute > sync \
+         < parse-complete < bind-complete < no-data < complete-insert < ready-in-transaction",
         "> parse-unnamed > sync < error < ready-failed > query < error < ready-failed",
         "> query < copy-in > copy-data > copy-done < complete-delete < ready-idle",
         "> execute > sync < copy-in > copy-data > copy-fail < error > sync < ready-idle",
         "> query < copy-out < copy-out-data < copy-out-done < complete-delete < ready-idle",
-        "> function-call < function-result < ready-idle > close-statement > close-portal > flush < close-complete < close-complete > terminate",
-        "> describe-statement < parameter-description < row-description > execute < data-row < portal-suspended < notice < notification < fatal",
+        "> function-call < function-result < ready-idle \
+         > close-statement > close-portal > flush < close-complete < close-complete > terminate",
+        "> describe-statement < parameter-description < row-description \
+         > execute < data-row < portal-suspended < notice < notification < fatal",
     ];
     let bytes = |client: bool, name: &str| {
         let of = |from: From| matches!(from, From::Client) == client && !matches!(from, From::ServerLogin);

@@ -52,7 +52,7 @@ proptest! {
         chunks in prop::collection::vec(1..3_000_usize, 1..20),
     ) {
         let server: Vec<_> = of(From::Server).collect();
-        let mut expected: Vec<Vec<u8>> = picks.iter().map(|pick| server[pick % server.len()].to_vec()).collect();
+        let mut expected: Vec<_> = picks.iter().map(|pick| server[pick % server.len()].to_vec()).collect();
         if let Some(body) = long {
             expected.insert(expected.len() / 2, long_row(body));
         }

@@ -82,8 +82,8 @@ proptest! {
     ) {
         let mut out = BytesMut::new();
         let arguments = borrowed(&arguments);
-        client::function_call(&mut out, &Call { function, formats: &formats, arguments: &arguments, result_format })
-            .unwrap();
+        let said = Call { function, formats: &formats, arguments: &arguments, result_format };
+        client::function_call(&mut out, &said).unwrap();
         let frontend::Body::FunctionCall(call) = from_client(&out) else { panic!("not a FunctionCall") };
         prop_assert_eq!((call.function, call.result_format), (function, result_format));
         prop_assert_eq!(call.arguments.iter().collect::<Vec<_>>(), arguments);
@@ -140,7 +140,11 @@ proptest! {
     }
 
     #[test]
-    fn columns(names in vec(text(), 0..12), numbers in any::<(u32, i16, u32, i16, i32)>(), format in format()) {
+    fn columns(
+        names in vec(text(), 0..12),
+        numbers in any::<(u32, i16, u32, i16, i32)>(),
+        format in format(),
+    ) {
         let (table, number, type_oid, type_size, type_modifier) = numbers;
         let columns: Vec<_> = names
             .iter()
@@ -154,7 +158,10 @@ proptest! {
     }
 
     #[test]
-    fn reports(texts in ("[^\0]{0,30}", "[^\0]{0,30}", prop::option::of("[^\0]{0,30}")), fatal in any::<bool>()) {
+    fn reports(
+        texts in ("[^\0]{0,30}", "[^\0]{0,30}", prop::option::of("[^\0]{0,30}")),
+        fatal in any::<bool>(),
+    ) {
         let (message, detail, hint) = texts;
         let severity = if fatal { Severity::Fatal } else { Severity::Warning };
         let mut report = Report::new(severity, "57014", message.clone()).detail(detail.clone());

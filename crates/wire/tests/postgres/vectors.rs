@@ -40,8 +40,20 @@ const fn vector(
 
 pub const VECTORS: &[Vector] = &[
     // What opens a connection.
-    vector("ssl-request", From::Opening, b"\0\0\0\x08\x04\xd2\x16\x2f", "SSLRequest", Some(client::ssl_request)),
-    vector("gss-request", From::Opening, b"\0\0\0\x08\x04\xd2\x16\x30", "GSSENCRequest", Some(client::gss_request)),
+    vector(
+        "ssl-request",
+        From::Opening,
+        b"\0\0\0\x08\x04\xd2\x16\x2f",
+        "SSLRequest",
+        Some(client::ssl_request),
+    ),
+    vector(
+        "gss-request",
+        From::Opening,
+        b"\0\0\0\x08\x04\xd2\x16\x30",
+        "GSSENCRequest",
+        Some(client::gss_request),
+    ),
     vector(
         "cancel-short-key",
         From::Opening,
@@ -106,7 +118,8 @@ pub const VECTORS: &[Vector] = &[
         "sasl-initial",
         From::ClientLogin,
         b"p\0\0\0\x36SCRAM-SHA-256\0\0\0\0\x20n,,n=,r=fyko+d2lbbFgONRv9qkxdawL",
-        "Login 534352414d2d5348412d32353600000000206e2c2c6e3d2c723d66796b6f2b64326c626246674f4e527639716b786461774c",
+        "Login 534352414d2d5348412d32353600000000206e2c2c6e3d2c723d66796b6f2b64326c626246674f4e527639716b\
+         786461774c",
         Some(|out| {
             client::sasl_initial(out, b"SCRAM-SHA-256", Some(b"n,,n=,r=fyko+d2lbbFgONRv9qkxdawL")).unwrap();
         }),
@@ -133,7 +146,13 @@ pub const VECTORS: &[Vector] = &[
         "Query `SELECT 1;`",
         Some(|out| client::query(out, b"SELECT 1;").unwrap()),
     ),
-    vector("query-empty", From::Client, b"Q\0\0\0\x05\0", "Query ``", Some(|out| client::query(out, b"").unwrap())),
+    vector(
+        "query-empty",
+        From::Client,
+        b"Q\0\0\0\x05\0",
+        "Query ``",
+        Some(|out| client::query(out, b"").unwrap()),
+    ),
     vector(
         "query-not-utf8",
         From::Client,
@@ -192,7 +211,8 @@ pub const VECTORS: &[Vector] = &[
         "Bind `` `` [Binary] [, 7a] []",
         Some(|out| {
             let parameters: &[Option<&[u8]>] = &[Some(b""), Some(b"z")];
-            client::bind(out, &Binding { formats: &[Format::Binary], parameters, ..Binding::default() }).unwrap();
+            client::bind(out, &Binding { formats: &[Format::Binary], parameters, ..Binding::default() })
+                .unwrap();
         }),
     ),
     vector(
@@ -268,7 +288,13 @@ pub const VECTORS: &[Vector] = &[
         "CopyData 3109780a00",
         Some(|out| client::copy_data(out, b"1\tx\n\0").unwrap()),
     ),
-    vector("copy-data-empty", From::Client, b"d\0\0\0\x04", "CopyData ", Some(|out| client::copy_data(out, b"").unwrap())),
+    vector(
+        "copy-data-empty",
+        From::Client,
+        b"d\0\0\0\x04",
+        "CopyData ",
+        Some(|out| client::copy_data(out, b"").unwrap()),
+    ),
     vector("copy-done", From::Client, b"c\0\0\0\x04", "CopyDone", Some(client::copy_done)),
     vector(
         "copy-fail",
@@ -286,7 +312,13 @@ pub const VECTORS: &[Vector] = &[
         "Authentication Ok",
         Some(server::authentication_ok),
     ),
-    vector("authentication-kerberos", From::ServerLogin, b"R\0\0\0\x08\0\0\0\x02", "Authentication KerberosV5", None),
+    vector(
+        "authentication-kerberos",
+        From::ServerLogin,
+        b"R\0\0\0\x08\0\0\0\x02",
+        "Authentication KerberosV5",
+        None,
+    ),
     vector(
         "authentication-cleartext",
         From::ServerLogin,
@@ -337,7 +369,8 @@ pub const VECTORS: &[Vector] = &[
         b"v\0\0\0\x16\0\x03\0\0\0\0\0\x01_pq_.test\0",
         "NegotiateProtocolVersion 3.0 [_pq_.test]",
         Some(|out| {
-            server::negotiate_protocol_version(out, ProtocolVersion::V3_0, [b"_pq_.test".as_slice()]).unwrap();
+            server::negotiate_protocol_version(out, ProtocolVersion::V3_0, [b"_pq_.test".as_slice()])
+                .unwrap();
         }),
     ),
     vector(
@@ -379,13 +412,23 @@ pub const VECTORS: &[Vector] = &[
     vector(
         "row-description",
         From::Server,
-        b"T\0\0\0\x2f\0\x02id\0\0\0\x40\x01\0\x01\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0x\0\0\0\0\0\0\0\0\0\0\x19\xff\xff\0\0\0\x05\0\x01",
+        b"T\0\0\0\x2f\0\x02id\0\0\0\x40\x01\0\x01\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0x\0\0\0\0\0\0\0\0\0\
+          \0\x19\xff\xff\0\0\0\x05\0\x01",
         "RowDescription [id 16385 1 23 4 -1 Text, x 0 0 25 -1 5 Binary]",
         Some(|out| {
             let (name, format) = (b"id".as_slice(), Format::Text);
-            let id = Column { name, table: 16_385, number: 1, type_oid: 23, type_size: 4, type_modifier: -1, format };
+            let id = Column {
+                name,
+                table: 16_385,
+                number: 1,
+                type_oid: 23,
+                type_size: 4,
+                type_modifier: -1,
+                format,
+            };
             let (name, format) = (b"x".as_slice(), Format::Binary);
-            let x = Column { name, table: 0, number: 0, type_oid: 25, type_size: -1, type_modifier: 5, format };
+            let x =
+                Column { name, table: 0, number: 0, type_oid: 25, type_size: -1, type_modifier: 5, format };
             server::row_description(out, &[id, x]).unwrap();
         }),
     ),
@@ -411,7 +454,13 @@ pub const VECTORS: &[Vector] = &[
         "DataRow [3432, NULL, ]",
         Some(|out| server::data_row(out, &[Some(b"42"), None, Some(b"")]).unwrap()),
     ),
-    vector("data-row-empty", From::Server, b"D\0\0\0\x06\0\0", "DataRow []", Some(|out| server::data_row(out, &[]).unwrap())),
+    vector(
+        "data-row-empty",
+        From::Server,
+        b"D\0\0\0\x06\0\0",
+        "DataRow []",
+        Some(|out| server::data_row(out, &[]).unwrap()),
+    ),
     vector(
         "complete-delete",
         From::Server,
@@ -447,14 +496,34 @@ pub const VECTORS: &[Vector] = &[
         "PortalSuspended",
         Some(|out| server::done(out, Done::Suspended)),
     ),
-    vector("parse-complete", From::Server, b"1\0\0\0\x04", "ParseComplete", Some(|out| server::done(out, Done::Parse))),
-    vector("bind-complete", From::Server, b"2\0\0\0\x04", "BindComplete", Some(|out| server::done(out, Done::Bind))),
-    vector("close-complete", From::Server, b"3\0\0\0\x04", "CloseComplete", Some(|out| server::done(out, Done::Close))),
+    vector(
+        "parse-complete",
+        From::Server,
+        b"1\0\0\0\x04",
+        "ParseComplete",
+        Some(|out| server::done(out, Done::Parse)),
+    ),
+    vector(
+        "bind-complete",
+        From::Server,
+        b"2\0\0\0\x04",
+        "BindComplete",
+        Some(|out| server::done(out, Done::Bind)),
+    ),
+    vector(
+        "close-complete",
+        From::Server,
+        b"3\0\0\0\x04",
+        "CloseComplete",
+        Some(|out| server::done(out, Done::Close)),
+    ),
     vector(
         "error",
         From::Server,
-        b"E\0\0\0\x5bSERROR\0VERROR\0C42501\0Mdelete of `orders` denied\0Dno policy permits it\0Hask for a role\0\0",
-        "ErrorResponse S=ERROR V=ERROR C=42501 M=delete of `orders` denied D=no policy permits it H=ask for a role",
+        b"E\0\0\0\x5bSERROR\0VERROR\0C42501\0Mdelete of `orders` denied\0Dno policy permits it\0Hask for \
+          a role\0\0",
+        "ErrorResponse S=ERROR V=ERROR C=42501 M=delete of `orders` denied D=no policy permits it H=ask f\
+         or a role",
         Some(|out| {
             let report = Report::new(Severity::Error, "42501", "delete of `orders` denied");
             report.detail("no policy permits it").hint("ask for a role").encode(out).unwrap();
@@ -511,8 +580,20 @@ pub const VECTORS: &[Vector] = &[
         Some(|out| server::copy_out_response(out, Format::Binary, &[Format::Binary]).unwrap()),
     ),
     vector("copy-both", From::Server, b"W\0\0\0\x07\0\0\0", "CopyBothResponse Text []", None),
-    vector("copy-out-data", From::Server, b"d\0\0\0\x071\tx", "CopyData 310978", Some(|out| client::copy_data(out, b"1\tx").unwrap())),
-    vector("copy-out-done", From::Server, b"c\0\0\0\x04", "CopyDone", Some(|out| server::done(out, Done::Copy))),
+    vector(
+        "copy-out-data",
+        From::Server,
+        b"d\0\0\0\x071\tx",
+        "CopyData 310978",
+        Some(|out| client::copy_data(out, b"1\tx").unwrap()),
+    ),
+    vector(
+        "copy-out-done",
+        From::Server,
+        b"c\0\0\0\x04",
+        "CopyDone",
+        Some(|out| server::done(out, Done::Copy)),
+    ),
     vector(
         "function-result",
         From::Server,
