@@ -1,0 +1,243 @@
+//! The security flow, written once: judge, ask and wait, record, and only then hand over the bytes to forward.
+//!
+//! A protocol supplies a [`Tongue`]: how to drive its connections while something is waited for, what it can look up
+//! for an approver, and how it says things. What comes out of [`decide`] is a [`Leave`] to forward, or a [`No`] to
+//! tell the client. The bytes in a leave are the ones that were judged; a leave is consumed by using it.
+//!
+//! The two orders of recording are the engine's types: a `Recorded` is durable, a read's answer is `Withheld`
+//! until its `Pending` is.
+
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+use countersign_core::PrincipalId;
+use countersign_core::request::{Voidance, Withdrawal};
+use countersign_engine::{
+    Answer, Attempt, Engine, Ground, Held, Judgement, Look, NotUsed, Pending, Ran, Refused, Session,
+    Unrecorded, Waiting,
+};
+
+/// How often one action is judged in all: again after looking at what it would do, because policy or grant moved
+/// between the judgement and its record, and because the ground of its request moved.
+const JUDGED_MAX: u32 = 6;
+/// How often an action is asked for anew because the ground of its request moved while it waited.
+const ASKED_MAX: u32 = 2;
+/// How often a waiting client is told how much time is left, in seconds.
+const REMIND_S: u64 = 30;
+
+/// What a protocol supplies.
+pub trait Tongue: Send {
+    /// Why its connections are over.
+    type Lost: Send;
+
+    /// Drives both connections while `work` goes on. Nothing new of the client's is begun meanwhile.
+    fn during<W>(&mut self, work: W) -> impl Future<Output = Result<W::Output, Self::Lost>> + Send
+    where
+        W: Future + Send,
+        W::Output: Send;
+
+    /// As [`Tongue::during`], while a person is waited for: also heeds the client's wish to cancel, and its leaving.
+    fn attend<W>(&mut self, work: W) -> impl Future<Output = Result<Attended<W::Output>, Self::Lost>> + Send
+    where
+        W: Future + Send,
+        W::Output: Send;
+
+    /// Lets everything before this action be answered, and looks at what it would do; attempts that are built
+    /// afterwards include what was seen. An error is the reason why it cannot wait for anybody.
+    fn look(&mut self) -> impl Future<Output = Result<Result<Look, Refused>, Self::Lost>> + Send;
+
+    /// What the action would mean now.
+    fn ground(&mut self) -> impl Future<Output = Result<Ground, Self::Lost>> + Send;
+
+    /// Tells the client, at once, what it waits for.
+    fn tell(&mut self, news: News<'_>);
+
+    /// What the end of the connections makes of a request that waits.
+    fn withdrawal(lost: &Self::Lost) -> Withdrawal;
+}
+
+/// How waiting ended.
+#[derive(Debug)]
+pub enum Attended<T> {
+    /// What was waited for has come.
+    Done(T),
+    /// The client wants to wait no longer.
+    Cancelled,
+}
+
+/// What a waiting client is told.
+#[derive(Debug)]
+pub enum News<'a> {
+    /// It waits from now on.
+    Waits(&'a Waiting),
+    /// It still waits.
+    StillWaits(&'a Waiting),
+    /// The yes no longer fits, and it is asked for again.
+    AskedAnew(Voidance),
+}
+
+/// What may be forwarded.
+#[derive(Debug)]
+pub enum Leave {
+    /// Recorded; forward it, and say how it ended.
+    Recorded(Bytes, Ran),
+    /// A provable read: forward it, and withhold the answer until it is recorded.
+    Read(Bytes, Pending),
+}
+
+/// Why nothing is forwarded.
+#[derive(Debug)]
+pub enum No {
+    /// The engine's reason: policy, no grant, too long to be shown, the ledger takes nothing.
+    Refused(Refused),
+    /// A person said no.
+    Denied {
+        /// Who.
+        by: PrincipalId,
+        /// What they said.
+        comment: Option<String>,
+    },
+    /// Nobody answered in time.
+    Lapsed,
+    /// Its ground moved, more than once.
+    Void(Voidance),
+    /// It was given up.
+    Withdrawn(Withdrawal),
+    /// Policy or grant moved each time before it could be recorded.
+    Restless,
+}
+
+/// Asks whether an attempt may go ahead, and waits for whoever must say so.
+///
+/// `attempt` is built anew for each question, since its circumstances may have moved.
+///
+/// # Errors
+/// The connections are over; a request that waited is withdrawn.
+pub async fn decide<T, A>(
+    engine: &Engine,
+    session: &Session,
+    tongue: &mut T,
+    attempt: A,
+) -> Result<Result<Leave, No>, T::Lost>
+where
+    T: Tongue,
+    A: Fn(&T) -> Attempt + Sync,
+{
+    let (mut asked, mut looked) = (0, None);
+    for _ in 0..JUDGED_MAX {
+        let question = attempt(tongue);
+        let read = question.provable_read;
+        match engine.judge(session, question) {
+            Judgement::Deny(denied) => {
+                let told = tongue.during(engine.denied(denied)).await?;
+                return Ok(Err(No::Refused(told.unwrap_or_else(unrecorded))));
+            }
+            Judgement::Allow(judged) if read => match tongue.during(engine.record_read(judged)).await? {
+                Ok((forward, pending)) => return Ok(Ok(Leave::Read(forward.into_bytes(), pending))),
+                Err(Unrecorded::Stale) => {}
+                Err(error) => return Ok(Err(No::Refused(unrecorded(error)))),
+            },
+            Judgement::Allow(judged) => match tongue.during(engine.record(judged)).await? {
+                Ok(recorded) => {
+                    let (bytes, ran) = recorded.into_forward();
+                    return Ok(Ok(Leave::Recorded(bytes, ran)));
+                }
+                Err(Unrecorded::Stale) => {}
+                Err(error) => return Ok(Err(No::Refused(unrecorded(error)))),
+            },
+            Judgement::Hold(held) => {
+                let Some(look) = looked.take() else {
+                    match tongue.look().await? {
+                        Ok(look) => looked = Some(look),
+                        Err(refused) => return Ok(Err(No::Refused(refused))),
+                    }
+                    continue;
+                };
+                asked += 1;
+                match ask(engine, tongue, held, look).await? {
+                    Asked::Leave(leave) => return Ok(Ok(leave)),
+                    Asked::No(no) => return Ok(Err(no)),
+                    Asked::Void(why) if asked >= ASKED_MAX => return Ok(Err(No::Void(why))),
+                    Asked::Void(why) => tongue.tell(News::AskedAnew(why)),
+                }
+            }
+        }
+    }
+    Ok(Err(No::Restless))
+}
+
+/// How asking ended.
+enum Asked {
+    Leave(Leave),
+    No(No),
+    Void(Voidance),
+}
+
+async fn ask<T: Tongue>(engine: &Engine, tongue: &mut T, held: Held, look: Look) -> Result<Asked, T::Lost> {
+    let mut waiting = match tongue.during(engine.hold(held, look)).await? {
+        Ok(waiting) => waiting,
+        Err(refused) => return Ok(Asked::No(No::Refused(refused))),
+    };
+    tongue.tell(News::Waits(&waiting));
+    let answer = match wait(tongue, &mut waiting).await {
+        Ok(Attended::Done(answer)) => answer,
+        Ok(Attended::Cancelled) => {
+            engine.withdraw(waiting, Withdrawal::Cancelled).await;
+            return Ok(Asked::No(No::Withdrawn(Withdrawal::Cancelled)));
+        }
+        Err(lost) => {
+            engine.withdraw(waiting, T::withdrawal(&lost)).await;
+            return Err(lost);
+        }
+    };
+    match answer {
+        Answer::Approved => redeem(engine, tongue, waiting).await,
+        Answer::Denied { by, comment } => Ok(Asked::No(No::Denied { by, comment })),
+        Answer::Lapsed => Ok(Asked::No(No::Lapsed)),
+        Answer::Void(why) => Ok(Asked::Void(why)),
+        Answer::Withdrawn(why) => Ok(Asked::No(No::Withdrawn(why))),
+    }
+}
+
+/// Waits for the answer, and says every now and then that it does.
+async fn wait<T: Tongue>(tongue: &mut T, waiting: &mut Waiting) -> Result<Attended<Answer>, T::Lost> {
+    loop {
+        let turn = tokio::time::timeout(Duration::from_secs(REMIND_S), waiting.answer());
+        match tongue.attend(turn).await? {
+            Attended::Done(Ok(answer)) => return Ok(Attended::Done(answer)),
+            Attended::Done(Err(_)) => tongue.tell(News::StillWaits(waiting)),
+            Attended::Cancelled => return Ok(Attended::Cancelled),
+        }
+    }
+}
+
+/// Uses the yes: what would run now must be what was approved then.
+async fn redeem<T: Tongue>(engine: &Engine, tongue: &mut T, waiting: Waiting) -> Result<Asked, T::Lost> {
+    let ground = match tongue.ground().await {
+        Ok(ground) => ground,
+        Err(lost) => {
+            engine.withdraw(waiting, T::withdrawal(&lost)).await;
+            return Err(lost);
+        }
+    };
+    // Not driven together with the connections: between the receipt's use and its forwarding nothing may intervene.
+    match engine.use_receipt(waiting, ground).await {
+        Ok(recorded) => {
+            let (bytes, ran) = recorded.into_forward();
+            Ok(Asked::Leave(Leave::Recorded(bytes, ran)))
+        }
+        Err(NotUsed::Void(why)) => Ok(Asked::Void(why)),
+        Err(NotUsed::Refused(refused)) => Ok(Asked::No(No::Refused(refused))),
+        Err(NotUsed::Unrecorded(error)) => Ok(Asked::No(No::Refused(unrecorded(error)))),
+    }
+}
+
+fn unrecorded(error: Unrecorded) -> Refused {
+    Refused {
+        message: error.to_string(),
+        hint: Some("try again in a moment; the gateway's health says more".to_owned()),
+        link: None,
+        code: countersign_engine::RefusedCode::Unavailable,
+    }
+}

@@ -1,0 +1,172 @@
+//! The target database's own objects, as classification needs them, and how old that knowledge may be.
+//!
+//! A catalogue is loaded over a look connection and kept as long as the probe (a fingerprint of the server's catalogue
+//! tables) gives the same answer. A statement is classified only with a catalogue whose probe was *sent* at most
+//! [`FRESH_MS_MAX`] ago. That is the window in which a function made this very moment could stand in for one that was
+//! reviewed; closing it would take a lock on the server's catalogue.
+//!
+//! Without a look account there is no catalogue, and without a catalogue almost nothing is a provable read.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use countersign_core::{At, Span};
+use countersign_wire::sql::{
+    CATALOGUE_PREPARE, CATALOGUE_PROBE, Catalogue, CatalogueError, CatalogueLoader, Parser, Section,
+};
+
+use super::query::{QueryError, simple};
+use super::stream::Link;
+
+/// How old the last probe of a catalogue may be when something is classified with it, in milliseconds.
+pub(crate) const FRESH_MS_MAX: i64 = 1_000;
+/// At what age a probe is repeated while the old answer still serves, in milliseconds.
+const REFRESH_MS: i64 = 500;
+/// How long after a failure it is tried again, in milliseconds.
+const RETRY_MS: i64 = 2_000;
+
+/// A catalogue and when it was last known to hold.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    /// The objects.
+    pub(crate) catalogue: Arc<Catalogue>,
+    /// The probe's answer.
+    pub(crate) version: Arc<str>,
+    /// When that probe was sent.
+    probed: At,
+}
+
+/// The catalogue could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unloaded {
+    #[error("a catalogue query failed")]
+    Query(#[from] QueryError),
+    #[error("the catalogue is not understood")]
+    Catalogue(#[from] CatalogueError),
+    #[error("the probe gave no answer")]
+    NoProbe,
+    #[error("the statement parser is busy")]
+    Busy,
+}
+
+/// The catalogue of one resource.
+#[derive(Debug, Default)]
+pub(crate) struct Cache {
+    current: Mutex<Current>,
+}
+
+#[derive(Debug, Default)]
+struct Current {
+    loaded: Option<Arc<Loaded>>,
+    failed: Option<At>,
+    refreshing: bool,
+}
+
+/// What is known at one moment, and what should be done about it.
+pub(crate) enum Knowledge {
+    /// It holds.
+    Fresh(Arc<Loaded>),
+    /// It holds, and should be asked for again soon; the caller does that.
+    Ageing(Arc<Loaded>),
+    /// It must be asked for first.
+    Old,
+    /// There is none, and asking failed a moment ago.
+    Unavailable,
+}
+
+impl Cache {
+    /// What is known at `now`. Of many callers one is told to refresh.
+    pub(crate) fn knowledge(&self, now: At) -> Knowledge {
+        let mut current = self.lock();
+        let Some(loaded) = &current.loaded else {
+            let recently = current.failed.is_some_and(|at| now.since(at).millis() < RETRY_MS);
+            return if recently { Knowledge::Unavailable } else { Knowledge::Old };
+        };
+        let loaded = Arc::clone(loaded);
+        match now.since(loaded.probed).millis() {
+            age if age > FRESH_MS_MAX => Knowledge::Old,
+            age if age > REFRESH_MS && !current.refreshing => {
+                current.refreshing = true;
+                Knowledge::Ageing(loaded)
+            }
+            _ => Knowledge::Fresh(loaded),
+        }
+    }
+
+    /// Asks the server. `now` is read before anything is sent.
+    ///
+    /// # Errors
+    /// [`Unloaded`]; what was known before ages on.
+    pub(crate) async fn refresh(&self, link: &mut Link, parser: &Parser, now: At) -> Result<(), Unloaded> {
+        let known = self.lock().loaded.clone();
+        let result = read(link, parser, known, now).await;
+        let mut current = self.lock();
+        current.refreshing = false;
+        match result {
+            Ok(loaded) => {
+                current.loaded = Some(loaded);
+                current.failed = None;
+                Ok(())
+            }
+            Err(error) => {
+                current.failed = Some(now);
+                Err(error)
+            }
+        }
+    }
+
+    /// A refresh could not even begin.
+    pub(crate) fn failed(&self, now: At) {
+        let mut current = self.lock();
+        current.refreshing = false;
+        current.failed = Some(now);
+        let old = |loaded: &Arc<Loaded>| now.since(loaded.probed) > Span(FRESH_MS_MAX * 1_000);
+        if current.loaded.as_ref().is_some_and(old) {
+            current.loaded = None;
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn read(
+    link: &mut Link,
+    parser: &Parser,
+    known: Option<Arc<Loaded>>,
+    now: At,
+) -> Result<Arc<Loaded>, Unloaded> {
+    let version = probe(link).await?;
+    if let Some(known) = known
+        && *known.version == *version
+    {
+        let (catalogue, version) = (Arc::clone(&known.catalogue), Arc::clone(&known.version));
+        return Ok(Arc::new(Loaded { catalogue, version, probed: now }));
+    }
+    let loader = sections(link, CatalogueLoader::new(&version)).await?;
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let job = move || {
+        let _ = sender.send(loader.finish());
+    };
+    parser.submit(job).map_err(|_| Unloaded::Busy)?;
+    let catalogue = receiver.await.map_err(|_| Unloaded::Busy)??;
+    Ok(Arc::new(Loaded { catalogue: Arc::new(catalogue), version: version.into(), probed: now }))
+}
+
+async fn probe(link: &mut Link) -> Result<String, Unloaded> {
+    let rows = simple(link, CATALOGUE_PROBE).await?;
+    let answer = rows.into_iter().next().and_then(|row| row.into_iter().next().flatten());
+    answer.ok_or(Unloaded::NoProbe)
+}
+
+async fn sections(link: &mut Link, mut loader: CatalogueLoader) -> Result<CatalogueLoader, Unloaded> {
+    simple(link, CATALOGUE_PREPARE).await?;
+    for section in Section::ALL {
+        for row in simple(link, section.sql()).await? {
+            let columns: Vec<Option<&str>> = row.iter().map(Option::as_deref).collect();
+            loader.row(section, &columns)?;
+        }
+    }
+    simple(link, "COMMIT").await?;
+    Ok(loader)
+}

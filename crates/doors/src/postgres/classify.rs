@@ -1,0 +1,304 @@
+//! From statement text to what policy is asked about: parsed once, kept, and judged anew at every execution.
+//!
+//! What is kept is only the classification, under everything it depends on: the text, the parameter types, the session's
+//! state, and the catalogue of the target database, which is at most a second old. Parsing happens on the parser's
+//! own threads, because it needs their stacks.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use countersign_core::ActionName;
+use countersign_wire::sql::{
+    Access, ClassCache, ClassKey, Context, Facts, Kind, Parser, PreparedUse, classify, classify_unparsed,
+    parse,
+};
+
+use super::catalogue::Loaded;
+use super::state::Known;
+
+/// How many classifications of one resource are kept.
+pub(crate) const KEPT_MAX: usize = 4_096;
+
+/// A statement text that a client sent, under a name or not.
+#[derive(Debug)]
+pub(crate) struct Statement {
+    /// The text as sent.
+    pub(crate) raw: Bytes,
+    /// The text for people; where it is not valid UTF-8, as near as can be.
+    pub(crate) text: Arc<str>,
+    /// The parameter types that the client declared.
+    pub(crate) types: Arc<[u32]>,
+    latest: Mutex<Option<(Stamp, Arc<Understood>)>>,
+}
+
+/// What a classification depended on, beside the text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stamp {
+    generation: u64,
+    catalogue: Option<Arc<str>>,
+}
+
+/// A classified statement, in the form that an attempt is made of.
+#[derive(Debug)]
+pub(crate) struct Understood {
+    /// What is known of it.
+    pub(crate) facts: Arc<Facts>,
+    /// How it is named.
+    pub(crate) kind: ActionName,
+    /// Every action that policy must permit.
+    pub(crate) actions: Vec<ActionName>,
+    /// What it does.
+    pub(crate) verbs: Vec<String>,
+    /// Relations it reads.
+    pub(crate) reads: BTreeSet<String>,
+    /// Relations it writes or changes.
+    pub(crate) writes: BTreeSet<String>,
+}
+
+impl Statement {
+    /// A statement that was not looked at yet.
+    pub(crate) fn new(raw: Bytes, types: Vec<u32>) -> Self {
+        let text = String::from_utf8_lossy(&raw).into();
+        Self { raw, text, types: types.into(), latest: Mutex::new(None) }
+    }
+
+    /// What was understood of it before, if nothing that it depended on has changed.
+    pub(crate) fn understood(&self, known: &Known, loaded: Option<&Loaded>) -> Option<Arc<Understood>> {
+        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let (stamp, understood) = latest.as_ref()?;
+        let same = stamp.generation == known.generation()
+            && match (&stamp.catalogue, loaded) {
+                (None, None) => true,
+                (Some(version), Some(loaded)) => {
+                    Arc::ptr_eq(version, &loaded.version) || *version == loaded.version
+                }
+                _ => false,
+            };
+        same.then(|| Arc::clone(understood))
+    }
+
+    /// Keeps what was understood.
+    pub(crate) fn keep(&self, known: &Known, loaded: Option<&Loaded>, facts: Arc<Facts>) -> Arc<Understood> {
+        let stamp = Stamp {
+            generation: known.generation(),
+            catalogue: loaded.map(|loaded| Arc::clone(&loaded.version)),
+        };
+        let understood = Arc::new(Understood::of(facts));
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        *latest = Some((stamp, Arc::clone(&understood)));
+        understood
+    }
+}
+
+impl Understood {
+    /// Names what the facts amount to.
+    pub(crate) fn of(facts: Arc<Facts>) -> Self {
+        let named = |wanted: fn(Access) -> bool| -> BTreeSet<String> {
+            let relations = facts.relations.iter().filter(|relation| wanted(relation.access));
+            relations.map(|relation| qualified(relation.schema.as_deref(), &relation.name)).collect()
+        };
+        Self {
+            kind: ActionName::new(facts.kind.action()),
+            actions: actions(&facts),
+            verbs: facts.verbs.iter().map(|verb| verb.as_str().to_owned()).collect(),
+            reads: named(|access| access == Access::Read),
+            writes: named(|access| access != Access::Read),
+            facts,
+        }
+    }
+
+    /// Why the text could not even be parsed, if it could not.
+    pub(crate) fn unparsed(&self) -> Option<&str> {
+        let unparsed = self.facts.kind == Kind::Unknown && self.facts.statements == 0;
+        unparsed.then(|| self.facts.reasons.first().map_or("the text is not understood", String::as_str))
+    }
+
+    /// The prepared statements that it runs by name.
+    pub(crate) fn executes(&self) -> impl Iterator<Item = &str> {
+        let prepared = self.facts.prepared.iter();
+        prepared.filter(|one| one.usage == PreparedUse::Execute).map(|one| one.name.as_str())
+    }
+
+    /// Whether how many rows it touches is told by its own answer, so that a bound can be kept: one statement, no
+    /// writing in its WITH clauses.
+    pub(crate) fn can_bound_rows(&self) -> bool {
+        let facts = &self.facts;
+        let single = facts.statements == 1 && !facts.data_modifying_cte && !facts.explain_analyze;
+        let counted = ["insert", "update", "delete", "merge"];
+        single
+            && facts.kinds.contains(&Kind::Write)
+            && counted.iter().any(|verb| facts.has_verb(verb))
+            && facts.prepared.is_empty()
+    }
+}
+
+pub(crate) fn qualified(schema: Option<&str>, name: &str) -> String {
+    match schema {
+        Some(schema) => format!("{schema}.{name}"),
+        None => name.to_owned(),
+    }
+}
+
+/// The leaf actions: for each kind the verbs that belong to it, or the kind itself where none does.
+fn actions(facts: &Facts) -> Vec<ActionName> {
+    let mut names = BTreeSet::new();
+    for kind in &facts.kinds {
+        let leaves: Vec<&str> = facts.verbs.iter().filter_map(|verb| leaf(*kind, verb.as_str())).collect();
+        if leaves.is_empty() {
+            names.insert(kind.action());
+        }
+        names.extend(leaves);
+    }
+    names.into_iter().map(ActionName::new).collect()
+}
+
+/// The leaf of the policy's action tree that a verb is, beneath a kind.
+fn leaf(kind: Kind, verb: &str) -> Option<&'static str> {
+    match kind {
+        Kind::Read => Some(match verb {
+            "select" | "values" | "table" => "sql.select",
+            "show" => "sql.show",
+            "explain" => "sql.explain",
+            "copy_out" => "sql.copy_out",
+            _ => return None,
+        }),
+        Kind::Write => Some(match verb {
+            "insert" => "sql.insert",
+            "update" => "sql.update",
+            "delete" => "sql.delete",
+            "merge" => "sql.merge",
+            "truncate" => "sql.truncate",
+            "copy_in" => "sql.copy_in",
+            _ => return None,
+        }),
+        Kind::Ddl => {
+            let first = verb.split('_').next().unwrap_or_default();
+            Some(match first {
+                "create" => "sql.create",
+                "alter" | "rename" | "comment" => "sql.alter",
+                "drop" => "sql.drop",
+                _ => return None,
+            })
+        }
+        Kind::Admin => admin_leaf(verb),
+        Kind::Call | Kind::Session | Kind::Unknown => None,
+    }
+}
+
+fn admin_leaf(verb: &str) -> Option<&'static str> {
+    Some(match verb {
+        "grant" | "alter_default_privileges" => "sql.grant",
+        "revoke" => "sql.revoke",
+        "set_role" | "create_role" | "alter_role" | "drop_role" | "set_session_authorization" => "sql.role",
+        "set" | "reset" | "alter_system" => "sql.settings",
+        "vacuum" | "analyze" | "cluster" | "reindex" | "checkpoint" => "sql.maintenance",
+        "copy_in" | "copy_out" | "load" => "sql.file",
+        _ => return None,
+    })
+}
+
+/// Classifies a statement, from what is kept or anew. The answer comes from another thread.
+pub(crate) fn classification(
+    parser: &Parser,
+    cache: &Arc<ClassCache>,
+    statement: &Statement,
+    known: &Known,
+    loaded: Option<&Arc<Loaded>>,
+) -> Classification {
+    let session = Arc::clone(known.shared_session());
+    let version = loaded.map(|loaded| &loaded.version);
+    let key = |text| ClassKey {
+        text,
+        parameter_types: &statement.types,
+        session: &session,
+        catalogue_version: version,
+    };
+    if let Some(facts) = cache.get(key(&statement.raw)) {
+        return Classification::Kept(facts);
+    }
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let (raw, types, cache) = (statement.raw.clone(), Arc::clone(&statement.types), Arc::clone(cache));
+    let (session, loaded) = (Arc::clone(&session), loaded.map(Arc::clone));
+    let job = move || {
+        let catalogue = loaded.as_ref().map(|loaded| &*loaded.catalogue);
+        let context = Context { session: &session, catalogue, parameter_types: &types };
+        let facts = match parse(&raw) {
+            Ok(parsed) => classify(&parsed, &context),
+            Err(unparsed) => classify_unparsed(&unparsed, &raw),
+        };
+        let facts = Arc::new(facts);
+        let catalogue_version = loaded.as_ref().map(|loaded| &loaded.version);
+        let key = ClassKey { text: &raw, parameter_types: &types, session: &session, catalogue_version };
+        cache.insert(key, Arc::clone(&facts));
+        let _ = sender.send(facts);
+    };
+    match parser.submit(job) {
+        Ok(()) => Classification::Coming(receiver),
+        Err(_) => Classification::Busy,
+    }
+}
+
+/// A classification that is there, or will be.
+pub(crate) enum Classification {
+    /// From what is kept.
+    Kept(Arc<Facts>),
+    /// From a parser thread; an error if it failed.
+    Coming(tokio::sync::oneshot::Receiver<Arc<Facts>>),
+    /// The parser takes no more work.
+    Busy,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use countersign_wire::sql::SessionState;
+
+    fn understood(text: &'static str) -> Understood {
+        let parser = Parser::threads(1).unwrap();
+        let facts = parser
+            .run(move || {
+                let session = SessionState::fresh(150_000, "writer");
+                let context = Context { session: &session, catalogue: None, parameter_types: &[] };
+                countersign_wire::sql::classify_text(text.as_bytes(), &context)
+            })
+            .unwrap();
+        Understood::of(Arc::new(facts))
+    }
+
+    fn names(text: &'static str) -> Vec<String> {
+        understood(text).actions.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn statements_are_named_as_policy_names_them() {
+        assert_eq!(names("delete from orders where id = 1"), ["sql.delete"]);
+        assert_eq!(names("drop table orders"), ["sql.drop"]);
+        assert_eq!(names("begin"), ["sql.session"]);
+        assert_eq!(names("grant select on orders to x"), ["sql.grant"]);
+        assert_eq!(names("do $$ begin end $$"), ["sql.unknown"]);
+        assert_eq!(names("insert into a select 1; truncate b"), ["sql.insert", "sql.truncate"]);
+        assert_eq!(names("select 1"), ["sql.call"], "without a catalogue nothing is proved");
+    }
+
+    #[test]
+    fn what_does_not_parse_says_why() {
+        let one = understood("selec 1");
+        assert_eq!(one.unparsed(), Some("the text does not parse: syntax error at or near \"selec\""));
+        assert_eq!(understood("do $$ begin end $$").unparsed(), None);
+        assert_eq!(understood("").unparsed(), None);
+    }
+
+    #[test]
+    fn rows_are_bounded_where_the_answer_counts_them() {
+        assert!(understood("delete from orders where id = 1").can_bound_rows());
+        for text in [
+            "with x as (delete from a returning *) insert into b select * from x",
+            "truncate orders",
+            "delete from a; delete from b",
+            "explain analyze delete from a",
+        ] {
+            assert!(!understood(text).can_bound_rows(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,414 @@
+//! Taking connections in: from the first byte to a session, or to the sentence that says why not.
+//!
+//! Everything up to the proof of a credential is under one deadline and small limits. Clear text is for clients on this machine;
+//! a cancel request is taken from anywhere, because clients send it in clear.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Buf;
+use countersign_core::catalogue::Resource;
+use countersign_core::session::Ending;
+use countersign_core::{PrincipalId, ResourceId};
+use countersign_engine as engine;
+use countersign_engine::SessionRefused;
+use countersign_wire::postgres::encode::{Report, Severity, server as to_client};
+use countersign_wire::postgres::scram::{ServerBinding, StoredKey, Verifiers};
+use countersign_wire::postgres::startup::{Opening, ProtocolVersion, StartupMessage, TLS_HANDSHAKE};
+use countersign_wire::postgres::{Malformed, TransactionStatus};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use super::auth::{self, AuthError};
+use super::cancel::Registered;
+use super::session::{Parts, Session};
+use super::startup::{self, Wish};
+use super::state::Known;
+use super::stream::{Link, Stream};
+use super::target::cause;
+use super::upstream::{self, Connected, Login};
+use super::{Shared, tls, wording};
+
+/// How many requests for encryption a client may make before it starts: one of each kind.
+const ENCRYPTION_REQUESTS_MAX: u32 = 2;
+/// How long sessions may take to end when the door closes, in seconds.
+const CLOSING_S_MAX: u64 = 15;
+/// How long to wait when no connection can be accepted (out of file descriptors), in milliseconds.
+const ACCEPT_AGAIN_MS: u64 = 100;
+/// The kind of resource that this door serves.
+const KIND: &str = "postgres";
+
+/// Accepts connections until `shutdown`.
+pub(super) async fn run(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    shutdown: impl Future<Output = ()> + Send,
+) {
+    let places = Arc::new(Semaphore::new(shared.settings.connections_max));
+    let sessions = TaskTracker::new();
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            () = &mut shutdown => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((socket, peer)) => {
+                let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                    // Too many: closed without a word, which costs nothing that could run out.
+                    tracing::warn!(%peer, "a connection was turned away: too many");
+                    continue;
+                };
+                let shared = Arc::clone(&shared);
+                sessions.spawn(async move {
+                    serve(socket, peer, shared).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, "no connection could be accepted");
+                tokio::time::sleep(Duration::from_millis(ACCEPT_AGAIN_MS)).await;
+            }
+        }
+    }
+    drop(listener);
+    shared.stopping.cancel();
+    sessions.close();
+    if tokio::time::timeout(Duration::from_secs(CLOSING_S_MAX), sessions.wait()).await.is_err() {
+        tracing::warn!("some sessions did not end in time");
+    }
+}
+
+async fn serve(socket: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
+    let limit = Duration::from_secs(shared.settings.startup_s_max);
+    let arriving = Box::pin(arrive(socket, peer, &shared));
+    match tokio::time::timeout(limit, arriving).await {
+        Ok(Ok(Some(arrived))) => Box::pin(enter(arrived, shared)).await,
+        Ok(Ok(None)) => {}
+        Ok(Err(error)) => {
+            tracing::debug!(%peer, error = %error, "a connection ended before it was a session")
+        }
+        Err(_) => tracing::debug!(%peer, "a client took too long to start"),
+    }
+}
+
+/// A client that has proved who it is.
+struct Arrived {
+    link: Link,
+    wish: Wish,
+    version: ProtocolVersion,
+    principal: PrincipalId,
+    resource: ResourceId,
+    described: Resource,
+    client: engine::Client,
+}
+
+/// Why there is no session. The client has been told what it may know.
+#[derive(Debug, thiserror::Error)]
+enum NoEntry {
+    #[error("the connection failed")]
+    Io(#[from] std::io::Error),
+    #[error("the client's packet is malformed")]
+    Malformed(#[from] Malformed),
+    #[error("the client sent more in clear after asking for encryption")]
+    Smuggled,
+    #[error("the client asked for encryption again and again")]
+    Insistent,
+    #[error("the client started TLS for another protocol")]
+    OtherProtocol,
+}
+
+/// From the first byte to the proof. `None`: there was nothing to serve, or it was refused.
+async fn arrive(socket: TcpStream, peer: SocketAddr, shared: &Shared) -> Result<Option<Arrived>, NoEntry> {
+    socket.set_nodelay(true)?;
+    let mut first = [0];
+    if socket.peek(&mut first).await? == 0 {
+        return Ok(None);
+    }
+    let mut link = match (first, &shared.tls) {
+        ([TLS_HANDSHAKE], Some(_)) => direct_tls(socket, shared).await?,
+        _ => Link::new(Stream::Plain(socket)),
+    };
+    for _ in 0..=ENCRYPTION_REQUESTS_MAX {
+        let step = match open(&mut link).await {
+            Ok(step) => step,
+            Err(NoEntry::Malformed(malformed)) => {
+                farewell(&mut link, &wording::fatal(malformed.sqlstate(), malformed.to_string())).await;
+                return Err(malformed.into());
+            }
+            Err(error) => return Err(error),
+        };
+        match step {
+            Step::Gone => return Ok(None),
+            Step::Cancel { process, key } => {
+                shared.cancels.cancel(process, &key, shared.engine.now());
+                return Ok(None);
+            }
+            Step::Ssl if !link.is_tls() && shared.tls.is_some() => {
+                link = accept_tls(link, shared, true).await?
+            }
+            Step::Ssl | Step::Gss => {
+                link.output.extend_from_slice(&[to_client::ENCRYPTION_REFUSED]);
+                link.drain().await?;
+            }
+            Step::Start { version, wish, unknown } => {
+                return Box::pin(prove(link, peer, shared, (version, wish, unknown))).await;
+            }
+        }
+    }
+    Err(NoEntry::Insistent)
+}
+
+async fn direct_tls(socket: TcpStream, shared: &Shared) -> Result<Link, NoEntry> {
+    let link = accept_tls(Link::new(Stream::Plain(socket)), shared, false).await?;
+    // Without the protocol's name this could be another protocol's client, made to talk to us.
+    match link.alpn() {
+        Some(name) if name == tls::ALPN => Ok(link),
+        _ => Err(NoEntry::OtherProtocol),
+    }
+}
+
+/// Goes over to TLS, saying so first if the client has asked.
+async fn accept_tls(link: Link, shared: &Shared, asked: bool) -> Result<Link, NoEntry> {
+    let Some(tls) = &shared.tls else { return Ok(link) };
+    let (stream, input) = link.into_parts();
+    let Stream::Plain(mut socket) = stream else { return Err(NoEntry::Insistent) };
+    // Whatever came in clear behind the request would be taken for something said inside TLS.
+    if !input.is_empty() {
+        return Err(NoEntry::Smuggled);
+    }
+    if asked {
+        tokio::io::AsyncWriteExt::write_all(&mut socket, &[to_client::ENCRYPTION_SSL]).await?;
+    }
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::clone(&tls.config));
+    Ok(Link::new(Stream::Server(Box::new(acceptor.accept(socket).await?))))
+}
+
+/// What a client begins with.
+enum Step {
+    Gone,
+    Ssl,
+    Gss,
+    Cancel { process: u32, key: Vec<u8> },
+    Start { version: ProtocolVersion, wish: Result<Wish, startup::BadWish>, unknown: Vec<Vec<u8>> },
+}
+
+async fn open(link: &mut Link) -> Result<Step, NoEntry> {
+    loop {
+        if let Some((opening, used)) = Opening::decode(&link.input)? {
+            let step = match opening {
+                Opening::Ssl => Step::Ssl,
+                Opening::Gss => Step::Gss,
+                Opening::Cancel(request) => {
+                    Step::Cancel { process: request.process, key: request.key.to_vec() }
+                }
+                Opening::Startup(startup) => start(&startup),
+            };
+            link.input.advance(used);
+            return Ok(step);
+        }
+        if link.fill().await? == 0 {
+            return Ok(Step::Gone);
+        }
+    }
+}
+
+fn start(startup: &StartupMessage<'_>) -> Step {
+    Step::Start {
+        version: startup.version,
+        wish: startup::read(startup),
+        unknown: startup.protocol_parameters().map(<[u8]>::to_vec).collect(),
+    }
+}
+
+async fn prove(
+    mut link: Link,
+    peer: SocketAddr,
+    shared: &Shared,
+    (version, wish, unknown): (ProtocolVersion, Result<Wish, startup::BadWish>, Vec<Vec<u8>>),
+) -> Result<Option<Arrived>, NoEntry> {
+    let wish = match wish {
+        Ok(wish) => wish,
+        Err(bad) => {
+            farewell(&mut link, &wording::fatal(bad.sqlstate(), bad.to_string())).await;
+            return Ok(None);
+        }
+    };
+    if !link.is_tls() && !peer.ip().is_loopback() {
+        let report = wording::fatal(wording::NO_ACCESS, "this door is entered with TLS only")
+            .hint("connect with sslmode=require");
+        farewell(&mut link, &report).await;
+        return Ok(None);
+    }
+    if version > ProtocolVersion::V3_2 || !unknown.is_empty() {
+        let newest = version.min(ProtocolVersion::V3_2);
+        let _ = to_client::negotiate_protocol_version(
+            &mut link.output,
+            newest,
+            unknown.iter().map(Vec::as_slice),
+        );
+    }
+    let client = engine::Client { address: peer, application: wish.application.clone(), tls: link.is_tls() };
+    let found = resource(shared, &wish.database);
+    match authenticate(&mut link, shared, &wish, found.as_ref().map(|(id, _)| id)).await {
+        Ok(()) => {}
+        Err(error) => {
+            let refused = SessionRefused {
+                resource: found.map(|(id, _)| id),
+                user: wish.user.clone(),
+                client,
+                why: error.to_string(),
+            };
+            shared.engine.refused(refused).await;
+            farewell(&mut link, &no_proof(&wish)).await;
+            return Ok(None);
+        }
+    }
+    let (Some((resource, described)), Ok(principal)) = (found, wish.user.parse()) else { return Ok(None) };
+    Ok(Some(Arrived { link, wish, version, principal, resource, described, client }))
+}
+
+/// The resource that a database name means: its own name, or the name of the database behind exactly one.
+fn resource(shared: &Shared, database: &str) -> Option<(ResourceId, Resource)> {
+    let snapshot = shared.engine.snapshot();
+    let resources = || snapshot.book.catalogue.resources.iter().filter(|(_, found)| found.kind == KIND);
+    let named = resources().find(|(id, _)| id.as_str() == database);
+    let behind = || {
+        let mut found =
+            resources().filter(|(_, one)| one.settings.get("database").is_some_and(|name| name == database));
+        found.next().filter(|_| found.next().is_none())
+    };
+    named.or_else(behind).map(|(id, found)| (id.clone(), found.clone()))
+}
+
+async fn authenticate(
+    link: &mut Link,
+    shared: &Shared,
+    wish: &Wish,
+    resource: Option<&ResourceId>,
+) -> Result<(), AuthError> {
+    // An unknown database is asked for a password like any other.
+    let nowhere = ResourceId::new("-");
+    let known = shared.engine.verifiers(resource.unwrap_or(&nowhere), &wish.user);
+    let keys =
+        known.keys.iter().map(|key| StoredKey { stored_key: key.stored_key, server_key: key.server_key });
+    let verifiers = Verifiers::new(known.salt.clone(), known.iterations, keys.collect())?;
+    let end_point = shared.tls.as_ref().and_then(|tls| tls.end_point.clone()).filter(|_| link.is_tls());
+    let binding = end_point.map_or(ServerBinding::None, ServerBinding::TlsServerEndPoint);
+    auth::prove(link, &binding, verifiers, &shared.nonce()).await.map(|_| ())
+}
+
+fn no_proof(wish: &Wish) -> Report {
+    wording::fatal(wording::NO_PROOF, format!("password authentication failed for user \"{}\"", wish.user))
+        .hint(wording::clean(&format!(
+            "a credential lives for minutes; get a fresh one: countersign connect {}",
+            wish.database
+        )))
+}
+
+/// From the proof to the end of the session.
+async fn enter(arrived: Arrived, shared: Arc<Shared>) {
+    let Arrived { mut link, wish, version, principal, resource, described, client } = arrived;
+    let opening = shared.engine.open_session(
+        principal,
+        resource.clone(),
+        wish.role.clone(),
+        KIND,
+        client,
+        wish.reason.clone(),
+        wish.ticket.clone(),
+    );
+    let me = match opening.await {
+        Ok(me) => me,
+        Err(refused) => {
+            farewell(&mut link, &wording::refused(Severity::Fatal, wording::NO_ACCESS, &refused)).await;
+            return;
+        }
+    };
+    match Box::pin(connect(&shared, &me, &wish, &described)).await {
+        Ok((target, connected)) => {
+            let Some((registered, known)) = welcome(&mut link, &shared, &me, version, &connected) else {
+                shared.engine.close_session(&me, Ending::Error).await;
+                return;
+            };
+            let Connected { link: server, cancel: cancel_key, .. } = connected;
+            let parts = Parts { shared, target, me, client: link, server, cancel_key, registered, known };
+            Box::pin(Session::new(parts).run()).await;
+        }
+        Err(report) => {
+            farewell(&mut link, &report).await;
+            shared.engine.close_session(&me, Ending::Upstream).await;
+        }
+    }
+}
+
+/// The connection to the server. What went wrong is the operator's to read; the client learns that it did.
+async fn connect(
+    shared: &Shared,
+    me: &engine::Session,
+    wish: &Wish,
+    described: &Resource,
+) -> Result<(Arc<super::target::Target>, Connected), Report> {
+    let resource = me.resource();
+    let unreachable = |error: &dyn std::error::Error| {
+        tracing::error!(session = %me.id(), %resource, error = %error, cause = cause(error), "no connection to the server");
+        wording::fatal(wording::NO_SERVER, format!("the database behind `{resource}` can't be reached"))
+            .hint("its operators find the reason in the gateway's log")
+    };
+    let target = shared.target(resource, described).map_err(|error| unreachable(&error))?;
+    let secret = shared.engine.secret(resource, me.account()).map_err(|error| unreachable(&error))?;
+    let login = Login {
+        account: me.account(),
+        secret: &secret,
+        application: &wish.application,
+        settings: &wish.settings,
+    };
+    let nonce = shared.nonce();
+    let connected =
+        upstream::connect(&target.address, &login, &nonce).await.map_err(|error| unreachable(&error))?;
+    Ok((target, connected))
+}
+
+/// Tells the client that it is in, as the server would, but with a cancel key of ours.
+fn welcome(
+    link: &mut Link,
+    shared: &Shared,
+    me: &engine::Session,
+    version: ProtocolVersion,
+    connected: &Connected,
+) -> Option<(Registered, Known)> {
+    let (registered, process, key) = register(shared, version)?;
+    let out = &mut link.output;
+    to_client::authentication_ok(out);
+    for (name, value) in &connected.parameters {
+        to_client::parameter_status(out, name, value).ok()?;
+    }
+    to_client::backend_key_data(out, process, &key).ok()?;
+    to_client::ready_for_query(out, TransactionStatus::Idle);
+    Some((registered, Known::new(me.account(), &connected.parameters)))
+}
+
+fn register(shared: &Shared, version: ProtocolVersion) -> Option<(Registered, u32, Vec<u8>)> {
+    /// How often a process number that is taken is drawn again.
+    const DRAWS_MAX: u32 = 16;
+    let key = if version >= ProtocolVersion::V3_2 {
+        shared.random::<32>().to_vec()
+    } else {
+        shared.random::<4>().to_vec()
+    };
+    (0..DRAWS_MAX).find_map(|_| {
+        // Clients print it as a signed number: keep it positive, as process numbers are.
+        let process = u32::from_be_bytes(shared.random()) >> 1;
+        shared.cancels.register(process, &key).map(|registered| (registered, process, key.clone()))
+    })
+}
+
+async fn farewell(link: &mut Link, report: &Report) {
+    /// How long a client may take to read why it is refused, in seconds.
+    const FAREWELL_S_MAX: u64 = 2;
+    if report.encode(&mut link.output).is_ok() {
+        let _ = tokio::time::timeout(Duration::from_secs(FAREWELL_S_MAX), link.close()).await;
+    }
+}

@@ -1,0 +1,221 @@
+//! What an approver is shown beside the text: rows, owners, sizes; and what tells when a relation is another one.
+//!
+//! A look is an attack before approval unless it provably is none: rows are counted only by a query that
+//! classification itself made of reviewed parts, on a connection that can write nothing, within two seconds. Otherwise the
+//! answer is "unknown", and the notes say why.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use countersign_core::action::RelationVersion;
+use countersign_engine::{Look, LookRelation, Parameter};
+use countersign_wire::postgres::Format;
+use countersign_wire::sql::{Access, CountTarget, Facts, SessionState};
+
+use super::Shared;
+use super::classify::{Understood, qualified};
+use super::query::{Bound, QueryError, Row, bound, parameter_types, simple};
+use super::stream::Link;
+use super::target::Target;
+
+/// How many relations of one statement are looked at.
+const RELATIONS_MAX: usize = 64;
+
+/// What was seen of the relations: their versions, and what an approver is shown.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    /// For the digest.
+    pub(crate) versions: Vec<RelationVersion>,
+    shown: Vec<LookRelation>,
+}
+
+/// What a statement is counted with.
+pub(crate) struct Counted<'a> {
+    /// What is known of it.
+    pub(crate) understood: &'a Understood,
+    /// The session it runs in.
+    pub(crate) session: &'a Arc<SessionState>,
+    /// Its text.
+    pub(crate) text: &'a str,
+    /// Declared types of its parameters.
+    pub(crate) types: &'a [u32],
+    /// Its parameters.
+    pub(crate) parameters: &'a [Option<Parameter>],
+}
+
+/// Looks at the relations that a statement names. What cannot be seen is named without identifier and version, which
+/// is a version too: seeing it later makes it another one.
+pub(crate) async fn relations(target: &Target, shared: &Shared, facts: &Facts) -> Seen {
+    let oids: Vec<String> = facts
+        .relations
+        .iter()
+        .filter_map(|relation| relation.oid)
+        .take(RELATIONS_MAX)
+        .map(|oid| oid.to_string())
+        .collect();
+    let rows = if oids.is_empty() {
+        Vec::new()
+    } else {
+        let question = relations_query(&oids.join(","));
+        target.look(shared, async |link| simple(link, &question).await).await.unwrap_or_else(|error| {
+            tracing::debug!(resource = %target.resource, error = %error, "relations were not looked at");
+            Vec::new()
+        })
+    };
+    seen(facts, &rows)
+}
+
+/// One row for each relation: identifier, name, owner, estimated rows, version. The version covers the definition,
+/// columns, constraints, triggers with their functions, rules and row policies.
+fn relations_query(oids: &str) -> String {
+    format!(
+        "SELECT c.oid::text, n.nspname || '.' || c.relname, pg_catalog.pg_get_userbyid(c.relowner), \
+         c.reltuples::bigint::text, pg_catalog.hashtextextended(pg_catalog.concat_ws('/', c.xmin::text, \
+         (SELECT pg_catalog.string_agg(a.xmin::text || a.attname, ',' ORDER BY a.attnum) FROM pg_catalog.pg_attribute a \
+           WHERE a.attrelid = c.oid AND a.attnum > 0), \
+         (SELECT pg_catalog.string_agg(k.oid::text || ':' || k.xmin::text, ',' ORDER BY k.oid) \
+           FROM pg_catalog.pg_constraint k WHERE k.conrelid = c.oid), \
+         (SELECT pg_catalog.string_agg(t.oid::text || ':' || t.xmin::text || ':' || p.xmin::text, ',' ORDER BY t.oid) \
+           FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid WHERE t.tgrelid = c.oid), \
+         (SELECT pg_catalog.string_agg(r.oid::text || ':' || r.xmin::text, ',' ORDER BY r.oid) \
+           FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid), \
+         (SELECT pg_catalog.string_agg(y.oid::text || ':' || y.xmin::text, ',' ORDER BY y.oid) \
+           FROM pg_catalog.pg_policy y WHERE y.polrelid = c.oid)), 0)::text \
+         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.oid IN ({oids})"
+    )
+}
+
+fn seen(facts: &Facts, rows: &[Row]) -> Seen {
+    let column = |row: &Row, index: usize| row.get(index).cloned().flatten();
+    let by_oid: BTreeMap<u32, &Row> =
+        rows.iter().filter_map(|row| Some((column(row, 0)?.parse().ok()?, row))).collect();
+    let mut seen = Seen::default();
+    for relation in &facts.relations {
+        let row = relation.oid.and_then(|oid| by_oid.get(&oid));
+        let written = qualified(relation.schema.as_deref(), &relation.name);
+        let name = row.and_then(|row| column(row, 1)).unwrap_or(written);
+        if seen.versions.iter().all(|one| one.name != name) {
+            seen.versions.push(RelationVersion {
+                name: name.clone(),
+                oid: row.and(relation.oid).unwrap_or(0),
+                version: row.and_then(|row| column(row, 4)).unwrap_or_default(),
+            });
+        }
+        seen.shown.push(LookRelation {
+            name,
+            owner: row.and_then(|row| column(row, 2)),
+            estimate_rows: row.and_then(|row| column(row, 3)).and_then(|rows| rows.parse().ok()),
+            access: access(relation.access).to_owned(),
+        });
+    }
+    seen
+}
+
+const fn access(access: Access) -> &'static str {
+    match access {
+        Access::Read => "read",
+        Access::Write => "write",
+        Access::Ddl => "ddl",
+    }
+}
+
+/// Everything that an approver is shown.
+pub(crate) async fn look(target: &Target, shared: &Shared, counted: &Counted<'_>, seen: &Seen) -> Look {
+    let facts = &counted.understood.facts;
+    let mut notes = facts.reasons.clone();
+    let rows = match &facts.row_count {
+        Some(CountTarget::Exactly(rows)) => Some(*rows),
+        Some(CountTarget::Query(question)) => {
+            let result = target.look(shared, async |link| count(link, question, counted).await).await;
+            result.map_err(|error| notes.push(format!("the rows could not be counted: {error}"))).ok()
+        }
+        None => None,
+    };
+    let can_bound_rows = counted.understood.can_bound_rows();
+    if !can_bound_rows {
+        notes.push("the number of rows can't be bounded: what is approved is whatever it does".to_owned());
+    }
+    let written = seen.shown.iter().filter(|relation| relation.access != "read");
+    Look {
+        rows,
+        estimate: written.filter_map(|relation| relation.estimate_rows).max(),
+        notes,
+        relations: seen.shown.clone(),
+        can_bound_rows,
+    }
+}
+
+/// Counts in a transaction of its own, under the search path of the session, which gives the names their meaning.
+async fn count(link: &mut Link, question: &str, counted: &Counted<'_>) -> Result<u64, QueryError> {
+    simple(link, &begin(counted.session)).await?;
+    let values: Vec<Option<&[u8]>> =
+        counted.parameters.iter().map(|value| value.as_ref().map(|value| &*value.bytes)).collect();
+    let formats: Vec<Format> = counted
+        .parameters
+        .iter()
+        .map(
+            |value| {
+                if value.as_ref().is_some_and(|value| value.binary) { Format::Binary } else { Format::Text }
+            },
+        )
+        .collect();
+    let result = count_bound(link, question, counted, (&formats, &values)).await;
+    if result.as_ref().err().is_none_or(QueryError::is_reusable) {
+        simple(link, "ROLLBACK").await?;
+    }
+    let answer = result?.into_iter().next().and_then(|row| row.into_iter().next().flatten());
+    answer.and_then(|count| count.parse().ok()).ok_or(QueryError::Gone)
+}
+
+/// The count uses the statement's parameters under their numbers, perhaps not all of them, so their types are asked for.
+async fn count_bound(
+    link: &mut Link,
+    text: &str,
+    counted: &Counted<'_>,
+    (formats, values): (&[Format], &[Option<&[u8]>]),
+) -> Result<Vec<Row>, QueryError> {
+    let declared = counted.types.len() >= values.len() && counted.types.iter().all(|oid| *oid != 0);
+    let asked;
+    let types = if declared {
+        counted.types
+    } else {
+        asked = parameter_types(link, counted.text, counted.types).await?;
+        &asked
+    };
+    bound(link, &Bound { text, types, formats, values }).await
+}
+
+fn begin(session: &SessionState) -> String {
+    let mut text = String::from("BEGIN READ ONLY");
+    if let Some(path) = &session.search_path {
+        let user = session.role.as_deref().unwrap_or("$user");
+        let names: Vec<String> =
+            path.iter().map(|name| quoted(if name == "$user" { user } else { name })).collect();
+        let list = if names.is_empty() { "''".to_owned() } else { names.join(", ") };
+        let _ = write!(text, "; SET LOCAL search_path = {list}");
+    }
+    text
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_runs_under_the_sessions_search_path() {
+        let mut session = SessionState::fresh(150_000, "writer");
+        session.search_path = Some(vec!["$user".into(), "a\"; DROP TABLE x; --".into()]);
+        assert_eq!(
+            begin(&session),
+            "BEGIN READ ONLY; SET LOCAL search_path = \"writer\", \"a\"\"; DROP TABLE x; --\""
+        );
+        session.search_path = None;
+        assert_eq!(begin(&session), "BEGIN READ ONLY");
+    }
+}

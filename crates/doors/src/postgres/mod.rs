@@ -1,0 +1,173 @@
+//! The PostgreSQL door: one listener for all databases, for unmodified clients.
+//!
+//! A connection is taken in ([`listen`]), encrypted ([`tls`]), its wish read ([`startup`]) and its credential proved
+//! ([`auth`]); then the engine opens a session or says why not. The session ([`session`]) stands between the client and a
+//! connection to the server under the role's account ([`upstream`]). Statements are understood ([`classify`]) under what is known of
+//! the session ([`state`]) and of the database ([`catalogue`]); [`look`] tells an approver what a statement would touch.
+//!
+//! What not: no pooling and no balancing: a session is one connection to the server, so that whatever a client relies on
+//! (temporary tables, settings, locks) is there. No policy.
+
+mod auth;
+mod cancel;
+mod catalogue;
+mod classify;
+mod listen;
+mod look;
+mod query;
+mod session;
+mod startup;
+mod state;
+mod stream;
+mod target;
+mod tls;
+mod upstream;
+mod wording;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use countersign_core::ResourceId;
+use countersign_core::catalogue::Resource;
+use countersign_engine::{Engine, Entropy};
+use countersign_wire::sql::Parser;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use cancel::Registry;
+use target::Target;
+pub use tls::ServerTls;
+use upstream::ConnectError;
+
+/// How many threads parse statements.
+const PARSERS: usize = 2;
+
+/// What differs between installations.
+#[derive(Clone)]
+pub struct DoorSettings {
+    /// Where nonces and cancel keys come from.
+    pub entropy: Arc<dyn Entropy>,
+    /// How many connections there may be at once.
+    pub connections_max: usize,
+    /// How long a client may take until it has proved who it is, in seconds.
+    pub startup_s_max: u64,
+}
+
+impl DoorSettings {
+    /// The default limits.
+    #[must_use]
+    pub fn new(entropy: Arc<dyn Entropy>) -> Self {
+        Self { entropy, connections_max: 4_096, startup_s_max: 30 }
+    }
+}
+
+impl std::fmt::Debug for DoorSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DoorSettings")
+            .field("connections_max", &self.connections_max)
+            .field("startup_s_max", &self.startup_s_max)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The door could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The listener has no address.
+    #[error("the listener can't be used")]
+    Listener(#[source] std::io::Error),
+    /// The parser threads could not be started.
+    #[error("the statement parser could not be started")]
+    Parser(#[source] std::io::Error),
+}
+
+/// The PostgreSQL door.
+pub struct Door {
+    listener: TcpListener,
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+/// What all sessions of a door share.
+pub(crate) struct Shared {
+    pub(crate) engine: Engine,
+    pub(crate) parser: Parser,
+    pub(crate) settings: DoorSettings,
+    pub(crate) tls: Option<ServerTls>,
+    pub(crate) cancels: Arc<Registry>,
+    pub(crate) stopping: CancellationToken,
+    targets: Mutex<BTreeMap<ResourceId, Arc<Target>>>,
+}
+
+impl Door {
+    /// A door at this listener. Without `tls` only clients on this machine are let in, in clear.
+    ///
+    /// # Errors
+    /// [`OpenError`] when the listener is of no use or no thread can be had.
+    pub fn new(
+        engine: Engine,
+        listener: TcpListener,
+        tls: Option<ServerTls>,
+        settings: DoorSettings,
+    ) -> Result<Self, OpenError> {
+        let address = listener.local_addr().map_err(OpenError::Listener)?;
+        let shared = Arc::new(Shared {
+            engine,
+            parser: Parser::threads(PARSERS).map_err(OpenError::Parser)?,
+            settings,
+            tls,
+            cancels: Arc::default(),
+            stopping: CancellationToken::new(),
+            targets: Mutex::default(),
+        });
+        Ok(Self { listener, address, shared })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown` resolves; then every session is cut, with a word to its client, before this returns.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
+        listen::run(self.listener, self.shared, shutdown).await;
+    }
+}
+
+impl std::fmt::Debug for Door {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Door({})", self.address)
+    }
+}
+
+impl Shared {
+    /// A fresh nonce for an exchange: 18 random bytes in base64, as PostgreSQL has it.
+    pub(crate) fn nonce(&self) -> String {
+        STANDARD_NO_PAD.encode(self.random::<18>())
+    }
+
+    pub(crate) fn random<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.settings.entropy.fill(&mut bytes);
+        bytes
+    }
+
+    /// What is known of a resource: kept while its description stays the same.
+    pub(crate) fn target(
+        &self,
+        resource: &ResourceId,
+        described: &Resource,
+    ) -> Result<Arc<Target>, ConnectError> {
+        let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(target) = targets.get(resource).filter(|target| target.is(described)) {
+            return Ok(Arc::clone(target));
+        }
+        let target = Arc::new(Target::new(resource.clone(), described)?);
+        targets.insert(resource.clone(), Arc::clone(&target));
+        Ok(target)
+    }
+}

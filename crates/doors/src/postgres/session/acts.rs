@@ -1,0 +1,215 @@
+//! The actions of a session that are on their way: recorded or being recorded, answered or not.
+//!
+//! Two things happen to each, in either order: its record becomes durable, and its answer comes. The answer of a
+//! provable read is kept in a gate until its record is durable; whatever comes behind it waits behind it, so that the
+//! client sees everything in order. When both have happened, the outcome is told to the engine, in order.
+
+use std::collections::VecDeque;
+use std::task::{Context, Poll};
+
+use bytes::BytesMut;
+use countersign_core::At;
+use countersign_engine::{Completion, CompletionResult, Pending, Ran, Unrecorded, Withheld};
+use tokio_util::sync::ReusableBoxFuture;
+
+/// The number of an action, counted from one in the order of forwarding.
+pub(super) type ActId = u64;
+
+type Durable = ReusableBoxFuture<'static, Result<Ran, Unrecorded>>;
+
+/// All actions that are on their way, and what is withheld for them.
+#[derive(Default)]
+pub(super) struct Acts {
+    acts: VecDeque<Act>,
+    gates: VecDeque<Gate>,
+    next: ActId,
+    /// The last action whose answer has begun.
+    current: ActId,
+    changing: usize,
+    /// Whether the last one that ended was done.
+    last_done: bool,
+    /// The youngest that ended otherwise.
+    last_failed: ActId,
+    withheld_bytes: usize,
+}
+
+/// An action whose answer or record is still to come.
+struct Act {
+    id: ActId,
+    ran: Option<Ran>,
+    started: At,
+    /// It may change what later statements mean.
+    changing: bool,
+    rows: Option<u64>,
+    bytes: u64,
+    outcome: Option<(CompletionResult, At)>,
+}
+
+/// The answer of a read whose record is not durable yet, and whatever came behind it.
+struct Gate {
+    id: ActId,
+    durable: Durable,
+    withheld: Withheld<BytesMut>,
+    bytes: usize,
+}
+
+impl Acts {
+    /// An action whose record is durable is being forwarded.
+    pub(super) fn recorded(&mut self, ran: Ran, now: At, changing: bool) -> ActId {
+        self.begin(Some(ran), now, changing)
+    }
+
+    /// A provable read is being forwarded whose record is on its way.
+    pub(super) fn reading(&mut self, pending: Pending, now: At, changing: bool) -> ActId {
+        let id = self.begin(None, now, changing);
+        let durable = Durable::new(pending.durable());
+        self.gates.push_back(Gate { id, durable, withheld: Withheld::new(BytesMut::new()), bytes: 0 });
+        id
+    }
+
+    fn begin(&mut self, ran: Option<Ran>, started: At, changing: bool) -> ActId {
+        self.next += 1;
+        self.changing += usize::from(changing);
+        self.acts.push_back(Act {
+            id: self.next,
+            ran,
+            started,
+            changing,
+            rows: None,
+            bytes: 0,
+            outcome: None,
+        });
+        self.next
+    }
+
+    /// Whether something is on its way that may change what later statements mean.
+    pub(super) const fn has_changing(&self) -> bool {
+        self.changing > 0
+    }
+
+    /// How much is withheld, in bytes.
+    pub(super) const fn withheld_bytes(&self) -> usize {
+        self.withheld_bytes
+    }
+
+    /// The answer to this action has begun: what is appended from here on belongs to it or comes behind it.
+    pub(super) fn enter(&mut self, id: ActId) {
+        self.current = self.current.max(id);
+    }
+
+    /// Appends to what the client will see next: to `open` unless something in front is still withheld.
+    pub(super) fn append(&mut self, open: &mut BytesMut, write: impl FnOnce(&mut BytesMut)) {
+        let current = self.current;
+        match self.gates.iter_mut().rev().find(|gate| gate.id <= current) {
+            None => write(open),
+            Some(gate) => {
+                let buffer = gate.withheld.get_mut();
+                write(buffer);
+                let bytes = buffer.len();
+                self.withheld_bytes += bytes.saturating_sub(gate.bytes);
+                gate.bytes = bytes;
+            }
+        }
+    }
+
+    /// Ready when the record of the oldest read has become durable, or cannot.
+    pub(super) fn poll_durable(&mut self, cx: &mut Context<'_>) -> Poll<Result<Ran, Unrecorded>> {
+        match self.gates.front_mut() {
+            Some(gate) => gate.durable.poll(cx),
+            None => Poll::Pending,
+        }
+    }
+
+    /// The record of the oldest read is durable: its answer may go.
+    pub(super) fn release(&mut self, ran: Ran, open: &mut BytesMut) {
+        let Some(gate) = self.gates.pop_front() else { return };
+        self.withheld_bytes = self.withheld_bytes.saturating_sub(gate.bytes);
+        let answer = gate.withheld.release(&ran);
+        if open.is_empty() {
+            *open = answer;
+        } else {
+            open.extend_from_slice(&answer);
+        }
+        if let Some(act) = self.find(gate.id) {
+            act.ran = Some(ran);
+        }
+    }
+
+    /// Some of the answer has come.
+    pub(super) fn came(&mut self, id: ActId, bytes: usize) {
+        if let Some(act) = self.find(id) {
+            act.bytes = act.bytes.saturating_add(bytes as u64);
+        }
+    }
+
+    /// A statement of it has said how many rows it touched or gave.
+    pub(super) fn rows(&mut self, id: ActId, rows: u64) {
+        if let Some(act) = self.find(id) {
+            act.rows = Some(act.rows.unwrap_or(0).saturating_add(rows));
+        }
+    }
+
+    /// It has ended. The first outcome counts.
+    pub(super) fn end(&mut self, id: ActId, result: CompletionResult, now: At) {
+        let Some(act) = self.find(id) else { return };
+        if act.outcome.is_none() {
+            let done = result == CompletionResult::Done;
+            act.outcome = Some((result, now));
+            let changing = act.changing;
+            self.changing = self.changing.saturating_sub(usize::from(changing));
+            self.last_done = done;
+            if !done {
+                self.last_failed = self.last_failed.max(id);
+            }
+        }
+    }
+
+    /// Nothing more will be heard of any of them.
+    pub(super) fn end_all(&mut self, now: At) {
+        for act in &mut self.acts {
+            act.outcome.get_or_insert((CompletionResult::Unknown, now));
+        }
+        self.changing = 0;
+    }
+
+    /// The oldest action, if both its record and its outcome are there.
+    pub(super) fn next_done(&mut self) -> Option<(Ran, Completion)> {
+        let front = self.acts.front()?;
+        if front.ran.is_none() || front.outcome.is_none() {
+            return None;
+        }
+        let act = self.acts.pop_front()?;
+        let (ran, (result, ended)) = (act.ran?, act.outcome?);
+        let micros = u64::try_from(ended.since(act.started).0).unwrap_or(0);
+        Some((ran, Completion { result, rows: act.rows, bytes: act.bytes, micros }))
+    }
+
+    /// The record of the oldest read is durable, but nobody waits for its answer any more.
+    pub(super) fn settle(&mut self, ran: Ran) {
+        let Some(gate) = self.gates.pop_front() else { return };
+        self.withheld_bytes = self.withheld_bytes.saturating_sub(gate.bytes);
+        if let Some(act) = self.find(gate.id) {
+            act.ran = Some(ran);
+        }
+    }
+
+    /// Whether the last action that ended was done.
+    pub(super) const fn last_was_done(&self) -> bool {
+        self.last_done
+    }
+
+    /// Whether this action has ended otherwise than by being done.
+    pub(super) const fn has_failed(&self, id: ActId) -> bool {
+        self.last_failed >= id
+    }
+
+    /// Whether records are still on their way.
+    pub(super) fn has_gates(&self) -> bool {
+        !self.gates.is_empty()
+    }
+
+    fn find(&mut self, id: ActId) -> Option<&mut Act> {
+        let first = self.acts.front()?.id;
+        self.acts.get_mut(usize::try_from(id.checked_sub(first)?).ok()?)
+    }
+}

@@ -1,0 +1,188 @@
+//! Questions of our own on the session's connection, between the client's: the client sees nothing of them.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::{Bytes, BytesMut};
+use countersign_wire::postgres::backend::Body;
+use countersign_wire::postgres::encode::{Unencodable, client as to_server};
+use countersign_wire::postgres::frontend::Message;
+use countersign_wire::postgres::track::Sent as Kind;
+use countersign_wire::postgres::{Frame, Limits, Phase, Target, TransactionStatus, frontend};
+use countersign_wire::sql::{Facts, PreparedUse};
+
+use super::super::classify::Statement;
+use super::super::wording;
+use super::acts::ActId;
+use super::sent::{Sent, Show};
+use super::{End, Portal, Session};
+
+/// What our statements and portals are called, so that the client's unnamed ones stay as they are.
+const NAME: &[u8] = b"countersign_own";
+/// Takes no snapshot, runs in every transaction that has not failed.
+const SHOWN: [&[u8]; 3] = [b"SHOW search_path", b"SHOW role", b"SHOW session_authorization"];
+/// How many statements prepared by SQL are remembered for one session.
+const PREPARED_MAX: usize = 4_096;
+
+/// The answer to a question of our own.
+#[derive(Debug, Default)]
+pub(super) struct OwnAnswer {
+    /// The first column of each row.
+    pub(super) values: Vec<String>,
+    /// The error, if it was one.
+    pub(super) error: Option<OwnError>,
+}
+
+/// An error that answered a question of our own.
+#[derive(Debug)]
+pub(super) struct OwnError {
+    /// The SQLSTATE.
+    pub(super) code: String,
+    /// The message, should the client see it after all.
+    pub(super) raw: Bytes,
+}
+
+impl OwnAnswer {
+    /// A part of the answer has come.
+    pub(super) fn collect(&mut self, raw: &[u8], body: &Body<'_>) {
+        match body {
+            Body::DataRow(values) => {
+                let first = values.iter().next().flatten().unwrap_or_default();
+                self.values.push(String::from_utf8_lossy(first).into_owned());
+            }
+            Body::ErrorResponse(fields) => {
+                let code = String::from_utf8_lossy(fields.code().unwrap_or_default()).into_owned();
+                self.error = Some(OwnError { code, raw: Bytes::copy_from_slice(raw) });
+            }
+            _ => {}
+        }
+    }
+}
+
+fn ours() -> Sent {
+    Sent { act: None, ends: false, show: Show::Own }
+}
+
+impl Session {
+    /// Runs a statement of our own that ends with `ReadyForQuery`. Everything before it has been answered.
+    pub(super) async fn own_query(&mut self, text: &[u8]) -> Result<OwnAnswer, End> {
+        self.own = OwnAnswer::default();
+        let mut message = BytesMut::new();
+        to_server::query(&mut message, text).map_err(|error| unwritten(&error))?;
+        self.forward(Kind::Query, &message, ours()).await?;
+        self.settle().await?;
+        Ok(std::mem::take(&mut self.own))
+    }
+
+    /// Asks for the settings that the server does not report. Where that is not possible they stay unknown.
+    pub(super) async fn ask_settings(&mut self) -> Result<(), End> {
+        if self.tracker.is_copying_in() {
+            return Ok(());
+        }
+        self.settle().await?;
+        if self.tracker.is_skipping() || self.tracker.status() == TransactionStatus::Failed {
+            return Ok(());
+        }
+        self.own = OwnAnswer::default();
+        for text in SHOWN {
+            self.own_show(text).await?;
+        }
+        if self.batch_open {
+            // The client's batch goes on: nothing may end it, so the answers are asked for by `Flush`.
+            self.flushed = false;
+        } else {
+            let mut sync = BytesMut::new();
+            to_server::sync(&mut sync);
+            self.forward(Kind::Sync, &sync, ours()).await?;
+        }
+        self.settle().await?;
+        let answer = std::mem::take(&mut self.own);
+        if let ([path, role, authorization], None) = (answer.values.as_slice(), &answer.error) {
+            self.known.shown(path, role, authorization);
+        }
+        Ok(())
+    }
+
+    async fn own_show(&mut self, text: &[u8]) -> Result<(), End> {
+        let write = |out: &mut [BytesMut; 5]| -> Result<(), Unencodable> {
+            let [parse, bind, execute, close_portal, close_statement] = out;
+            to_server::parse(parse, NAME, text, &[])?;
+            let binding =
+                to_server::Binding { portal: NAME, statement: NAME, ..to_server::Binding::default() };
+            to_server::bind(bind, &binding)?;
+            to_server::execute(execute, NAME, 0)?;
+            to_server::close(close_portal, Target::Portal(NAME))?;
+            to_server::close(close_statement, Target::Statement(NAME))
+        };
+        let mut messages: [BytesMut; 5] = Default::default();
+        write(&mut messages).map_err(|error| unwritten(&error))?;
+        let statement = Arc::new(Statement::new(Bytes::copy_from_slice(text), Vec::new()));
+        let portal = Arc::new(Portal {
+            statement: Arc::clone(&statement),
+            parameters: Vec::new(),
+            approved: OnceLock::new(),
+        });
+        for message in messages {
+            let routed = self.route(|session| session.track_own(&message, &statement, &portal)).await?;
+            if let Some(number) = routed {
+                self.put(number, &message, ours());
+            }
+        }
+        Ok(())
+    }
+
+    fn track_own(
+        &mut self,
+        message: &[u8],
+        statement: &Arc<Statement>,
+        portal: &Arc<Portal>,
+    ) -> Result<countersign_wire::postgres::track::Route, countersign_wire::postgres::track::Refused> {
+        let limits = Limits::new(Phase::Client);
+        let decoded =
+            Frame::decode(message, &limits).ok().flatten().and_then(|(frame, _)| Message::of(frame).ok());
+        match decoded.as_ref().map(Message::body) {
+            Some(frontend::Body::Parse(parse)) => self.tracker.parse(parse, Arc::clone(statement)),
+            Some(frontend::Body::Bind(bind)) => self.tracker.bind(bind, Arc::clone(portal)),
+            Some(body) => match Kind::of(body) {
+                Some(kind) => self.tracker.send(kind),
+                None => Ok(countersign_wire::postgres::track::Route::Drop),
+            },
+            None => Ok(countersign_wire::postgres::track::Route::Drop),
+        }
+    }
+
+    /// Keeps up with statements that are prepared and dropped by SQL. What fails may have left either the old or the new one: then
+    /// nothing is known of any name.
+    pub(super) async fn remember_names(
+        &mut self,
+        statement: &Arc<Statement>,
+        facts: &Facts,
+        act: ActId,
+    ) -> Result<(), End> {
+        if facts.prepared.iter().all(|one| one.usage == PreparedUse::Execute) {
+            return Ok(());
+        }
+        self.settle().await?;
+        let failed = self.acts.has_failed(act);
+        if failed || facts.statements != 1 || self.prepared.len() >= PREPARED_MAX {
+            self.prepared.clear();
+            return Ok(());
+        }
+        for one in &facts.prepared {
+            match one.usage {
+                PreparedUse::Prepare => {
+                    self.prepared.insert(one.name.clone(), Arc::clone(statement));
+                }
+                PreparedUse::Deallocate if one.name.is_empty() => self.prepared.clear(),
+                PreparedUse::Deallocate => {
+                    self.prepared.remove(&one.name);
+                }
+                PreparedUse::Execute => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unwritten(error: &Unencodable) -> End {
+    End::Broken(Box::new(wording::fatal(wording::PROTOCOL, error.to_string())))
+}

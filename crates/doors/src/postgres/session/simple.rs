@@ -1,0 +1,39 @@
+//! The simple protocol: one text, one or several statements, judged and held as a whole.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use countersign_wire::postgres::TransactionStatus;
+use countersign_wire::postgres::track::Sent as Kind;
+
+use super::super::classify::Statement;
+use super::sent::Show;
+use super::tongue::Action;
+use super::{End, Session};
+
+impl Session {
+    pub(super) async fn query(&mut self, raw: &Bytes, text: Bytes) -> Result<(), End> {
+        self.release_deferred().await?;
+        if self.tracker.is_skipping() {
+            return Ok(());
+        }
+        let statement = Arc::new(Statement::new(text, Vec::new()));
+        let understood = self.understand(&statement).await?;
+        let action = Action::new(&statement, Arc::clone(&understood), Vec::new(), raw.clone());
+        let Some(granted) = self.permit(action, true).await? else { return Ok(()) };
+        let bound = granted.rows_max();
+        let raw = granted.bytes.clone();
+        let act = self.begin(granted);
+        match bound {
+            None => {
+                self.forward(Kind::Query, &raw, Self::of_act(act, true, Show::Client)).await?;
+                self.batch_open = false;
+            }
+            Some(rows_max) if self.tracker.status() == TransactionStatus::Idle => {
+                self.run_bounded(act, &raw, rows_max).await?;
+            }
+            Some(rows_max) => self.run_bounded_inside(act, &raw, rows_max).await?,
+        }
+        self.remember_names(&statement, &understood.facts, act).await
+    }
+}

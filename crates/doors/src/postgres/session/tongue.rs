@@ -1,0 +1,405 @@
+//! The door's part in the security flow: what an attempt is made of, how waiting goes on, what the client is told.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use countersign_core::question::{Context, Value};
+use countersign_core::request::{RowBound, Voidance, Withdrawal};
+use countersign_engine::{Attempt, Ground, Judgement, Look, Parameter, Pending, Ran, Refused, RefusedCode};
+use countersign_wire::postgres::TransactionStatus;
+use countersign_wire::postgres::encode::{Report, Severity};
+use countersign_wire::sql::{CopyTarget, Facts, Unparsed, classify_unparsed};
+
+use super::super::catalogue::Knowledge;
+use super::super::classify::{Classification, Statement, Understood, classification};
+use super::super::look::{self, Counted};
+use super::super::{state, wording};
+use super::acts::ActId;
+use super::{End, Portal, Session};
+use crate::flow::{self, Attended, Leave, News, No, Tongue};
+
+/// One thing that a client wants to run.
+pub(super) struct Action {
+    statement: Arc<Statement>,
+    understood: Arc<Understood>,
+    parameters: Vec<Option<Parameter>>,
+    bytes: Bytes,
+    seen: look::Seen,
+}
+
+impl Action {
+    pub(super) fn new(
+        statement: &Arc<Statement>,
+        understood: Arc<Understood>,
+        parameters: Vec<Option<Parameter>>,
+        bytes: Bytes,
+    ) -> Self {
+        Self { statement: Arc::clone(statement), understood, parameters, bytes, seen: look::Seen::default() }
+    }
+}
+
+/// What may be forwarded now.
+pub(super) struct Granted {
+    /// The very bytes that were judged.
+    pub(super) bytes: Bytes,
+    order: Order,
+    understood: Arc<Understood>,
+}
+
+/// In which order it is recorded.
+enum Order {
+    First(Ran),
+    BeforeRelease(Pending),
+}
+
+impl Granted {
+    /// The row bound that is to be kept, if one is.
+    pub(super) fn rows_max(&self) -> Option<u64> {
+        match &self.order {
+            Order::First(ran) => match ran.bounds()?.rows {
+                RowBound::AtMost(rows) => Some(rows),
+                RowBound::Unbounded => None,
+            },
+            Order::BeforeRelease(_) => None,
+        }
+    }
+
+    /// What is known of it.
+    pub(super) fn facts(&self) -> Arc<Facts> {
+        Arc::clone(&self.understood.facts)
+    }
+
+    fn is_approved(&self) -> bool {
+        matches!(&self.order, Order::First(ran) if ran.request().is_some())
+    }
+}
+
+/// How asking for a portal's execution ended.
+pub(super) enum Course {
+    /// It may run; without a new record where it goes on with what a person has approved.
+    Granted(Option<Granted>),
+    /// It may not; the client has been told.
+    Refused,
+}
+
+impl Session {
+    /// Classifies a statement under what is known of the session now, finding that out first where it is in doubt.
+    pub(super) async fn understand(&mut self, statement: &Arc<Statement>) -> Result<Arc<Understood>, End> {
+        if self.acts.has_changing() {
+            self.settle().await?;
+        }
+        if self.known.is_doubtful() {
+            self.ask_settings().await?;
+        }
+        let understood = self.classified(statement).await?;
+        let names: Vec<String> = understood.executes().map(str::to_owned).collect();
+        let mut facts = None;
+        for name in names {
+            let Some(prepared) = self.prepared_statement(&name) else { continue };
+            let prepared = self.classified(&prepared).await?;
+            let base = facts.as_ref().unwrap_or(&*understood.facts);
+            facts = Some(base.with_prepared(&prepared.facts));
+        }
+        Ok(facts.map_or(understood, |facts| Arc::new(Understood::of(Arc::new(facts)))))
+    }
+
+    /// What stands behind a name in an `EXECUTE`, if that is certain.
+    fn prepared_statement(&self, name: &str) -> Option<Arc<Statement>> {
+        let by_protocol = || self.tracker.statement(name.as_bytes()).certain().map(Arc::clone);
+        self.prepared.get(name).map(Arc::clone).or_else(by_protocol)
+    }
+
+    async fn classified(&mut self, statement: &Arc<Statement>) -> Result<Arc<Understood>, End> {
+        let (target, shared) = (Arc::clone(&self.target), Arc::clone(&self.shared));
+        let loaded = match target.knowledge(&shared) {
+            Knowledge::Fresh(loaded) | Knowledge::Ageing(loaded) => Some(loaded),
+            Knowledge::Old => self.drive(target.refresh(&shared)).await?,
+            Knowledge::Unavailable => None,
+        };
+        if let Some(understood) = statement.understood(&self.known, loaded.as_deref()) {
+            return Ok(understood);
+        }
+        let found = classification(&shared.parser, &target.classes, statement, &self.known, loaded.as_ref());
+        let facts = match found {
+            Classification::Kept(facts) => Some(facts),
+            Classification::Coming(receiver) => self.drive(receiver).await?.ok(),
+            Classification::Busy => None,
+        };
+        let facts = facts.unwrap_or_else(|| {
+            let busy = Unparsed::Shape { message: "the parser is busy; try again".to_owned() };
+            Arc::new(classify_unparsed(&busy, &statement.raw))
+        });
+        Ok(statement.keep(&self.known, loaded.as_deref(), facts))
+    }
+
+    /// Asks for an action; refuses it in the client's own protocol where the answer is no.
+    pub(super) async fn permit(&mut self, action: Action, simple: bool) -> Result<Option<Granted>, End> {
+        let engine = self.shared.engine.clone();
+        let me = self.me.clone();
+        let mut asking = Asking { session: self, action };
+        let answer = flow::decide(&engine, &me, &mut asking, Asking::attempt).await?;
+        let Action { understood, .. } = asking.action;
+        match answer {
+            Ok(Leave::Recorded(bytes, ran)) => {
+                Ok(Some(Granted { bytes, order: Order::First(ran), understood }))
+            }
+            Ok(Leave::Read(bytes, pending)) => {
+                Ok(Some(Granted { bytes, order: Order::BeforeRelease(pending), understood }))
+            }
+            Err(no) => {
+                let report = refusal(&no, &understood);
+                self.refuse(report, simple).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Asks for an execution of a portal. What a person has approved of it goes on without being asked for again, but
+    /// not if policy denies it now.
+    pub(super) async fn permit_portal(&mut self, action: Action, portal: &Portal) -> Result<Course, End> {
+        if portal.approved.get().is_some() {
+            let attempt =
+                Asking { session: self, action: Action { seen: look::Seen::default(), ..action.copy() } }
+                    .attempt();
+            match self.shared.engine.judge(&self.me, attempt) {
+                Judgement::Deny(_) => {}
+                Judgement::Allow(_) | Judgement::Hold(_) => return Ok(Course::Granted(None)),
+            }
+        }
+        match self.permit(action, false).await? {
+            Some(granted) => {
+                if granted.is_approved() {
+                    let _ = portal.approved.set(granted.rows_max());
+                }
+                Ok(Course::Granted(Some(granted)))
+            }
+            None => Ok(Course::Refused),
+        }
+    }
+
+    /// An action is about to be forwarded: what it may change is in doubt from here on.
+    pub(super) fn begin(&mut self, granted: Granted) -> ActId {
+        let facts = Arc::clone(&granted.understood.facts);
+        let changing = state::may_change(&facts);
+        let now = self.now();
+        let act = match granted.order {
+            Order::First(ran) => self.acts.recorded(ran, now, changing),
+            Order::BeforeRelease(pending) => self.acts.reading(pending, now, changing),
+        };
+        self.known.sends(&facts);
+        if facts.taints_session || !facts.prepared.is_empty() || !facts.cursors.is_empty() {
+            self.tracker.doubt_names();
+        }
+        if facts.taints_session {
+            self.prepared.clear();
+        }
+        act
+    }
+
+    /// What was recorded went nowhere, because the server would have ignored it.
+    pub(super) fn abandon(&mut self, act: Option<ActId>) {
+        let now = self.now();
+        if let Some(act) = act {
+            self.acts.end(act, countersign_engine::CompletionResult::Failed { code: "skipped".into() }, now);
+        }
+    }
+}
+
+impl Action {
+    fn copy(&self) -> Self {
+        Self::new(&self.statement, Arc::clone(&self.understood), self.parameters.clone(), self.bytes.clone())
+    }
+}
+
+/// A session that asks for an action.
+struct Asking<'a> {
+    session: &'a mut Session,
+    action: Action,
+}
+
+impl Asking<'_> {
+    fn attempt(&self) -> Attempt {
+        let Action { statement, understood, parameters, bytes, seen } = &self.action;
+        Attempt {
+            kind: understood.kind.clone(),
+            actions: understood.actions.clone(),
+            verbs: understood.verbs.clone(),
+            provable_read: understood.facts.provable_read,
+            context: self.context(),
+            text: Arc::clone(&statement.text),
+            parameter_types: statement.types.to_vec(),
+            parameters: parameters.clone(),
+            relations: seen.versions.clone(),
+            settings: self.session.known.settings().as_ref().clone(),
+            bytes: bytes.clone(),
+        }
+    }
+
+    fn context(&self) -> Context {
+        let understood = &self.action.understood;
+        let facts = &understood.facts;
+        let in_transaction = self.session.tracker.status() != TransactionStatus::Idle;
+        Context::from([
+            ("verbs", Value::Texts(understood.verbs.iter().cloned().collect())),
+            ("reads", Value::Texts(understood.reads.clone())),
+            ("writes", Value::Texts(understood.writes.clone())),
+            ("functions", Value::Texts(facts.functions.clone())),
+            ("has_where", Value::Bool(facts.predicates.iter().all(|one| one.has_where))),
+            ("has_limit", Value::Bool(false)),
+            ("statements", Value::Long(i64::from(facts.statements))),
+            ("in_transaction", Value::Bool(in_transaction)),
+            ("provable_read", Value::Bool(facts.provable_read)),
+        ])
+    }
+
+    /// Why this action cannot wait for a person, if it cannot.
+    fn impatient(&self) -> Option<Refused> {
+        let understood = &self.action.understood;
+        let session = &self.session;
+        if let Some(why) = understood.unparsed() {
+            return Some(no_wait(why, "nobody is asked about a text that can't be read; correct it"));
+        }
+        if understood.facts.copies.contains(&CopyTarget::FromClient) {
+            return Some(no_wait(
+                "COPY from the client can't wait for an approval, because its data comes after the yes",
+                "send the rows with INSERT, whose text can be approved",
+            ));
+        }
+        if session.tracker.pending() == 0 && session.tracker.status() == TransactionStatus::Failed {
+            return Some(no_wait(ABORTED, "end the transaction with ROLLBACK"));
+        }
+        None
+    }
+}
+
+const ABORTED: &str = "current transaction is aborted, commands ignored until end of transaction block";
+
+fn no_wait(message: &str, hint: &str) -> Refused {
+    Refused {
+        message: message.to_owned(),
+        hint: Some(hint.to_owned()),
+        link: None,
+        code: RefusedCode::Invalid,
+    }
+}
+
+impl Tongue for Asking<'_> {
+    type Lost = End;
+
+    async fn during<W>(&mut self, work: W) -> Result<W::Output, End>
+    where
+        W: Future + Send,
+        W::Output: Send,
+    {
+        self.session.drive(work).await
+    }
+
+    async fn attend<W>(&mut self, work: W) -> Result<Attended<W::Output>, End>
+    where
+        W: Future + Send,
+        W::Output: Send,
+    {
+        let done = self.session.attend(work).await?;
+        Ok(done.map_or(Attended::Cancelled, Attended::Done))
+    }
+
+    async fn look(&mut self) -> Result<Result<Look, Refused>, End> {
+        self.session.settle().await?;
+        if let Some(refused) = self.impatient() {
+            return Ok(Err(refused));
+        }
+        let (target, shared) = (Arc::clone(&self.session.target), Arc::clone(&self.session.shared));
+        let facts = Arc::clone(&self.action.understood.facts);
+        self.action.seen = self.session.drive(look::relations(&target, &shared, &facts)).await?;
+        let session = Arc::clone(self.session.known.shared_session());
+        let counted = Counted {
+            understood: &self.action.understood,
+            session: &session,
+            text: &self.action.statement.text,
+            types: &self.action.statement.types,
+            parameters: &self.action.parameters,
+        };
+        let looked = look::look(&target, &shared, &counted, &self.action.seen);
+        self.session.drive(looked).await.map(Ok)
+    }
+
+    async fn ground(&mut self) -> Result<Ground, End> {
+        let (target, shared) = (Arc::clone(&self.session.target), Arc::clone(&self.session.shared));
+        let facts = Arc::clone(&self.action.understood.facts);
+        self.action.seen = self.session.drive(look::relations(&target, &shared, &facts)).await?;
+        Ok(Ground {
+            relations: self.action.seen.versions.clone(),
+            settings: self.session.known.settings().as_ref().clone(),
+        })
+    }
+
+    fn tell(&mut self, news: News<'_>) {
+        let report = match news {
+            News::Waits(waiting) => wording::waits(waiting, self.session.now()),
+            News::StillWaits(waiting) => wording::still_waits(waiting, self.session.now()),
+            News::AskedAnew(why) => wording::notice(format!("{}; it is asked for again", void(why))),
+        };
+        self.session.say(&report);
+    }
+
+    fn withdrawal(lost: &End) -> Withdrawal {
+        match lost {
+            End::Client => Withdrawal::Disconnected,
+            End::Cut(_) | End::Server | End::Broken(_) | End::Unrecorded => Withdrawal::SessionEnded,
+        }
+    }
+}
+
+/// What the client reads when the answer is no.
+fn refusal(no: &No, understood: &Understood) -> Report {
+    match no {
+        No::Refused(refused) => wording::refused(Severity::Error, code(refused, understood), refused),
+        No::Denied { by, comment } => {
+            let said = comment.as_deref().map(|comment| format!(": {comment}")).unwrap_or_default();
+            wording::error(wording::NOT_PERMITTED, format!("denied by {by}{said}"))
+                .hint("nothing was run; the statement may be changed and tried again")
+        }
+        No::Lapsed => {
+            wording::error(wording::NOT_PERMITTED, "nobody answered in time, so it was not approved")
+                .hint("nothing was run; try again when somebody is there to approve it")
+        }
+        No::Void(why) => {
+            wording::error(wording::NOT_PERMITTED, void(*why)).hint("nothing was run; try again")
+        }
+        No::Withdrawn(Withdrawal::Cancelled) => wording::error(
+            wording::CANCELED,
+            "canceling statement due to user request; the request was withdrawn",
+        ),
+        No::Withdrawn(_) => wording::error(wording::CANCELED, "the request was withdrawn; nothing was run"),
+        No::Restless => {
+            wording::error(wording::UNAVAILABLE, "policy or grants are changing; nothing was run")
+                .hint("try again")
+        }
+    }
+}
+
+fn code(refused: &Refused, understood: &Understood) -> &'static str {
+    match refused.code {
+        RefusedCode::Invalid if understood.unparsed().is_some() => wording::SYNTAX,
+        RefusedCode::Invalid if refused.message == ABORTED => "25P02",
+        RefusedCode::Invalid => wording::NOT_SUPPORTED,
+        RefusedCode::TooLarge => wording::LIMIT,
+        RefusedCode::Unavailable => wording::UNAVAILABLE,
+        RefusedCode::NotPermitted
+        | RefusedCode::NoGrant
+        | RefusedCode::NotFound
+        | RefusedCode::Conflict
+        | RefusedCode::Ended => wording::NOT_PERMITTED,
+    }
+}
+
+const fn void(why: Voidance) -> &'static str {
+    match why {
+        Voidance::PolicyStricter => "policy has become stricter, so the approval no longer holds",
+        Voidance::ApproverNotEligible => "an approver may no longer approve this",
+        Voidance::GrantOver => "the grant behind it is over",
+        Voidance::MeaningChanged => "what the statement means has changed since it was approved",
+        Voidance::PrincipalDisabled => "the account is disabled",
+    }
+}

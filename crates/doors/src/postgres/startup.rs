@@ -1,0 +1,326 @@
+//! What a client asks for when it connects, read as the hostile text that it is.
+//!
+//! User and database are names of ours and nothing else; settings are on a list or refused; `options` is taken apart
+//! the way PostgreSQL does it, and only `-c name=value` (also written `--name=value`) is understood. Settings in the
+//! `countersign.` namespace speak to the gateway and never reach the server.
+
+use countersign_core::RoleId;
+use countersign_wire::postgres::startup::{PROTOCOL_PARAMETER_PREFIX, StartupMessage};
+
+/// The longest value of any parameter, in bytes.
+const VALUE_BYTES_MAX: usize = 1_024;
+/// How many settings one client may ask for.
+const SETTINGS_MAX: usize = 32;
+/// What a client may set at the start, in PostgreSQL's names, lower case. None of them changes what an account may do,
+/// and those that change the meaning of statements are followed (search path) or fixed (string syntax).
+const SETTINGS: &[&str] = &[
+    "client_encoding",
+    "client_min_messages",
+    "datestyle",
+    "default_transaction_deferrable",
+    "default_transaction_isolation",
+    "default_transaction_read_only",
+    "extra_float_digits",
+    "geqo",
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+    "intervalstyle",
+    "jit",
+    "lock_timeout",
+    "search_path",
+    "statement_timeout",
+    "tcp_user_timeout",
+    "timezone",
+];
+
+/// A client's wish, understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wish {
+    /// Who, in the client's words; not yet a principal.
+    pub(crate) user: String,
+    /// Which resource, or its database.
+    pub(crate) database: String,
+    /// The client program, as it calls itself.
+    pub(crate) application: String,
+    /// In which role.
+    pub(crate) role: Option<RoleId>,
+    /// Why, for this session.
+    pub(crate) reason: Option<String>,
+    /// A reference to another system.
+    pub(crate) ticket: Option<String>,
+    /// Settings for the server, in the order given.
+    pub(crate) settings: Vec<(String, String)>,
+}
+
+/// Why a wish cannot be granted: said to the client before it is known, so nothing of ours is in it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BadWish {
+    #[error("no user name is given; name yourself, for example `psql -U alice`")]
+    NoUser,
+    #[error("the {0} is not valid text; use UTF-8")]
+    NotText(&'static str),
+    #[error("the {0} has more than {VALUE_BYTES_MAX} bytes; shorten it")]
+    TooLong(String),
+    #[error("more than {SETTINGS_MAX} settings are asked for; ask for fewer")]
+    TooMany,
+    #[error("replication through this gateway is not possible; connect to a database without `replication`")]
+    Replication,
+    #[error("the setting `{0}` can't be given when connecting; connect without it and use SET")]
+    Setting(String),
+    #[error("the option `{0}` is not understood; only `-c name=value` is")]
+    Option(String),
+    #[error("`{0}` is not the name of a role; list yours with `countersign grants`")]
+    Role(String),
+    #[error("the setting `countersign.{0}` does not exist; there are `role`, `reason` and `ticket`")]
+    Own(String),
+    #[error("the setting `{0}` is given twice; name it once")]
+    Twice(String),
+}
+
+impl BadWish {
+    /// The SQLSTATE to tell the client.
+    pub(crate) const fn sqlstate(&self) -> &'static str {
+        match self {
+            Self::NoUser => "28000",
+            Self::NotText(_) | Self::Option(_) | Self::Twice(_) => "08P01",
+            Self::TooLong(_) | Self::TooMany => "54000",
+            Self::Replication => "0A000",
+            Self::Setting(_) | Self::Own(_) => "42704",
+            Self::Role(_) => "22023",
+        }
+    }
+}
+
+/// Reads what a startup packet asks for.
+///
+/// # Errors
+/// [`BadWish`] for anything that is not understood.
+pub(crate) fn read(startup: &StartupMessage<'_>) -> Result<Wish, BadWish> {
+    let user = text("user", startup.user().ok_or(BadWish::NoUser)?)?;
+    let database = text("database", startup.database().ok_or(BadWish::NoUser)?)?;
+    let mut wish = Wish {
+        user: user.to_owned(),
+        database: database.to_owned(),
+        application: String::new(),
+        role: None,
+        reason: None,
+        ticket: None,
+        settings: Vec::new(),
+    };
+    for (name, value) in startup.parameters() {
+        if name.starts_with(PROTOCOL_PARAMETER_PREFIX) {
+            continue;
+        }
+        let name = text("parameter name", name)?.to_ascii_lowercase();
+        let value = text("parameter value", value)?;
+        match name.as_str() {
+            "user" | "database" => {}
+            "replication" if is_off(value) => {}
+            "replication" => return Err(BadWish::Replication),
+            "options" => options(&mut wish, value)?,
+            _ => setting(&mut wish, &name, value)?,
+        }
+    }
+    Ok(wish)
+}
+
+fn is_off(value: &str) -> bool {
+    matches!(value.to_ascii_lowercase().as_str(), "false" | "off" | "no" | "0" | "f" | "n")
+}
+
+fn text<'a>(what: &'static str, bytes: &'a [u8]) -> Result<&'a str, BadWish> {
+    if bytes.len() > VALUE_BYTES_MAX {
+        return Err(BadWish::TooLong(what.to_owned()));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|_| BadWish::NotText(what))?;
+    if text.chars().any(char::is_control) { Err(BadWish::NotText(what)) } else { Ok(text) }
+}
+
+fn setting(wish: &mut Wish, name: &str, value: &str) -> Result<(), BadWish> {
+    if name == "application_name" {
+        value.clone_into(&mut wish.application);
+        return Ok(());
+    }
+    if let Some(own) = name.strip_prefix("countersign.") {
+        return own_setting(wish, own, value);
+    }
+    // A setting that could only be `on` is not passed on: the server's default is, and stays, `on`.
+    if name == "standard_conforming_strings" && matches!(value, "on" | "true" | "1") {
+        return Ok(());
+    }
+    if !SETTINGS.contains(&name) {
+        return Err(BadWish::Setting(shown(name)));
+    }
+    if wish.settings.iter().any(|(known, _)| known == name) {
+        return Err(BadWish::Twice(shown(name)));
+    }
+    if wish.settings.len() >= SETTINGS_MAX {
+        return Err(BadWish::TooMany);
+    }
+    wish.settings.push((name.to_owned(), value.to_owned()));
+    Ok(())
+}
+
+fn own_setting(wish: &mut Wish, name: &str, value: &str) -> Result<(), BadWish> {
+    let slot = match name {
+        "role" => {
+            let role = value.parse().map_err(|_| BadWish::Role(shown(value)))?;
+            return once(&mut wish.role, role, name);
+        }
+        "reason" => &mut wish.reason,
+        "ticket" => &mut wish.ticket,
+        other => return Err(BadWish::Own(shown(other))),
+    };
+    once(slot, value.to_owned(), name)
+}
+
+fn once<T>(slot: &mut Option<T>, value: T, name: &str) -> Result<(), BadWish> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(BadWish::Twice(format!("countersign.{name}"))),
+    }
+}
+
+/// `options`: words separated by blanks, a backslash makes the next character ordinary (PostgreSQL, `pg_split_opts`).
+fn options(wish: &mut Wish, line: &str) -> Result<(), BadWish> {
+    let mut words = split(line).into_iter();
+    while let Some(word) = words.next() {
+        let assignment = match word.as_str() {
+            "-c" => words.next().ok_or_else(|| BadWish::Option("-c".to_owned()))?,
+            long if long.starts_with("--") => long.trim_start_matches('-').to_owned(),
+            short if short.starts_with("-c") => short.chars().skip(2).collect(),
+            other => return Err(BadWish::Option(shown(other))),
+        };
+        let (name, value) = assignment.split_once('=').ok_or_else(|| BadWish::Option(shown(&assignment)))?;
+        // On the command line a dash stands for an underscore.
+        setting(wish, &name.trim().to_ascii_lowercase().replace('-', "_"), value)?;
+    }
+    Ok(())
+}
+
+fn split(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut inside) = (Vec::new(), String::new(), false);
+    let mut letters = line.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' => {
+                inside = true;
+                word.extend(letters.next());
+            }
+            blank if blank.is_ascii_whitespace() => {
+                if inside {
+                    words.push(std::mem::take(&mut word));
+                }
+                inside = false;
+            }
+            other => {
+                inside = true;
+                word.push(other);
+            }
+        }
+    }
+    if inside {
+        words.push(word);
+    }
+    words
+}
+
+/// A text of the client's for a message: short and printable.
+fn shown(text: &str) -> String {
+    text.chars().take(64).flat_map(char::escape_debug).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::BytesMut;
+    use countersign_wire::postgres::encode::client;
+    use countersign_wire::postgres::startup::{Opening, ProtocolVersion};
+
+    fn wish(parameters: &[(&str, &str)]) -> Result<Wish, BadWish> {
+        let pairs: Vec<(&[u8], &[u8])> =
+            parameters.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect();
+        let mut bytes = BytesMut::new();
+        client::startup(&mut bytes, ProtocolVersion::V3_0, &pairs).unwrap();
+        match Opening::decode(&bytes).unwrap() {
+            Some((Opening::Startup(startup), _)) => read(&startup),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn refusal(name: &str, value: &str) -> String {
+        wish(&[("user", "alice"), (name, value)]).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_plain_client_is_understood() {
+        let wish = wish(&[
+            ("user", "alice"),
+            ("database", "shop"),
+            ("application_name", "psql"),
+            ("client_encoding", "UTF8"),
+            (
+                "options",
+                r"-c search_path=a\ b,public -c countersign.reason=fix\ 4711 --countersign.role=shop-writer",
+            ),
+            ("_pq_.anything", "x"),
+        ])
+        .unwrap();
+        assert_eq!(
+            (wish.user.as_str(), wish.database.as_str(), wish.application.as_str()),
+            ("alice", "shop", "psql")
+        );
+        assert_eq!(
+            wish.settings,
+            [("client_encoding".into(), "UTF8".into()), ("search_path".into(), "a b,public".into())]
+        );
+        assert_eq!(wish.reason.as_deref(), Some("fix 4711"));
+        assert_eq!(wish.role, Some(RoleId::new("shop-writer")));
+    }
+
+    #[test]
+    fn the_database_is_named_like_the_user_unless_said() {
+        assert_eq!(wish(&[("user", "alice")]).unwrap().database, "alice");
+    }
+
+    #[test]
+    fn hostile_parameters_are_refused_with_a_reason() {
+        assert_eq!(
+            refusal("session_preload_libraries", "evil"),
+            "the setting `session_preload_libraries` can't be given when connecting; connect without it and use SET"
+        );
+        assert_eq!(refusal("options", "-P"), "the option `-P` is not understood; only `-c name=value` is");
+        assert_eq!(refusal("options", "-c"), "the option `-c` is not understood; only `-c name=value` is");
+        assert_eq!(refusal("options", "-cx"), "the option `x` is not understood; only `-c name=value` is");
+        assert_eq!(
+            refusal("options", "--session-authorization=postgres"),
+            "the setting `session_authorization` can't be given when connecting; connect without it and use SET"
+        );
+        assert_eq!(
+            refusal("replication", "database"),
+            "replication through this gateway is not possible; connect to a database without `replication`"
+        );
+        assert!(
+            refusal("standard_conforming_strings", "off")
+                .starts_with("the setting `standard_conforming_strings`")
+        );
+        assert!(refusal("options", "-c role=postgres").starts_with("the setting `role`"));
+        assert!(
+            refusal("countersign.admin", "1").starts_with("the setting `countersign.admin` does not exist")
+        );
+        assert!(
+            refusal("options", "-c countersign.role=../x").starts_with("`../x` is not the name of a role")
+        );
+        assert!(refusal("search_path", &"x".repeat(2_000)).contains("shorten it"));
+        assert!(refusal("application_name", "a\nb").contains("not valid text"));
+        assert!(refusal("options", "-c search_path=a -c SEARCH_PATH=b").contains("given twice"));
+    }
+
+    #[test]
+    fn a_name_is_never_taken_for_a_connection_string() {
+        let wish = wish(&[("user", "host=evil user=x"), ("database", "postgres://evil/db")]).unwrap();
+        assert_eq!(wish.user, "host=evil user=x", "a text, to be looked up and not found");
+        assert_eq!(wish.database, "postgres://evil/db");
+        assert!(wish.settings.is_empty());
+    }
+}

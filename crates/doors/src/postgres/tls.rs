@@ -1,0 +1,336 @@
+//! TLS on both sides: the door's own certificate towards clients, the operator's demands towards servers.
+//!
+//! Towards a server there are four words, PostgreSQL's own: `disable`, `require` (encrypted, whoever answers),
+//! `verify-ca` (a certificate of the given authority), `verify-full` (and made out to that host). The words that
+//! fall back to clear text when the other side prefers it do not exist here.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+};
+use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use sha2::{Digest, Sha256, Sha384, Sha512};
+
+/// The application protocol that PostgreSQL clients name since version 17.
+pub(crate) const ALPN: &[u8] = b"postgresql";
+
+/// The door's side of TLS.
+#[derive(Clone)]
+pub struct ServerTls {
+    pub(crate) config: Arc<rustls::ServerConfig>,
+    /// Hash of the certificate, for channel binding (RFC 5929, `tls-server-end-point`).
+    pub(crate) end_point: Option<Vec<u8>>,
+}
+
+impl ServerTls {
+    /// TLS with this configuration, whose certificate is `certificate`.
+    #[must_use]
+    pub fn new(config: &rustls::ServerConfig, certificate: &CertificateDer<'_>) -> Self {
+        let mut config = config.clone();
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        Self { config: Arc::new(config), end_point: end_point(certificate) }
+    }
+}
+
+impl fmt::Debug for ServerTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServerTls")
+    }
+}
+
+/// What is demanded of a server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Mode {
+    /// In clear.
+    Disable,
+    /// Encrypted, whoever answers.
+    Require,
+    /// With a certificate of the given authority.
+    VerifyCa,
+    /// And made out to the host.
+    #[default]
+    VerifyFull,
+}
+
+impl FromStr for Mode {
+    type Err = TlsError;
+
+    fn from_str(word: &str) -> Result<Self, TlsError> {
+        match word {
+            "disable" => Ok(Self::Disable),
+            "require" => Ok(Self::Require),
+            "verify-ca" => Ok(Self::VerifyCa),
+            "verify-full" => Ok(Self::VerifyFull),
+            other => Err(TlsError::Mode(other.to_owned())),
+        }
+    }
+}
+
+/// TLS towards a server cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TlsError {
+    #[error("`{0}` is not a TLS mode; use `disable`, `require`, `verify-ca` or `verify-full`")]
+    Mode(String),
+    #[error("TLS mode `{0}` needs an authority; set `tls_ca` to a PEM file")]
+    NoAuthority(&'static str),
+    #[error(
+        "the authority's certificate `{path}` can't be used; give a PEM file with at least one certificate"
+    )]
+    Authority {
+        path: String,
+        #[source]
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("the TLS library refuses the configuration")]
+    Library(#[source] rustls::Error),
+    #[error("`{0}` is not a host name or address; correct the resource's `host`")]
+    Host(String),
+}
+
+/// The client configuration for a mode.
+pub(crate) fn client_config(mode: Mode, ca: Option<&str>) -> Result<Arc<rustls::ClientConfig>, TlsError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier: Arc<dyn ServerCertVerifier> = match mode {
+        Mode::Disable | Mode::Require => Arc::new(Anybody(provider.signature_verification_algorithms)),
+        Mode::VerifyCa => Arc::new(AnyName(web_pki(&provider, ca, "verify-ca")?)),
+        Mode::VerifyFull => web_pki(&provider, ca, "verify-full")?,
+    };
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Library)?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// The name to verify and to ask for.
+pub(crate) fn server_name(host: &str) -> Result<ServerName<'static>, TlsError> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(ServerName::IpAddress(address.into()));
+    }
+    ServerName::try_from(host.to_owned()).map_err(|_| TlsError::Host(host.to_owned()))
+}
+
+fn web_pki(
+    provider: &Arc<CryptoProvider>,
+    ca: Option<&str>,
+    mode: &'static str,
+) -> Result<Arc<WebPkiServerVerifier>, TlsError> {
+    let path = ca.ok_or(TlsError::NoAuthority(mode))?;
+    let unusable = |cause: Box<dyn std::error::Error + Send + Sync>| TlsError::Authority {
+        path: path.to_owned(),
+        cause,
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(path).map_err(|cause| unusable(cause.into()))? {
+        let certificate = certificate.map_err(|cause| unusable(cause.into()))?;
+        roots.add(certificate).map_err(|cause| unusable(cause.into()))?;
+    }
+    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+        .build()
+        .map_err(|cause| unusable(cause.into()))
+}
+
+/// `require`: whoever answers. The handshake's signatures are checked all the same.
+#[derive(Debug)]
+struct Anybody(WebPkiSupportedAlgorithms);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}
+
+/// `verify-ca`: a certificate of the authority, made out to anybody.
+#[derive(Debug)]
+struct AnyName(Arc<WebPkiServerVerifier>);
+
+impl ServerCertVerifier for AnyName {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        match self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            Err(rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            other => other,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}
+
+/// `tls-server-end-point` (RFC 5929, section 4): the certificate under the hash of its own signature algorithm, where
+/// MD5 and SHA-1 stand for SHA-256. `None` where that hash is undefined (Ed25519) or unknown.
+pub(crate) fn end_point(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
+    let bytes = certificate.as_ref();
+    Some(match signature_hash(bytes)? {
+        SignatureHash::Sha256 => Sha256::digest(bytes).to_vec(),
+        SignatureHash::Sha384 => Sha384::digest(bytes).to_vec(),
+        SignatureHash::Sha512 => Sha512::digest(bytes).to_vec(),
+    })
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum SignatureHash {
+    Sha256,
+    Sha384,
+    Sha512,
+}
+
+/// `Certificate ::= SEQUENCE { tbsCertificate SEQUENCE, signatureAlgorithm SEQUENCE { OBJECT IDENTIFIER, ... }, ... }`
+fn signature_hash(certificate: &[u8]) -> Option<SignatureHash> {
+    const SEQUENCE: u8 = 0x30;
+    const OBJECT_IDENTIFIER: u8 = 0x06;
+    /// 1.2.840.113549.1.1
+    const PKCS1: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01];
+    /// 1.2.840.10045.4
+    const ECDSA: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04];
+    let (outer, _) = der(certificate, SEQUENCE)?;
+    let (_, rest) = der(outer, SEQUENCE)?;
+    let (algorithm, _) = der(rest, SEQUENCE)?;
+    let (oid, _) = der(algorithm, OBJECT_IDENTIFIER)?;
+    if let Some(rest) = oid.strip_prefix(PKCS1) {
+        return match rest {
+            [4 | 5 | 11] => Some(SignatureHash::Sha256),
+            [12] => Some(SignatureHash::Sha384),
+            [13] => Some(SignatureHash::Sha512),
+            _ => None,
+        };
+    }
+    match oid.strip_prefix(ECDSA)? {
+        [1] | [3, 2] => Some(SignatureHash::Sha256),
+        [3, 3] => Some(SignatureHash::Sha384),
+        [3, 4] => Some(SignatureHash::Sha512),
+        _ => None,
+    }
+}
+
+/// The contents of the DER value at the front, which must have this tag, and what follows it.
+fn der(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+    let (&found, rest) = bytes.split_first()?;
+    let (&first, rest) = rest.split_first()?;
+    if found != tag {
+        return None;
+    }
+    if first < 0x80 {
+        return rest.split_at_checked(usize::from(first));
+    }
+    let (length, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
+    if length.len() > 4 {
+        return None;
+    }
+    let length = length.iter().fold(0_usize, |sum, byte| (sum << 8) | usize::from(*byte));
+    rest.split_at_checked(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_are_the_four_words() {
+        assert_eq!("verify-full".parse::<Mode>().unwrap(), Mode::VerifyFull);
+        for bad in ["prefer", "allow", "", "Require"] {
+            assert!(bad.parse::<Mode>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn verifying_needs_an_authority() {
+        let error = client_config(Mode::VerifyFull, None).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "TLS mode `verify-full` needs an authority; set `tls_ca` to a PEM file"
+        );
+        assert!(client_config(Mode::VerifyCa, Some("/nonexistent.pem")).is_err());
+        assert!(client_config(Mode::Require, None).is_ok());
+    }
+
+    #[test]
+    fn the_signature_algorithm_is_found_or_not_guessed() {
+        let certificate = |oid: &[u8]| {
+            let mut algorithm = vec![6, u8::try_from(oid.len()).unwrap()];
+            algorithm.extend_from_slice(oid);
+            let mut outer = vec![0x30, 2, 5, 0, 0x30];
+            outer.push(u8::try_from(algorithm.len()).unwrap());
+            outer.extend(algorithm);
+            let mut all = vec![0x30, 0x81, u8::try_from(outer.len()).unwrap()];
+            all.extend(outer);
+            all
+        };
+        let ecdsa_sha256 = certificate(&[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 3, 2]);
+        assert_eq!(signature_hash(&ecdsa_sha256), Some(SignatureHash::Sha256));
+        let rsa_sha512 = certificate(&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 13]);
+        assert_eq!(signature_hash(&rsa_sha512), Some(SignatureHash::Sha512));
+        assert_eq!(signature_hash(&certificate(&[0x2b, 0x65, 0x70])), None, "Ed25519 has no hash");
+        for end in 0..rsa_sha512.len() {
+            let _ = signature_hash(&rsa_sha512[..end]);
+        }
+        assert_eq!(signature_hash(&[0x30, 0x84, 0xff, 0xff, 0xff, 0xff]), None);
+    }
+}

@@ -1,0 +1,124 @@
+//! What a client reads in its own tool: every sentence that this door says.
+//!
+//! Messages say why in lower case without a full stop; the hint says what to do next. SQLSTATEs are those that
+//! PostgreSQL itself would use for the like, so that drivers do the right thing.
+
+use countersign_core::{At, Span};
+use countersign_engine::{Refused, Waiting};
+use countersign_wire::postgres::encode::{Report, Severity};
+
+/// insufficient_privilege.
+pub(crate) const NOT_PERMITTED: &str = "42501";
+/// query_canceled.
+pub(crate) const CANCELED: &str = "57014";
+/// admin_shutdown: the session is ended by somebody.
+pub(crate) const ENDED: &str = "57P01";
+/// cannot_connect_now, and: the ledger takes no record.
+pub(crate) const UNAVAILABLE: &str = "57P03";
+/// invalid_authorization_specification.
+pub(crate) const NO_ACCESS: &str = "28000";
+/// invalid_password.
+pub(crate) const NO_PROOF: &str = "28P01";
+/// connection_failure: the server is not there.
+pub(crate) const NO_SERVER: &str = "08006";
+/// feature_not_supported.
+pub(crate) const NOT_SUPPORTED: &str = "0A000";
+/// protocol_violation.
+pub(crate) const PROTOCOL: &str = "08P01";
+/// program_limit_exceeded.
+pub(crate) const LIMIT: &str = "54000";
+/// syntax_error.
+pub(crate) const SYNTAX: &str = "42601";
+/// successful_completion, for notices.
+pub(crate) const NOTICE: &str = "00000";
+
+/// An error that the statement fails with.
+pub(crate) fn error(code: &str, message: impl AsRef<str>) -> Report {
+    Report::new(Severity::Error, code, clean(message.as_ref()))
+}
+
+/// An error that the session ends with.
+pub(crate) fn fatal(code: &str, message: impl AsRef<str>) -> Report {
+    Report::new(Severity::Fatal, code, clean(message.as_ref()))
+}
+
+/// A notice.
+pub(crate) fn notice(message: impl AsRef<str>) -> Report {
+    Report::new(Severity::Notice, NOTICE, clean(message.as_ref()))
+}
+
+/// The client waits from now on.
+pub(crate) fn waits(waiting: &Waiting, now: At) -> Report {
+    let lapses = waiting.lapses_at();
+    let (asked, rules) = (waiting.asked(), waiting.rules());
+    notice(format!("this waits for an approval ({rules}): asked {asked}"))
+        .detail(clean(&format!(
+            "it lapses at {}, in {}; nothing runs before",
+            clock(lapses),
+            left(lapses.since(now))
+        )))
+        .hint(clean(&format!("{}  (Ctrl-C withdraws it)", waiting.link())))
+}
+
+/// The client still waits.
+pub(crate) fn still_waits(waiting: &Waiting, now: At) -> Report {
+    let left = left(waiting.lapses_at().since(now));
+    notice(format!("still waiting for {}; it lapses in {left}", waiting.asked())).hint(clean(&waiting.link()))
+}
+
+/// The engine's no, with its hint and link.
+pub(crate) fn refused(severity: Severity, code: &str, refused: &Refused) -> Report {
+    let report = Report::new(severity, code, clean(&refused.message));
+    match hint(refused.hint.as_deref(), refused.link.as_deref()) {
+        Some(hint) => report.hint(clean(&hint)),
+        None => report,
+    }
+}
+
+fn hint(hint: Option<&str>, link: Option<&str>) -> Option<String> {
+    match (hint, link) {
+        (Some(hint), Some(link)) => Some(format!("{hint}  (or: {link})")),
+        (Some(hint), None) => Some(hint.to_owned()),
+        (None, Some(link)) => Some(format!("see {link}")),
+        (None, None) => None,
+    }
+}
+
+/// The moment of day in UTC, as people read it.
+pub(crate) fn clock(at: At) -> String {
+    let text = at.rfc3339();
+    let time = text.get(11..19).unwrap_or(&text);
+    format!("{time} UTC")
+}
+
+/// A length of time in whole seconds, never `0s` while something is left.
+pub(crate) fn left(span: Span) -> String {
+    Span::seconds((span.0 + 999_999) / 1_000_000).to_string()
+}
+
+/// Wire texts end with a NUL: one inside would end them early.
+pub(crate) fn clean(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_read_well() {
+        assert_eq!(clock(At(1_709_210_096_000_007)), "12:34:56 UTC");
+        assert_eq!(left(Span(1)), "1s");
+        assert_eq!(left(Span::minutes(15)), "15m");
+        assert_eq!(left(Span(59_000_001)), "1m");
+    }
+
+    #[test]
+    fn a_hint_names_command_and_link() {
+        assert_eq!(
+            hint(Some("run `x`"), Some("http://c/ask")).as_deref(),
+            Some("run `x`  (or: http://c/ask)")
+        );
+        assert_eq!(hint(None, None), None);
+    }
+}
