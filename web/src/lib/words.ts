@@ -13,7 +13,7 @@ export function wants(request: Request): string {
   return `wants to run ${article(verb(request.action))}${where}`;
 }
 
-const article = (noun: string): string => (/^[aeio]/i.test(noun) ? `an ${noun}` : `a ${noun}`);
+const article = (noun: string): string => (/^[aeiou]/i.test(noun) ? `an ${noun}` : `a ${noun}`);
 
 /** `DELETE` for `sql.delete`; the action's own name for what is no SQL. */
 export function verb(action: string): string {

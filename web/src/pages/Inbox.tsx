@@ -67,7 +67,7 @@ function Desk({ items }: { items: readonly Request[] }) {
       </div>
       {wide && shown && (
         <div className="shown sheet pad">
-          <RequestView of={shown} heading={<h2>{title(shown)}</h2>}>
+          <RequestView of={shown} level={3} heading={<h2>{title(shown)}</h2>}>
             <Answer key={shown.id} of={shown} keys after={() => choose(next)} />
           </RequestView>
         </div>

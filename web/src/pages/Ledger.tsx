@@ -3,7 +3,7 @@
 import { Button, TextInput } from "@mantine/core";
 import { IconBook2, IconLock } from "@tabler/icons-react";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
-import { useEffect, useState, type FormEvent } from "react";
+import { useEffect, useState, type FormEvent, type ReactNode } from "react";
 import { Link, useLocation, useSearchParams } from "wouter";
 
 import { Problem, type Event, type Schemas } from "../api/client";
@@ -41,20 +41,20 @@ function Chain({ of }: { of: Schemas["LedgerState"] }) {
   const point = of.checkpoint;
   return (
     <section className="sheet chain" aria-label="How far the ledger has come">
-      <Step name="Sequenced" figure={of.size} says={of.state === "ok" ? "lines, durable and in order" : "it takes no lines now"} state="sequenced" ok={of.state === "ok"} />
-      <Step name="Integrated" figure={of.integrated} says="of them are in the hash tree" state="integrated" ok={of.integrated === of.size} />
+      <Step name="Sequenced" figure={of.size} says={of.state === "ok" ? "lines, durable and in order" : "it takes no lines now"} ok={of.state === "ok"} />
+      <Step name="Integrated" figure={of.integrated} says={of.integrated === of.size ? "all of them are in the hash tree" : "of them are in the hash tree"} />
       <Step
-        name="Published" figure={point?.size ?? 0} state="published" ok={point !== undefined}
+        name="Published" figure={point?.size ?? 0}
         says={point ? <>under a signed checkpoint{point.at && <>, <Ago at={point.at} /></>}</> : "no checkpoint is signed yet"}
       />
     </section>
   );
 }
 
-function Step({ name, figure, says, ok }: { name: string; figure: number; says: React.ReactNode; state: string; ok: boolean }) {
+function Step({ name, figure, says, ok = true }: { name: string; figure: number; says: ReactNode; ok?: boolean }) {
   return (
     <div>
-      <p className="row quiet">{name} {!ok && <span className="mark wait">catching up</span>}</p>
+      <p className="row quiet">{name} {!ok && <span className="mark no">degraded</span>}</p>
       <p className="figure">{figure.toLocaleString()}</p>
       <p className="small quiet">{says}</p>
     </div>
@@ -177,8 +177,8 @@ function Table({ items }: { items: readonly Event[] }) {
             <td data-label="Line" className="num"><Link href={`/ledger/${one.seq}`}>{one.seq}</Link></td>
             <td data-label="When"><When at={one.at} /></td>
             <td data-label="What"><span className="row" style={{ gap: 6 }}><span className="mono small">{one.type}</span>{one.outcome && <State of={one.outcome} />}</span></td>
-            <td data-label="Who">{one.actor}{one.subject && one.subject !== one.actor ? <span className="quiet"> to {one.subject}</span> : ""}</td>
-            <td data-label="On">{one.resource}{one.role ? <span className="quiet"> as {one.role}</span> : ""}</td>
+            <td data-label="Who"><span className="nowrap">{one.actor}{one.subject && one.subject !== one.actor && <span className="quiet"> to {one.subject}</span>}</span></td>
+            <td data-label="On"><span>{one.resource}{one.role && <span className="quiet nowrap">{one.resource ? " as " : ""}{one.role}</span>}</span></td>
             <td data-label="Text">{one.text && <span className="clip mono small"><Plain text={one.text} /></span>}</td>
             <td data-label="Proof"><State of={one.state} /></td>
           </tr>

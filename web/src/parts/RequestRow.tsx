@@ -16,7 +16,7 @@ export function RequestRow({ of, to, current, mine = false }: { of: Request; to:
           <span className="row" style={{ flexWrap: "nowrap", alignItems: "flex-start", gap: 12 }}>
             {!mine && <Face name={of.by.display} />}
             <span>
-              <b>{mine ? capital(wants(of).replace(/^asks for /, "").replace(/^wants to run an? /, "")) : of.by.display}</b>
+              <b>{mine ? what(of) : of.by.display}</b>
               {!mine && <> {wants(of)}</>}
               <span className="small quiet clip">
                 {of.text ? <span className="mono"><Plain text={of.text} /></span> : <Plain text={of.reason ?? ""} />}
@@ -27,7 +27,7 @@ export function RequestRow({ of, to, current, mine = false }: { of: Request; to:
         </span>
         {mine && (
           <span className="small quiet" style={{ display: "block", marginTop: 4 }}>
-            {of.state === "pending" && of.missing ? <>waiting for {of.missing}</> : <>asked <Ago at={of.asked_at} /></>}
+            {of.state === "pending" && of.missing ? <>waiting for {of.missing.replaceAll("group:", "group ")}</> : <>asked <Ago at={of.asked_at} /></>}
           </span>
         )}
       </Link>
@@ -35,4 +35,5 @@ export function RequestRow({ of, to, current, mine = false }: { of: Request; to:
   );
 }
 
-const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
+/** What somebody asked for, to themselves. */
+const what = (of: Request): string => wants(of).replace(/^asks for |^wants to run an? |^wants to /, "");

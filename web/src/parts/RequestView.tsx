@@ -2,20 +2,31 @@
 // touches, what holds it, who else is asked, how long there is.
 
 import { IconAlertTriangle, IconCheck } from "@tabler/icons-react";
-import { Fragment, type ReactNode } from "react";
+import { createContext, Fragment, useContext, type ReactNode } from "react";
 import { Link } from "wouter";
 
 import type { Request, Schemas } from "../api/client";
+import { words } from "../lib/time";
 import { bound, ending, outcome, party, rows, wants } from "../lib/words";
 import { Copy, Face, Facts, State } from "./Bits";
 import { Note } from "./Page";
 import { Plain, Sql } from "./Sql";
 import { Ago, Fuse, Left, When } from "./Time";
 
-export function RequestView({ of, heading, children }: { of: Request; heading: ReactNode; children?: ReactNode }) {
+/** The level of the headings beneath the request's own. */
+const Level = createContext<2 | 3>(2);
+
+function Label({ children }: { children: ReactNode }) {
+  const Tag = useContext(Level) === 2 ? "h2" : "h3";
+  return <Tag className="label">{children}</Tag>;
+}
+
+export function RequestView({ of, heading, level = 2, children }: {
+  of: Request; heading: ReactNode; level?: 2 | 3; children?: ReactNode;
+}) {
   const pending = of.state === "pending";
   return (
-    <article className={of.can.approve || of.can.deny ? "request answering" : "request"} aria-label={`Request ${of.id}`}>
+    <Level value={level}><article className={of.can.approve || of.can.deny ? "request answering" : "request"} aria-label={`Request ${of.id}`}>
       <header className="stack">
         <div className="row apart">
           <div className="row">
@@ -46,7 +57,7 @@ export function RequestView({ of, heading, children }: { of: Request; heading: R
       </div>
       <Bound of={of} />
       {children}
-    </article>
+    </article></Level>
   );
 }
 
@@ -73,11 +84,11 @@ function Result({ of }: { of: Request }) {
       </Note>
     );
   }
-  const words = { lapsed: "Nobody answered in time. Silence never grants.", withdrawn: "Withdrawn", void: "Void" } as const;
+  const ends = { lapsed: "Nobody answered in time. Silence never grants.", withdrawn: "Withdrawn", void: "Void" } as const;
   if (of.state === "pending") return null;
   return (
     <Note tone="warn">
-      <b>{words[of.state]}</b>{of.why && <>: {ending(of.why)}</>}{of.ended_at && <>, <Ago at={of.ended_at} /></>}
+      <b>{ends[of.state]}</b>{of.why && <>: {ending(of.why)}</>}{of.ended_at && <>, <Ago at={of.ended_at} /></>}
     </Note>
   );
 }
@@ -85,7 +96,7 @@ function Result({ of }: { of: Request }) {
 function Purpose({ of }: { of: Request }) {
   return (
     <section className="stack tight">
-      <h3 className="quiet">Purpose</h3>
+      <Label>Purpose</Label>
       {of.reason ? <blockquote className="said"><Plain text={of.reason} /></blockquote> : <p>None was given.</p>}
       {of.ticket && <p className="row"><span className="quiet">Ticket</span> <span className="tag"><Plain text={of.ticket} /></span></p>}
     </section>
@@ -98,7 +109,7 @@ function What({ of }: { of: Request }) {
     <section className="stack">
       {of.text !== undefined && (
         <>
-          <h3 className="quiet">{of.kind === "apply" ? "What would change" : "Exactly this would run"}</h3>
+          <Label>{of.kind === "apply" ? "What would change" : "Exactly this would run"}</Label>
           <Sql text={of.text} />
         </>
       )}
@@ -139,7 +150,7 @@ function Rows({ known, relations }: { known: Schemas["Rows"]; relations: readonl
   return (
     <div className="two">
       <div className="stack tight">
-        <h3 className="quiet">Rows</h3>
+        <Label>Rows</Label>
         <p className="figure">{said.figure}</p>
         <p className="small quiet">{said.note}</p>
         <p className={known.unbounded ? "small" : "small quiet"} style={known.unbounded ? { color: "var(--wait)", fontWeight: 600 } : undefined}>
@@ -148,7 +159,7 @@ function Rows({ known, relations }: { known: Schemas["Rows"]; relations: readonl
       </div>
       {relations.length > 0 && (
         <div className="stack tight">
-          <h3 className="quiet">Relations</h3>
+          <Label>Relations</Label>
           <ul className="stack tight">
             {relations.map((one) => (
               <li key={`${one.name} ${one.access ?? ""}`}>
@@ -170,7 +181,7 @@ function Rows({ known, relations }: { known: Schemas["Rows"]; relations: readonl
 function Why({ of }: { of: Request }) {
   return (
     <section className="stack tight">
-      <h3 className="quiet">Why it is held</h3>
+      <Label>Why it is held</Label>
       <ul className="stack">
         {of.held_by.map((held) => (
           <li key={held.rule}>
@@ -194,7 +205,7 @@ function Why({ of }: { of: Request }) {
 function Asked({ of }: { of: Request }) {
   return (
     <section className="stack tight">
-      <h3 className="quiet">Who must say yes</h3>
+      <Label>Who must say yes</Label>
       <ul className="places">
         {of.stages.map((stage, i) => {
           const full = stage.given.length >= stage.need;
@@ -226,12 +237,13 @@ function Asked({ of }: { of: Request }) {
 function Bound({ of }: { of: Request }) {
   return (
     <section className="stack tight">
-      <h3 className="quiet">What a yes is bound to</h3>
+      <Label>What a yes is bound to</Label>
       <Facts
         of={[
           ["Action", <span className="mono">{of.action}</span>],
           of.resource && ["Resource", of.resource],
           of.role && ["Role", of.role],
+          of.for_s && ["For", words(of.for_s)],
           of.grant && ["Grant", <span className="mono small">{of.grant}</span>],
           of.session && ["Session", <Link href={`/sessions/${of.session}`} className="mono small">{of.session}</Link>],
           ["Lapses", <When at={of.lapses_at} />],

@@ -66,7 +66,7 @@ export function Shell({ me, left, children }: { me: Me; left: () => void; childr
     <Who.Provider value={me}>
       <a className="skip" href="#main">Skip to content</a>
       <div className="shell">
-        <header className="rail">
+        <div className="rail" role="region" aria-label="Where you can go">
           <Link href="/" className="brand"><Mark />Countersign</Link>
           <nav aria-label="Pages">
             <ul>
@@ -81,7 +81,7 @@ export function Shell({ me, left, children }: { me: Me; left: () => void; childr
             <Line up={up} />
             {menu("rail")}
           </div>
-        </header>
+        </div>
         <div>
           <header className="top">
             <Link href="/" className="brand"><Mark size={26} />Countersign</Link>
@@ -133,7 +133,7 @@ function Tabs({ here, waiting, more }: { here: string; waiting: number; more: re
           <li key={way.to}>
             <Link href={way.to} className="tab" aria-current={isHere(way.to, here) ? "page" : undefined}>
               <way.icon size={22} stroke={1.6} aria-hidden="true" />
-              {way.label}
+              {way.to === "/" ? "Access" : way.label}
               {way.to === "/inbox" && <Count of={waiting} />}
             </Link>
           </li>
@@ -179,7 +179,7 @@ function Account({ me, left, help, place }: { me: Me; left: () => void; help: ()
   return (
     <Menu position={place === "rail" ? "top-start" : "bottom-end"} width={220}>
       <Menu.Target>
-        <button type="button" className="whoami" aria-label={`${me.name}, account`}>
+        <button type="button" className="whoami" title="Account">
           <Face name={me.name} />
           <span>
             <b>{me.name}</b>

@@ -1,0 +1,242 @@
+// Drives the console in a real browser, two people at once: one asks, the other approves, both see it without
+// reloading. Then every page, light and dark, at a desk and on a phone: no violation of WCAG that axe can find, no
+// error in the console, no violation of the page policy, nothing wider than the screen.
+//
+//   BASE_URL   the gateway; without it a stand-in is started (tests/mock.mjs) and dist/ must be built
+//   PASSWORD_ALICE, PASSWORD_BOB
+//   SHOTS      a folder for screenshots; none are written without it
+//   CHROMIUM   the browser, /usr/bin/chromium by default
+
+import { readFileSync, mkdirSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+
+import { chromium } from "playwright-core";
+
+import { start } from "../mock.mjs";
+
+const env = process.env;
+const mock = env.BASE_URL ? undefined : await start();
+const base = (env.BASE_URL ?? mock.url).replace(/\/$/, "");
+const passwords = { alice: env.PASSWORD_ALICE ?? "demo", bob: env.PASSWORD_BOB ?? "demo" };
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const problems = [];
+const failing = (where, what) => problems.push(`${where}: ${what}`);
+
+if (env.SHOTS) mkdirSync(env.SHOTS, { recursive: true });
+
+const browser = await chromium.launch({
+  executablePath: env.CHROMIUM ?? "/usr/bin/chromium",
+  args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync"],
+});
+
+const DESK = { width: 1360, height: 900 };
+const PHONE = { width: 390, height: 844 };
+const NARROW = { width: 320, height: 640 };
+
+/** A browser of one person, watched for errors. */
+async function person(user, options = {}) {
+  // axe is put into the page by the test, past the page's policy; violations of the policy are counted before that.
+  const context = await browser.newContext({ viewport: DESK, ...options });
+  const page = await context.newPage();
+  await page.addInitScript(() => {
+    globalThis.violations = [];
+    addEventListener("securitypolicyviolation", (event) => globalThis.violations.push(`${event.violatedDirective} ${event.blockedURI} ${event.sourceFile ?? ""}`));
+  });
+  // A 401 before the sign-in is how the console learns that nobody is at the desk.
+  page.on("console", (message) => {
+    if (message.type() !== "error" && message.type() !== "warning") return;
+    if (/status of 401/.test(message.text()) && /\/me$|\/events$/.test(message.location().url)) return;
+    failing(`${user} ${page.url()}`, `console: ${message.text()}`);
+  });
+  page.on("pageerror", (error) => failing(`${user} ${page.url()}`, `error: ${error.message}`));
+  return { user, context, page };
+}
+
+async function signIn({ user, page }, path = "/") {
+  await page.goto(`${base}${path}`);
+  await page.getByLabel("Name").fill(user);
+  await page.getByLabel("Password", { exact: true }).fill(passwords[user]);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByRole("main").locator("h1").first().waitFor();
+  await page.locator(".shell").waitFor();
+}
+
+async function settled(page) {
+  await page.locator("[role=status][aria-label=Loading]").first().waitFor({ state: "detached" });
+  await page.locator("main h1, .blank, .fault").first().waitFor();
+  await page.waitForTimeout(250);
+}
+
+async function judge(page, name) {
+  for (const violation of await page.evaluate(() => globalThis.violations)) failing(name, `page policy: ${violation}`);
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  if (wide > 1) failing(name, `${wide} px wider than the screen`);
+  await page.evaluate(axe);
+  const found = await page.evaluate(() => globalThis.axe.run(document, {
+    runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+  }));
+  for (const one of found.violations) failing(name, `axe ${one.id}: ${one.help}: ${one.nodes.slice(0, 3).map((node) => `${node.target} ${node.any[0]?.message ?? ""}`).join(" | ")}`);
+  await page.evaluate(() => { delete globalThis.axe; });
+  return found.passes.length;
+}
+
+async function shot(page, name) {
+  if (env.SHOTS) await page.screenshot({ path: join(env.SHOTS, `${name}.png`), fullPage: true });
+}
+
+const seen = (condition, what) => {
+  if (!condition) failing("story", what);
+  else console.log(`ok  ${what}`);
+};
+
+async function story(alice, bob) {
+  await signIn(bob, "/inbox");
+  await signIn(alice, "/ask?role=shop-writer");
+  const purpose = `Remove the duplicate orders of the import (${Date.now() % 100_000})`;
+  await alice.page.getByLabel("Purpose").fill(purpose);
+  await alice.page.getByLabel("Ticket").fill("SHOP-482");
+  await alice.page.getByText("Somebody has to say yes first").waitFor();
+  seen(true, "alice sees who will be asked before she asks");
+  await shot(alice.page, "story-1-ask");
+  await alice.page.getByRole("button", { name: "Ask for shop-writer" }).click();
+  await alice.page.getByText(purpose).first().waitFor();
+  seen(/\/requests\/req_/.test(alice.page.url()), "alice is led to her request");
+  const link = new URL(alice.page.url()).pathname;
+  await shot(alice.page, "story-2-waiting");
+
+  await bob.page.getByText(purpose).first().waitFor({ timeout: 10_000 });
+  seen(true, "bob sees it without reloading");
+  await bob.page.goto(`${base}/inbox?r=${link.split("/").pop()}`);
+  await bob.page.locator("article").getByText(purpose).waitFor();
+  await bob.page.waitForTimeout(800);
+  await shot(bob.page, "story-3-inbox");
+  await bob.page.keyboard.press("a");
+  await bob.page.getByText("You said yes").waitFor({ timeout: 10_000 });
+  seen(true, "bob approves with one key");
+  await alice.page.getByText("You hold").first().waitFor({ timeout: 10_000 });
+  seen(true, "alice sees the yes without reloading");
+  await shot(alice.page, "story-4-granted");
+  await alice.page.getByRole("button", { name: "Get a credential" }).first().click();
+  await alice.page.getByText("Shown this once").waitFor();
+  seen(true, "alice gets a credential");
+  await judge(alice.page, "credential");
+  await shot(alice.page, "story-5-credential");
+  await alice.page.keyboard.press("Escape");
+
+  const asked = await second(alice);
+  await bob.page.goto(`${base}${asked}`);
+  await bob.page.getByRole("button", { name: "Deny" }).waitFor();
+  await bob.page.waitForTimeout(800);
+  await bob.page.keyboard.press("d");
+  await bob.page.getByLabel("Comment").fill("Use shop-reader to look around");
+  await judge(bob.page, "deny");
+  await shot(bob.page, "story-6-deny");
+  await bob.page.keyboard.press("Control+Enter");
+  await bob.page.getByText("You said no").waitFor();
+  await alice.page.getByRole("main").getByText("Use shop-reader to look around").first().waitFor({ timeout: 10_000 });
+  seen(true, "alice reads bob's no, in his words, without reloading");
+}
+
+async function second(alice) {
+  await alice.page.goto(`${base}/ask?role=shop-writer`);
+  await alice.page.getByLabel("Purpose").fill("Look around");
+  await alice.page.getByRole("button", { name: "Ask for shop-writer" }).click();
+  await alice.page.getByText("Waiting for").first().waitFor();
+  return new URL(alice.page.url()).pathname;
+}
+
+async function keys(bob) {
+  const { page } = bob;
+  await page.goto(`${base}/`);
+  await settled(page);
+  await page.keyboard.press("?");
+  await page.getByText("Single keys do something").waitFor();
+  await judge(page, "keys");
+  await shot(page, "keys");
+  await page.keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  await page.keyboard.press("g");
+  await page.keyboard.press("s");
+  await page.getByRole("heading", { name: "Sessions", level: 1 }).waitFor();
+  seen(true, "keys lead from page to page");
+  await page.keyboard.press("Tab");
+  seen(await page.evaluate(() => document.activeElement?.matches(":focus-visible") ?? false), "the focus is visible");
+}
+
+async function expiry(alice, link) {
+  await alice.page.goto(`${base}${link}`);
+  await settled(alice.page);
+  await alice.context.clearCookies();
+  await alice.page.reload();
+  await alice.page.getByLabel("Password", { exact: true }).waitFor();
+  await alice.page.getByLabel("Name").fill("alice");
+  await alice.page.getByLabel("Password", { exact: true }).fill(passwords.alice);
+  await alice.page.getByRole("button", { name: "Sign in" }).click();
+  await alice.page.locator("article").first().waitFor();
+  seen(new URL(alice.page.url()).pathname === link, "a link survives signing in");
+}
+
+async function pagesOf(bob) {
+  const call = (path) => bob.page.evaluate((path) => fetch(`/api/v1${path}`).then((answer) => answer.json()), path);
+  const waiting = (await call("/requests?inbox=true")).items;
+  const request = waiting.find((one) => one.kind === "action") ?? waiting[0] ?? (await call("/requests?state=approved")).items[0];
+  const session = (await call("/sessions?state=live")).items[0] ?? (await call("/sessions?state=ended")).items[0];
+  return Object.entries({
+    home: "/", ask: "/ask?role=shop-writer", inbox: request ? `/inbox?r=${request.id}` : "/inbox", requests: "/requests", denied: "/requests?state=denied",
+    request: request && `/requests/${request.id}`, grants: "/grants", sessions: "/sessions", session: session && `/sessions/${session.id}`,
+    ledger: "/ledger", line: "/ledger/2", resources: "/resources", people: "/people", nowhere: "/nowhere",
+  }).filter(([, path]) => path);
+}
+
+async function everyPage(bob) {
+  const pages = await pagesOf(bob);
+  let passed = 0;
+  const storage = await bob.context.storageState();
+  for (const scheme of ["light", "dark"]) {
+    for (const [screen, viewport] of [["desk", DESK], ["phone", PHONE], ["narrow", NARROW]]) {
+      if (screen === "narrow" && scheme === "dark") continue;
+      const { context, page } = await person(`bob-${screen}-${scheme}`, {
+        viewport, colorScheme: scheme, storageState: storage, hasTouch: screen !== "desk", isMobile: screen !== "desk",
+        reducedMotion: "reduce",
+      });
+      for (const [name, path] of pages) {
+        await page.goto(`${base}${path}`);
+        await settled(page);
+        passed += await judge(page, `${name} ${screen} ${scheme}`);
+        if (screen !== "narrow" || name === "request" || name === "home") await shot(page, `${name}-${screen}-${scheme}`);
+      }
+      await context.close();
+      const guest = await person(`guest-${screen}-${scheme}`, { viewport, colorScheme: scheme });
+      await guest.page.goto(`${base}/`);
+      await guest.page.getByLabel("Password", { exact: true }).waitFor();
+      await judge(guest.page, `sign-in ${screen} ${scheme}`);
+      await shot(guest.page, `sign-in-${screen}-${scheme}`);
+      await guest.context.close();
+    }
+  }
+  console.log(`ok  ${pages.length + 1} pages, five ways each; axe passed ${passed} rules`);
+}
+
+try {
+  const alice = await person("alice");
+  const bob = await person("bob");
+  await story(alice, bob);
+  const link = new URL(alice.page.url()).pathname;
+  await alice.page.goto(`${base}/`);
+  await settled(alice.page);
+  await judge(alice.page, "alice home");
+  await shot(alice.page, "home-alice");
+  await keys(bob);
+  await everyPage(bob);
+  await expiry(alice, link);
+} catch (error) {
+  failing("story", error.stack ?? String(error));
+} finally {
+  await browser.close();
+  await mock?.stop();
+}
+for (const problem of new Set(problems)) console.error(`BAD ${problem}`);
+console.log(problems.length === 0 ? "all well" : `${problems.length} problems`);
+process.exit(problems.length === 0 ? 0 : 1);

@@ -1,0 +1,406 @@
+// A stand-in for the gateway: the API's shapes with believable data, held in memory, and the built console under the
+// page policy that the gateway sends. For developing pages and for driving them in a browser. It judges nothing.
+
+import { createHash, randomBytes } from "node:crypto";
+import { createReadStream, existsSync, readFileSync } from "node:fs";
+import { createServer } from "node:http";
+import { extname, join, normalize } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const dist = fileURLToPath(new URL("../dist", import.meta.url));
+const TYPES = { ".js": "text/javascript", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml", ".html": "text/html; charset=utf-8" };
+
+const at = (seconds = 0) => new Date(Date.now() + seconds * 1000).toISOString();
+const id = (kind) => `${kind}_${randomBytes(16).toString("hex").toUpperCase().slice(0, 26)}`;
+const hash = (...parts) => createHash("sha256").update(Buffer.concat(parts.map((part) => Buffer.from(part)))).digest();
+
+const PEOPLE = [
+  { id: "alice", name: "Alice Archer", kind: "user", groups: ["engineers"] },
+  { id: "bob", name: "Bob Baker", kind: "user", groups: ["dba"] },
+  { id: "carol", name: "Carol Cooper", kind: "user", groups: ["security"] },
+  { id: "dave", name: "Dave Dyer", kind: "user", groups: ["admins"] },
+  { id: "ci", name: "Nightly report", kind: "service", groups: [], owner: "dave" },
+];
+const RUN = ["request.read", "grant.read", "grant.revoke", "session.read", "session.end", "principal.read", "principal.disable",
+  "principal.enable", "policy.read"];
+const CAN = {
+  alice: ["access.request"],
+  bob: ["access.request", "request.approve", "request.deny", ...RUN, "ledger.read", "ledger.export"],
+  carol: ["access.request", "request.approve", "request.deny", ...RUN, "ledger.read"],
+  dave: ["access.request", ...RUN, "policy.apply"],
+};
+const ROLES = [
+  { id: "shop-reader", title: "Read the shop", resources: ["shop"], impact: "high", actions: ["sql.read"], longest_s: 14400 },
+  { id: "shop-writer", title: "Read and change the shop", resources: ["shop"], impact: "high",
+    actions: ["sql.read", "sql.write", "sql.ddl", "sql.call", "sql.unknown"], longest_s: 14400 },
+];
+const VKEY = "countersign.local/demo+9a1c77f2+AbYk3vWq0v7Fz8lM2c1nX5dQeR9tPjH4sKuLwZxCvBn6";
+
+/** A gateway with a little history. */
+function gateway() {
+  const state = { requests: [], grants: [], sessions: [], lines: [], tokens: new Map(), streams: new Set(), disabled: new Set() };
+  const changed = (...topics) => {
+    for (const stream of state.streams) stream.write(`event: change\ndata: ${JSON.stringify({ index: state.lines.length, topics })}\n\n`);
+  };
+  const record = (type, fields = {}, text) => {
+    const seq = state.lines.length;
+    const line = JSON.stringify({ v: 1, seq, at: at(fields.ago ? -fields.ago : 0), type, ...fields.line,
+      ...(text ? { text: createHash("sha256").update(text).digest("hex") } : {}) });
+    const { ago, line: _, ...known } = fields;
+    state.lines.push({ id: String(seq), seq, at: at(-(ago ?? 0)), type, controls: controls(type), ...known, line, ...(text ? { text } : {}) });
+  };
+  return { state, changed, record };
+}
+
+const controls = (type) => ({ request: ["AC-2", "AC-3", "AC-24", "AU-12"], grant: ["AC-2", "AC-6"], action: ["AC-3", "AU-2", "AU-3", "AU-12"],
+  session: ["AC-12", "AU-14"], ledger: ["AU-6", "AU-9"], system: ["AU-5", "SI-13"] })[type.split(".")[0]] ?? ["AU-12"];
+
+const person = (name) => PEOPLE.find((one) => one.id === name);
+
+function ask(world, { by, role, for_s, reason, ticket, ago = 0, ...more }) {
+  const one = {
+    id: id("req"), state: "pending", kind: "access", by: { name: by, display: person(by).name, person: person(by).owner ?? by },
+    action: "access.request", role, for_s, reason, ticket, parameters: [], relations: [], notes: [],
+    digest: hash(String(Math.random())).toString("hex"),
+    held_by: [{ rule: "shop-access", policies: [{ id: "access-to-the-shop-needs-the-dba", reason: "roles of the shop are held with the approval of a DBA" }] }],
+    stages: [{ rule: "shop-access", need: 1, from: ["group:dba"], people: ["bob"], given: [] }],
+    missing: "1 of group:dba (bob)", approvals: [], asked_at: at(-ago), lapses_at: at(1800 - ago), locked: false, ...more,
+  };
+  world.state.requests.unshift(one);
+  world.record("request.created", { ago, actor: by, person: one.by.person, role, request: one.id, resource: one.resource }, reason);
+  return one;
+}
+
+function hold(world, { by, text, action, session, grant, rows, relations, notes = [], parameters = [], ago = 0 }) {
+  const one = ask(world, { by, role: "shop-writer", reason: grant.purpose, ticket: "SHOP-481", ago });
+  Object.assign(one, {
+    kind: "action", action, resource: "shop", text, parameters, relations, rows, notes, session: session.id, grant: grant.id,
+    held_by: [{ rule: "prod-write", policies: [{ id: "writes-to-high-impact-need-the-dba", reason: "changes to a resource of high impact need a second pair of eyes" }] }],
+    stages: [{ rule: "prod-write", need: 1, from: ["group:dba", "owner"], people: ["bob"], given: [] }],
+    missing: "1 of group:dba or owner (bob)", lapses_at: at(900 - ago),
+  });
+  delete one.for_s;
+  world.record("action.held", { ago, actor: by, person: by, resource: "shop", role: "shop-writer", session: session.id, request: one.id, outcome: "hold" }, text);
+  return one;
+}
+
+function give(world, request, by, ago = 0) {
+  const grant = {
+    id: id("gra"), state: "live", principal: request.by.name, person: request.by.person, role: request.role, resources: ["shop"],
+    request: request.id, not_before: at(), not_after: at(request.for_s), purpose: request.reason,
+  };
+  request.grant = grant.id;
+  world.state.grants.unshift(grant);
+  world.record("grant.issued", { ago, actor: by, person: by, subject: request.by.name, role: request.role, grant: grant.id, request: request.id });
+  return grant;
+}
+
+function history(world) {
+  const { state, record } = world;
+  record("system.started", { ago: 5400 });
+  record("policy.activated", { ago: 5390, actor: "dave", person: "dave" });
+  const no = ask(world, { by: "alice", role: "shop-writer", for_s: 14400, reason: "Look around", ago: 5200 });
+  Object.assign(no, { state: "denied", answer: { by: "bob", at: at(-5100), comment: "Four hours to look around is too long. Ask for shop-reader." }, ended_at: at(-5100), missing: "" });
+  record("decision.denied", { ago: 5100, actor: "bob", person: "bob", request: no.id, subject: "alice", outcome: "deny" });
+  const old = ask(world, { by: "carol", role: "shop-reader", for_s: 3600, reason: "Check the export that the auditors asked about", ago: 5000 });
+  Object.assign(old, { state: "approved", approvals: [{ by: "bob", at: at(-4900) }], missing: "" });
+  const gone = give(world, old, "bob", 4900);
+  Object.assign(gone, { state: "expired", not_before: at(-4900), not_after: at(-1300) });
+  const first = ask(world, { by: "alice", role: "shop-writer", for_s: 3600, reason: "Remove the twelve duplicate orders that the March import left behind", ticket: "SHOP-481", ago: 1500 });
+  Object.assign(first, { state: "approved", approvals: [{ by: "bob", at: at(-1380), comment: "Fine. Delete by status, please, not by id." }], missing: "", valid_until: at(-800) });
+  first.stages[0].given = ["bob"];
+  const grant = give(world, first, "bob", 1380);
+  Object.assign(grant, { not_before: at(-1380), not_after: at(2220) });
+  ask(world, { by: "ci", role: "shop-reader", for_s: 900, reason: "Nightly report of 22 November", ago: 700 });
+  const session = { id: id("ses"), state: "live", principal: "alice", person: "alice", role: "shop-writer", resource: "shop", door: "postgres",
+    address: "127.0.0.1:52144", application: "psql", opened_at: at(-1200), grant: grant.id, purpose: grant.purpose };
+  const past = { ...session, id: id("ses"), principal: "carol", person: "carol", role: "shop-reader", application: "DBeaver 24.3", state: "ended",
+    address: "127.0.0.1:51022", opened_at: at(-4800), ended_at: at(-3900), ending: "user", grant: gone.id, purpose: gone.purpose };
+  state.sessions.push(session, past);
+  record("session.opened", { ago: 1200, actor: "alice", person: "alice", resource: "shop", session: session.id });
+  const act = (ago, type, text, outcome) => record(type, { ago, actor: "alice", person: "alice", resource: "shop", role: "shop-writer", session: session.id, outcome }, text);
+  act(1180, "action.allowed", "select status, count(*) from orders group by status order by 2 desc", "allow");
+  act(1100, "action.allowed", "select id, customer_id, total, created_at\nfrom orders\nwhere status = 'duplicate'", "allow");
+  act(1020, "action.blocked", "drop table orders", "deny");
+  hold(world, {
+    by: "alice", session, grant, action: "sql.delete", ago: 130,
+    text: "-- the import of 3 March wrote these twice\ndelete from orders\nwhere status = 'duplicate'\n  and created_at < now() - interval '30 days'",
+    rows: { count: 12, bound: 12, unbounded: false },
+    relations: [{ name: "public.orders", owner: "shop_owner", estimate_rows: 24012, access: "write" }],
+  });
+  hold(world, {
+    by: "alice", session, grant, action: "sql.update", ago: 40,
+    text: "update customers set email = $1 where id = $2 -- \u202eyas ot ysae\u202c\u200b",
+    rows: { estimate: 1, unbounded: true },
+    parameters: [{ position: 1, type: 25, encoding: "text", value: "p\u0430ul.weber@example.com" }, { position: 2, type: 20, encoding: "text", value: "4117" }],
+    relations: [{ name: "public.customers", owner: "shop_owner", estimate_rows: 6000, access: "write" }],
+    notes: ["a column holds personal data: customers.email", "a foreign key refers to it: orders.customer_id"],
+  });
+}
+
+function tree(lines) {
+  const leaves = lines.map((one) => hash([0], one.line));
+  const split = (n) => 2 ** Math.floor(Math.log2(n - 1));
+  const root = (from, to) => {
+    if (to - from === 1) return leaves[from];
+    const k = split(to - from);
+    return hash([1], root(from, from + k), root(from + k, to));
+  };
+  const path = (index, from, to) => {
+    if (to - from === 1) return [];
+    const k = split(to - from);
+    return index < from + k
+      ? [...path(index, from, from + k), root(from + k, to)]
+      : [...path(index, from + k, to), root(from, from + k)];
+  };
+  return { leaves, root: root(0, lines.length), path: (index) => path(index, 0, lines.length) };
+}
+
+const checkpoint = (size, root) => `countersign.local/demo\n${size}\n${root.toString("base64")}\n\n\u2014 countersign.local/demo mhx38gAAAA==\n`;
+
+class Refused extends Error {
+  constructor(status, detail, hint) {
+    super(detail);
+    Object.assign(this, { status, hint });
+  }
+}
+
+/** What each call does, by method and path. */
+function routes(world, passwords) {
+  const { state, record, changed } = world;
+  const view = (one, who) => ({
+    ...one,
+    can: {
+      approve: one.state === "pending" && one.stages.some((stage) => stage.people.includes(who)) && one.by.person !== who,
+      deny: one.state === "pending" && one.stages.some((stage) => stage.people.includes(who)) && one.by.person !== who,
+      withdraw: one.state === "pending" && one.by.name === who,
+    },
+  });
+  const sees = (who, owner) => who === owner || CAN[who]?.includes("request.read");
+  const held = (grant, who) => ({ ...grant, can: { revoke: grant.state === "live" && CAN[who].includes("grant.revoke") && grant.principal !== who, relinquish: grant.state === "live" && grant.principal === who } });
+  const live = (who) => state.grants.filter((grant) => grant.principal === who && grant.state === "live" && grant.not_after > at());
+  const find = (list, wanted, what) => list.find((one) => one.id === wanted) ?? refuse(404, `there is no ${what} \`${wanted}\` that you may see`);
+  const refuse = (status, detail, hint) => {
+    throw new Refused(status, detail, hint);
+  };
+  const reader = (who) => CAN[who].includes("ledger.read") || refuse(403, "you may not read the ledger", "ask somebody who looks after it");
+  const end = (session, ending) => Object.assign(session, { state: "ended", ended_at: at(), ending });
+  const endGrant = (grant, how, by) => {
+    Object.assign(grant, { state: how, ended: { at: at(), by } });
+    state.sessions.filter((one) => one.grant === grant.id && one.state === "live").forEach((one) => end(one, how));
+    record(`grant.${how}`, { actor: by, person: by, subject: grant.principal, grant: grant.id, role: grant.role });
+    changed("grants", "sessions", "ledger", "requests");
+  };
+  const open = (one) => one.state === "pending" || (one.state === "approved" && !one.outcome && one.valid_until > at());
+  const listed = (one) => {
+    const { line, ...rest } = one;
+    return { ...rest, state: one.seq < state.lines.length - 3 ? "published" : one.seq < state.lines.length - 1 ? "integrated" : "sequenced" };
+  };
+  const page = (items, query) => {
+    const limit = Number(query.get("limit") ?? 50);
+    const before = query.get("before");
+    const rest = items.filter((one) => before === null || one.seq < Number(before)).sort((a, b) => b.seq - a.seq);
+    return { items: rest.slice(0, limit).map(listed), ...(rest.length > limit ? { next: rest[limit - 1].seq } : {}) };
+  };
+  return {
+    "GET /me": (who) => ({ id: who, state: "enabled", principal: who, person: who, name: person(who).name, groups: person(who).groups,
+      capabilities: CAN[who], grants: live(who).map((grant) => held(grant, who)), signed_in_at: at(-60), now: at() }),
+    "GET /roles": (who) => ({ items: ROLES.map((role) => ({ ...role, state: live(who).some((grant) => grant.role === role.id) ? "held" : "open", verdict: "hold", asked: ["1 of group:dba"] })) }),
+    "GET /roles/:id/preview": (who, [role], query) => {
+      const text = query.get("for");
+      const for_s = [...text.matchAll(/(\d+)([dhms])/g)].reduce((sum, [, n, unit]) => sum + n * { d: 86400, h: 3600, m: 60, s: 1 }[unit], 0);
+      const too = for_s > 14400;
+      return { id: role, state: too ? "deny" : "hold", verdict: too ? "deny" : "hold", for_s, rules: too ? [] : ["shop-access"], asked: too ? [] : ["1 of group:dba (bob)"],
+        reason: too ? "nobody holds a role for longer than four hours; ask again when it is over" : "roles of the shop are held with the approval of a DBA" };
+    },
+    "POST /requests": (who, _, __, body) => {
+      const for_s = [...body.for.matchAll(/(\d+)([dhms])/g)].reduce((sum, [, n, unit]) => sum + n * { d: 86400, h: 3600, m: 60, s: 1 }[unit], 0);
+      if (for_s === 0) refuse(422, `\`${body.for}\` is no duration`, "write it like 30m or 1h30m");
+      const one = ask(world, { by: who, role: body.role, for_s, reason: body.reason, ticket: body.ticket });
+      changed("requests", "ledger");
+      return view(one, who);
+    },
+    "GET /requests": (who, _, query) => ({
+      items: state.requests.filter((one) => {
+        if (query.get("inbox") === "true") return view(one, who).can.approve;
+        if (query.get("mine") === "true" && one.by.name !== who) return false;
+        if (!sees(who, one.by.name)) return false;
+        return query.get("state") ? one.state === query.get("state") : open(one);
+      }).map((one) => view(one, who)),
+    }),
+    "GET /requests/:id": (who, [wanted]) => {
+      const one = find(state.requests, wanted, "request");
+      return sees(who, one.by.name) ? view(one, who) : refuse(404, `there is no request \`${wanted}\` that you may see`);
+    },
+    "POST /requests/:id/approve": (who, [wanted], _, body) => {
+      const one = find(state.requests, wanted, "request");
+      if (!view(one, who).can.approve) refuse(403, "you may not approve this request", "nobody approves the request of their own person");
+      if (body.digest && body.digest !== one.digest) refuse(409, "the request is no longer what you saw");
+      Object.assign(one, { state: "approved", missing: "", valid_until: at(600), approvals: [{ by: who, at: at(), ...(body.comment ? { comment: body.comment } : {}) }] });
+      one.stages[0].given = [who];
+      record("decision.approved", { actor: who, person: who, subject: one.by.name, request: one.id, role: one.role }, body.comment);
+      if (one.kind === "access") give(world, one, who);
+      else one.outcome = { result: "done", rows: one.rows?.count ?? 1 };
+      changed("requests", "grants", "ledger");
+      return view(one, who);
+    },
+    "POST /requests/:id/deny": (who, [wanted], _, body) => {
+      const one = find(state.requests, wanted, "request");
+      if (!view(one, who).can.deny) refuse(403, "you may not deny this request");
+      Object.assign(one, { state: "denied", missing: "", ended_at: at(), answer: { by: who, at: at(), ...(body.comment ? { comment: body.comment } : {}) } });
+      record("decision.denied", { actor: who, person: who, subject: one.by.name, request: one.id, outcome: "deny" }, body.comment);
+      changed("requests", "ledger");
+      return view(one, who);
+    },
+    "POST /requests/:id/withdraw": (who, [wanted]) => {
+      const one = Object.assign(find(state.requests, wanted, "request"), { state: "withdrawn", why: "cancelled", ended_at: at(), missing: "" });
+      changed("requests", "ledger");
+      return view(one, who);
+    },
+    "GET /grants": (who, _, query) => ({
+      items: state.grants.filter((grant) => grant.state === (query.get("state") ?? "live") && (query.get("mine") === "true" ? grant.principal === who : sees(who, grant.principal))).map((grant) => held(grant, who)),
+    }),
+    "POST /grants/:id/revoke": (who, [wanted]) => endGrant(find(state.grants, wanted, "grant"), "revoked", who),
+    "POST /grants/:id/relinquish": (who, [wanted]) => endGrant(find(state.grants, wanted, "grant"), "relinquished", who),
+    "GET /sessions": (who, _, query) => ({
+      items: state.sessions.filter((one) => one.state === (query.get("state") ?? "live") && sees(who, one.principal)).map((one) => ({ ...one, can: { end: one.state === "live" } })),
+    }),
+    "GET /sessions/:id/actions": (who, [wanted], query) => page(state.lines.filter((one) => one.session === wanted && one.type.startsWith("action.")), query),
+    "POST /sessions/:id/end": (who, [wanted]) => {
+      end(find(state.sessions, wanted, "session"), "killed");
+      record("session.closed", { actor: who, person: who, session: wanted });
+      changed("sessions", "ledger");
+    },
+    "GET /resources": (who) => ({ items: [{ id: "shop", state: live(who).length > 0 ? "open" : "closed", kind: "postgres", title: "The shop's orders, customers and payments", impact: "high",
+      owner: "group:dba", labels: { env: "production", data: "personal" }, roles: ROLES.map((role) => role.id), host: "127.0.0.1", port: 5443, database: "shop" }] }),
+    "POST /credentials": (who, _, __, body) => ({ id: id("cre"), state: "live", resource: body.resource, user: who, password: "kT4mXw9bQz7LdR2vNs8H", host: "127.0.0.1", port: 5443,
+      database: "shop", expires_at: at(900), url: `postgresql://${who}:kT4mXw9bQz7LdR2vNs8H@127.0.0.1:5443/shop?sslmode=require` }),
+    "GET /principals": (who) => {
+      if (!CAN[who].includes("principal.read")) refuse(403, "you may not see who there is");
+      return { items: PEOPLE.map((one) => ({ ...one, person: one.owner ?? one.id, state: state.disabled.has(one.id) ? "disabled" : "enabled", roles: live(one.id).map((grant) => grant.role),
+        can: { disable: one.id !== who && !state.disabled.has(one.id), enable: state.disabled.has(one.id) } })) };
+    },
+    "POST /principals/:id/disable": (who, [name]) => {
+      state.disabled.add(name);
+      changed("principals", "ledger");
+    },
+    "POST /principals/:id/enable": (who, [name]) => {
+      state.disabled.delete(name);
+      changed("principals", "ledger");
+    },
+    "GET /ledger/state": (who) => {
+      reader(who);
+      const size = Math.max(1, state.lines.length - 3);
+      return { id: "countersign.local/demo", state: "ok", size: state.lines.length, integrated: state.lines.length - 1,
+        checkpoint: { size, root: tree(state.lines.slice(0, size)).root.toString("base64"), at: at(-8) }, vkey: VKEY };
+    },
+    "GET /ledger/events": (who, _, query) => {
+      reader(who);
+      const is = (name, field) => !query.get(name) || field === query.get(name);
+      const found = page(state.lines.filter((one) =>
+        (!query.get("text") || `${one.text ?? ""}`.toLowerCase().includes(query.get("text").toLowerCase()))
+        && (!query.get("type") || one.type === query.get("type") || (query.get("type").endsWith(".") && one.type.startsWith(query.get("type"))))
+        && (is("principal", one.actor) || is("principal", one.subject)) && is("session", one.session) && is("request", one.request)
+        && (!query.get("control") || one.controls.includes(query.get("control")))), query);
+      record("ledger.read", { actor: who, person: who });
+      changed("ledger");
+      return found;
+    },
+    "GET /ledger/events/:id": (who, [seq]) => {
+      reader(who);
+      const one = state.lines[Number(seq)] ?? refuse(404, `there is no line ${seq}`, `the last one is ${state.lines.length - 1}`);
+      const size = Math.max(1, state.lines.length - 3);
+      const hashes = tree(state.lines.slice(0, size));
+      const proof = one.seq < size
+        ? { proof: `c2sp.org/tlog-proof@v1\nindex ${one.seq}\n${hashes.path(one.seq).map((part) => `${part.toString("base64")}\n`).join("")}\n${checkpoint(size, hashes.root)}` } : {};
+      record("ledger.read", { actor: who, person: who });
+      changed("ledger");
+      return { ...listed(one), line: one.line, leaf: hash([0], one.line).toString("hex"), content: one.text ? [{ pointer: "/text", text: one.text, state: "kept" }] : [], ...proof };
+    },
+    "POST /sign-out": (who, _, __, ___, token) => {
+      state.tokens.delete(token);
+    },
+    signIn: (body) => {
+      if (!CAN[body.user] || passwords[body.user] !== body.password) refuse(401, "the name or the password is wrong");
+      const token = randomBytes(16).toString("hex");
+      state.tokens.set(token, body.user);
+      return { token, answer: { expires_at: at(43200), principal: body.user } };
+    },
+  };
+}
+
+const policy = (nonce) =>
+  `default-src 'none'; script-src 'self'; style-src 'self' 'nonce-${nonce}'; img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'`;
+
+function page(path, response) {
+  const file = normalize(join(dist, path));
+  if (path !== "/" && extname(path) && file.startsWith(dist) && existsSync(file)) {
+    response.writeHead(200, { "content-type": TYPES[extname(file)] ?? "application/octet-stream" });
+    createReadStream(file).pipe(response);
+    return;
+  }
+  const nonce = randomBytes(16).toString("hex");
+  response.writeHead(200, { "content-type": TYPES[".html"], "content-security-policy": policy(nonce), "cache-control": "no-store" });
+  response.end(readFileSync(join(dist, "index.html"), "utf8").replaceAll("__CSP_NONCE__", nonce));
+}
+
+async function bodyOf(request) {
+  let text = "";
+  for await (const chunk of request) text += chunk;
+  return text === "" ? {} : JSON.parse(text);
+}
+
+/** Starts a stand-in; port 0 takes a free one. */
+export async function start({ port = 0, passwords = { alice: "demo", bob: "demo", carol: "demo", dave: "demo" } } = {}) {
+  const world = gateway();
+  history(world);
+  const table = routes(world, passwords);
+  const server = createServer((request, response) => void serve(request, response));
+  const send = (response, status, value, headers = {}) => {
+    response.writeHead(value === undefined ? 204 : status, { "content-type": status < 400 ? "application/json" : "application/problem+json", ...headers });
+    response.end(value === undefined ? undefined : JSON.stringify(value));
+  };
+  async function serve(request, response) {
+    const url = new URL(request.url, "http://mock");
+    if (!url.pathname.startsWith("/api/v1/")) return page(url.pathname, response);
+    const path = url.pathname.slice("/api/v1".length);
+    try {
+      if (path === "/sign-in") {
+        const { token, answer } = table.signIn(await bodyOf(request));
+        return send(response, 200, answer, { "set-cookie": `countersign=${token}; HttpOnly; SameSite=Strict; Path=/` });
+      }
+      const token = /countersign=(\w+)/.exec(request.headers.cookie ?? "")?.[1];
+      const who = world.state.tokens.get(token);
+      if (!who) throw new Refused(401, "you are not signed in", "sign in");
+      if (path === "/events") {
+        response.writeHead(200, { "content-type": "text/event-stream" });
+        response.write(`retry: 1000\nevent: change\ndata: ${JSON.stringify({ index: 0, topics: ["requests", "grants", "sessions", "principals", "bundle", "ledger"] })}\n\n`);
+        world.state.streams.add(response);
+        response.on("close", () => world.state.streams.delete(response));
+        return undefined;
+      }
+      const parts = path.split("/");
+      const call = table[`${request.method} ${path}`] ?? table[`${request.method} ${[...parts.slice(0, -1), ":id"].join("/")}`]
+        ?? table[`${request.method} /${parts[1]}/:id/${parts[3]}`];
+      if (!call) throw new Refused(404, "there is no such endpoint");
+      const wanted = path.startsWith("/ledger/") ? parts[3] : parts[2];
+      return send(response, 200, call(who, [wanted], url.searchParams, await bodyOf(request), token));
+    } catch (error) {
+      const status = error.status ?? 500;
+      return send(response, status, { type: "urn:countersign:problem:refused", title: "refused", status, detail: error.message, ...(error.hint ? { hint: error.hint } : {}) });
+    }
+  }
+  await new Promise((ready) => server.listen(port, "127.0.0.1", ready));
+  return {
+    url: `http://127.0.0.1:${server.address().port}`,
+    stop: () => new Promise((done) => {
+      server.close(done);
+      server.closeAllConnections();
+    }),
+  };
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const { url } = await start({ port: Number(process.env.PORT ?? 7781) });
+  console.log(`a stand-in for the gateway at ${url}; alice, bob, carol and dave, each with the password demo`);
+}
