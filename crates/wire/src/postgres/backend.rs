@@ -18,7 +18,7 @@ pub struct Message<'a> {
 }
 
 /// What a server message says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Body<'a> {
     /// `R`: a step of authentication.
     Authentication(Authentication<'a>),
@@ -130,7 +130,7 @@ pub struct NegotiateProtocolVersion<'a> {
 pub struct CommandTag<'a>(&'a [u8]);
 
 /// A `NOTIFY` of some session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct NotificationResponse<'a> {
     /// Process number of the notifying session.
     pub process: u32,
@@ -147,6 +147,46 @@ pub struct CopyShape<'a> {
     pub overall: Format,
     /// The format of each column.
     pub columns: Formats<'a>,
+}
+
+impl Body<'_> {
+    /// The documented name of the message type.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Authentication(_) => "Authentication",
+            Self::BackendKeyData(_) => "BackendKeyData",
+            Self::ParameterStatus(_) => "ParameterStatus",
+            Self::NegotiateProtocolVersion(_) => "NegotiateProtocolVersion",
+            Self::ReadyForQuery(_) => "ReadyForQuery",
+            Self::RowDescription(_) => "RowDescription",
+            Self::ParameterDescription(_) => "ParameterDescription",
+            Self::NoData => "NoData",
+            Self::DataRow(_) => "DataRow",
+            Self::CommandComplete(_) => "CommandComplete",
+            Self::EmptyQueryResponse => "EmptyQueryResponse",
+            Self::PortalSuspended => "PortalSuspended",
+            Self::ParseComplete => "ParseComplete",
+            Self::BindComplete => "BindComplete",
+            Self::CloseComplete => "CloseComplete",
+            Self::ErrorResponse(_) => "ErrorResponse",
+            Self::NoticeResponse(_) => "NoticeResponse",
+            Self::NotificationResponse(_) => "NotificationResponse",
+            Self::CopyInResponse(_) => "CopyInResponse",
+            Self::CopyOutResponse(_) => "CopyOutResponse",
+            Self::CopyBothResponse(_) => "CopyBothResponse",
+            Self::CopyData(_) => "CopyData",
+            Self::CopyDone => "CopyDone",
+            Self::FunctionCallResponse(_) => "FunctionCallResponse",
+        }
+    }
+}
+
+/// Rows and errors hold people's data: only the type is printed.
+impl std::fmt::Debug for Body<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 impl<'a> Message<'a> {
@@ -395,6 +435,13 @@ impl<'a> NotificationResponse<'a> {
         let payload = reader.text("payload")?;
         reader.end()?;
         Ok(Self { process, channel, payload })
+    }
+}
+
+/// What was said is for the sessions that listen.
+impl std::fmt::Debug for NotificationResponse<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "NotificationResponse({}, {} bytes)", self.channel.escape_ascii(), self.payload.len())
     }
 }
 

@@ -4,7 +4,7 @@ use super::read::Reader;
 use super::{Format, Malformed};
 
 /// The fields of an `ErrorResponse` or `NoticeResponse`, known and unknown, in the order sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ErrorFields<'a>(&'a [u8]);
 
 impl<'a> ErrorFields<'a> {
@@ -54,6 +54,14 @@ impl<'a> ErrorFields<'a> {
     #[must_use]
     pub fn is_fatal(&self) -> bool {
         matches!(self.severity(), Some(b"FATAL" | b"PANIC"))
+    }
+}
+
+/// Errors quote people's data: only severity and SQLSTATE are printed.
+impl std::fmt::Debug for ErrorFields<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shown = |field: Option<&'_ [u8]>| field.unwrap_or_default().escape_ascii().to_string();
+        write!(f, "ErrorFields({} {})", shown(self.severity()), shown(self.code()))
     }
 }
 

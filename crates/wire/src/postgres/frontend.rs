@@ -14,7 +14,7 @@ pub struct Message<'a> {
 }
 
 /// What a client message says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Body<'a> {
     /// `p`: an answer to an authentication request; which kind is for the exchange to know.
     Login(LoginAnswer<'a>),
@@ -47,7 +47,7 @@ pub enum Body<'a> {
 }
 
 /// `Parse`: a statement text under a name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Parse<'a> {
     /// Name of the prepared statement; empty for the unnamed one.
     pub statement: &'a [u8],
@@ -105,6 +105,36 @@ pub struct SaslInitial<'a> {
     pub mechanism: &'a [u8],
     /// The first message, if the client sent one along.
     pub data: Option<&'a [u8]>,
+}
+
+impl Body<'_> {
+    /// The documented name of the message type.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Login(_) => "PasswordMessage",
+            Self::Query(_) => "Query",
+            Self::Parse(_) => "Parse",
+            Self::Bind(_) => "Bind",
+            Self::Describe(_) => "Describe",
+            Self::Execute(_) => "Execute",
+            Self::Close(_) => "Close",
+            Self::Flush => "Flush",
+            Self::Sync => "Sync",
+            Self::FunctionCall(_) => "FunctionCall",
+            Self::CopyData(_) => "CopyData",
+            Self::CopyDone => "CopyDone",
+            Self::CopyFail(_) => "CopyFail",
+            Self::Terminate => "Terminate",
+        }
+    }
+}
+
+/// Statements and their data may hold secrets: only the type is printed.
+impl std::fmt::Debug for Body<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 impl<'a> Message<'a> {
@@ -198,6 +228,13 @@ impl<'a> Parse<'a> {
         let types = reader.oids("parameter types")?;
         reader.end()?;
         Ok(Self { statement, text, types })
+    }
+}
+
+/// The text may hold secrets.
+impl std::fmt::Debug for Parse<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Parse({}, text of {} bytes)", self.statement.escape_ascii(), self.text.len())
     }
 }
 

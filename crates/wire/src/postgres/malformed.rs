@@ -53,9 +53,7 @@ pub enum Malformed {
         field: &'static str,
     },
     /// The body goes on after its last field.
-    #[error(
-        "{message} has {count} bytes after its last field; check the library that built it"
-    )]
+    #[error("{message} has {count} bytes after its last field; check the library that built it")]
     Trailing {
         /// Documented name of the message type.
         message: &'static str,

@@ -178,4 +178,11 @@ fn secrets_are_not_printed() {
     let row = b"D\0\0\0\x0c\0\x01\0\0\0\x02SS";
     let (message, _) = backend::Message::decode(row, &Limits::new(Phase::Server)).unwrap().unwrap();
     assert!(!format!("{message:?}").contains("83"), "{message:?}");
+    let query = b"Q\0\0\0\x22ALTER ROLE a PASSWORD 'topaz'\0";
+    let (message, _) = frontend::Message::decode(query, &Limits::new(Phase::Client)).unwrap().unwrap();
+    assert_eq!(format!("{message:?}"), "Message { frame: Frame(Q, 35 bytes), body: Query }");
+    let error = VECTORS.iter().find(|vector| vector.name == "error").unwrap().bytes;
+    let (message, _) = backend::Message::decode(error, &Limits::new(Phase::Server)).unwrap().unwrap();
+    let backend::Body::ErrorResponse(fields) = message.body() else { panic!("not an error") };
+    assert_eq!(format!("{fields:?}"), "ErrorFields(ERROR 42501)");
 }

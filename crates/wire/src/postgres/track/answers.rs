@@ -30,7 +30,7 @@ impl<S: Clone, P: Clone> Tracker<S, P> {
             Body::ParameterStatus(status) => self.report_setting(status),
             Body::ErrorResponse(fields) => self.error(fields),
             Body::ReadyForQuery(status) => self.ready(*status),
-            other => self.part(name(other), |kind| step(kind, other)),
+            other => self.part(other.name(), |kind| step(kind, other)),
         }
     }
 
@@ -248,34 +248,5 @@ fn step_complete<S, P>(kind: &mut Kind<S, P>) -> Step {
             ..,
         ) => advance(flow, Flow::Done),
         _ => Step::No,
-    }
-}
-
-const fn name(body: &Body<'_>) -> &'static str {
-    match body {
-        Body::Authentication(_) => "Authentication",
-        Body::BackendKeyData(_) => "BackendKeyData",
-        Body::ParameterStatus(_) => "ParameterStatus",
-        Body::NegotiateProtocolVersion(_) => "NegotiateProtocolVersion",
-        Body::ReadyForQuery(_) => "ReadyForQuery",
-        Body::RowDescription(_) => "RowDescription",
-        Body::ParameterDescription(_) => "ParameterDescription",
-        Body::NoData => "NoData",
-        Body::DataRow(_) => "DataRow",
-        Body::CommandComplete(_) => "CommandComplete",
-        Body::EmptyQueryResponse => "EmptyQueryResponse",
-        Body::PortalSuspended => "PortalSuspended",
-        Body::ParseComplete => "ParseComplete",
-        Body::BindComplete => "BindComplete",
-        Body::CloseComplete => "CloseComplete",
-        Body::ErrorResponse(_) => "ErrorResponse",
-        Body::NoticeResponse(_) => "NoticeResponse",
-        Body::NotificationResponse(_) => "NotificationResponse",
-        Body::CopyInResponse(_) => "CopyInResponse",
-        Body::CopyOutResponse(_) => "CopyOutResponse",
-        Body::CopyBothResponse(_) => "CopyBothResponse",
-        Body::CopyData(_) => "CopyData",
-        Body::CopyDone => "CopyDone",
-        Body::FunctionCallResponse(_) => "FunctionCallResponse",
     }
 }
