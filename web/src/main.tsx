@@ -10,7 +10,6 @@ import "./style/pages.css";
 import { MantineProvider } from "@mantine/core";
 import { Notifications } from "@mantine/notifications";
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { setNonce } from "get-nonce";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 
@@ -20,7 +19,6 @@ import { theme } from "./theme";
 
 // The page's policy lets through only style elements that carry this page's nonce.
 const nonce = document.querySelector<HTMLMetaElement>("meta[name=csp-nonce]")?.content ?? "";
-setNonce(nonce);
 
 /** A refusal stands; a gateway that does not answer is asked again. */
 const again = (failures: number, error: Error): boolean =>

@@ -30,6 +30,8 @@ export const theme = createTheme({
   respectReducedMotion: true,
   components: {
     Button: { defaultProps: { variant: "filled" } },
+    // The page keeps its scroll bar beneath a dialog, so that nothing moves sideways.
+    Modal: { defaultProps: { removeScrollProps: { removeScrollBar: false }, closeButtonProps: { "aria-label": "Close" } } },
     Notification: { defaultProps: { closeButtonProps: { "aria-label": "Close" } } },
   },
 });

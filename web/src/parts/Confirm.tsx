@@ -17,7 +17,7 @@ const REASON_MAX = 2_000;
 
 export function Confirm({ asked, close }: { asked: Question | undefined; close: () => void }) {
   return (
-    <Modal opened={asked !== undefined} onClose={close} title={asked?.title} centered closeButtonProps={{ "aria-label": "Close" }}>
+    <Modal opened={asked !== undefined} onClose={close} title={asked?.title} centered>
       {asked && <Form asked={asked} close={close} />}
     </Modal>
   );

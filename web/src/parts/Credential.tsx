@@ -29,7 +29,7 @@ export function MintButton({ resource }: { resource: string }) {
       </Button>
       <Modal
         opened={minted !== undefined} onClose={() => setMinted(undefined)} size="lg" centered
-        title={`A credential for ${resource}`} closeButtonProps={{ "aria-label": "Close" }}
+        title={`A credential for ${resource}`}
       >
         {minted && <Shown minted={minted} />}
       </Modal>

@@ -18,7 +18,7 @@ export function Help({ opened, close, ways }: {
 }) {
   const on = useKeysOn();
   return (
-    <Modal opened={opened} onClose={close} title="Keys" centered closeButtonProps={{ "aria-label": "Close" }}>
+    <Modal opened={opened} onClose={close} title="Keys" centered>
       <div className="stack wide">
         <Switch
           label="Single keys do something"

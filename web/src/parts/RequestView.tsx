@@ -181,7 +181,7 @@ function Rows({ known, relations }: { known: Schemas["Rows"]; relations: readonl
 function Why({ of }: { of: Request }) {
   return (
     <section className="stack tight">
-      <Label>Why it is held</Label>
+      <Label>{of.state === "pending" ? "Why it is held" : "Why it was held"}</Label>
       <ul className="stack">
         {of.held_by.map((held) => (
           <li key={held.rule}>
@@ -243,7 +243,7 @@ function Bound({ of }: { of: Request }) {
           ["Action", <span className="mono">{of.action}</span>],
           of.resource && ["Resource", of.resource],
           of.role && ["Role", of.role],
-          of.for_s && ["For", words(of.for_s)],
+          of.for_s !== undefined && ["For", words(of.for_s)],
           of.grant && ["Grant", <span className="mono small">{of.grant}</span>],
           of.session && ["Session", <Link href={`/sessions/${of.session}`} className="mono small">{of.session}</Link>],
           ["Lapses", <When at={of.lapses_at} />],

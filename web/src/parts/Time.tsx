@@ -37,7 +37,7 @@ export function Left({ until, over = "over", sign = true }: { until: string; ove
   const mood = left <= 0 ? "over" : left < SOON_S ? "soon" : "";
   return (
     <Tooltip label={`until ${absolute(until)}`}>
-      <span className={`left ${mood}`}>
+      <span className={`left ${mood} ${sign ? "" : "bare"}`}>
         {sign && <IconHourglassHigh size={15} stroke={1.7} aria-hidden="true" />}
         <time dateTime={until}>{left <= 0 ? over : span(left)}</time>
       </span>
