@@ -26,11 +26,6 @@ impl Name {
         let catalog = if rest.is_empty() { None } else { Some(rest.join(".")) };
         Some(Name { catalog, schema, name: (*name).to_owned() })
     }
-
-    /// Whether the name is written as one of `pg_catalog`.
-    pub(super) fn in_pg_catalog(&self) -> bool {
-        self.schema.as_deref() == Some("pg_catalog") && self.catalog.is_none()
-    }
 }
 
 impl fmt::Display for Name {

@@ -46,7 +46,7 @@ pub(super) fn verb(tree: &Tree) -> Option<(&'static str, Kind)> {
         "CreateAmStmt" => "create_access_method",
         "CreateEventTrigStmt" => "create_event_trigger",
         "AlterEventTrigStmt" => "alter_event_trigger",
-        "CreatePlangStmt" => "create_language",
+        "CreatePLangStmt" => "create_language",
         "CreatePublicationStmt" => "create_publication",
         "AlterPublicationStmt" => "alter_publication",
         "CreateSubscriptionStmt" => "create_subscription",
@@ -97,7 +97,7 @@ fn shape_verb(tree: &Tree) -> Option<&'static str> {
         "CreateOpFamilyStmt" => "create_operator_family",
         "AlterOpFamilyStmt" => "alter_operator_family",
         "AlterOperatorStmt" => "alter_operator",
-        "AlterTsdictionaryStmt" | "AlterTsconfigurationStmt" => "alter_text_search",
+        "AlterTsDictionaryStmt" | "AlterTsConfigurationStmt" => "alter_text_search",
         "ConstraintsSetStmt" => "set_constraints",
         _ => return None,
     })

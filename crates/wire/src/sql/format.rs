@@ -5,6 +5,9 @@
 use pg_query::DeparseOptions;
 
 use super::TEXT_BYTES_MAX;
+use super::facts::Access;
+use super::mentions::Walk;
+use super::tree::{Tree, Value, tree_of};
 
 /// The text laid out over several lines with its comments kept, or the text as it is when it cannot be laid out
 /// without changing what it says. Needs [`super::STACK_BYTES`] of stack.
@@ -17,6 +20,9 @@ fn laid_out(text: &str) -> Option<String> {
         return None;
     }
     let parsed = pg_query::parse(text, 0).ok()?;
+    if !parsed.protobuf.stmts.iter().all(is_understood) {
+        return None;
+    }
     let comments = pg_query::deparse_comments_for_query(text).ok()?;
     let options =
         DeparseOptions { comments, pretty_print: true, indent_size: 2, ..DeparseOptions::default() };
@@ -26,9 +32,17 @@ fn laid_out(text: &str) -> Option<String> {
     same(&parsed.protobuf, &again.protobuf).then_some(out)
 }
 
+/// Whether a statement is a query or a data-modifying one made of nodes that are understood. The deparser is given
+/// nothing else: it is C that expects trees as the grammar's everyday use makes them.
+fn is_understood(statement: &pg_query::protobuf::RawStmt) -> bool {
+    let Some(tree) = statement.stmt.as_deref().and_then(|node| tree_of(node).ok()) else { return false };
+    let mut walk = Walk::new(Access::Read);
+    walk.visit(&tree);
+    walk.found.mentions.foreign_nodes.is_empty()
+}
+
 /// Whether two parses say the same, wherever their tokens stand.
 fn same(a: &pg_query::protobuf::ParseResult, b: &pg_query::protobuf::ParseResult) -> bool {
-    use super::tree::{Tree, Value, tree_of};
     fn is_place(field: &str) -> bool {
         field.ends_with("location")
             || matches!(field, "stmt_len" | "rexpr_list_start" | "rexpr_list_end" | "list_start" | "list_end")

@@ -212,14 +212,15 @@ fn take_along(
     if access != Access::Write {
         return;
     }
-    for base in catalogue.standings.get(&oid).map(|s| &s.bases).into_iter().flatten() {
+    let bases = catalogue.standings.get(&oid).map(|s| s.bases.clone()).unwrap_or_default();
+    for base in &bases {
         relations.extend(catalogue.as_relation(*base, Access::Write));
     }
     let has = |verb: &'static str| statement.verbs.contains(&Verb(verb));
     let truncates = has("truncate") && statement.cascades;
     let (deletes, updates) = (has("delete") || has("merge"), has("update") || has("merge"));
-    let mut seen = BTreeSet::from([oid]);
-    let mut waiting = vec![oid];
+    let mut waiting: Vec<u32> = bases.into_iter().chain([oid]).collect();
+    let mut seen: BTreeSet<u32> = waiting.iter().copied().collect();
     while let Some(from) = waiting.pop() {
         for cascade in catalogue.cascades.get(&from).into_iter().flatten() {
             let follows = truncates || (cascade.on_delete && deletes) || (cascade.on_update && updates);

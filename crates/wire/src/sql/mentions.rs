@@ -206,6 +206,7 @@ impl Walk {
                 self.operator(&names, Operand::Typed, Operand::Typed);
             }
             "TypeName" => self.type_name(tree),
+            "RangeFunction" => self.range_function(tree),
             "ColumnRef" => self.column(tree),
             "AIndirection" | "ResTarget" => {
                 let names = names_of(tree.list("indirection"));
@@ -241,6 +242,9 @@ impl Walk {
 
     fn operator(&mut self, names: &[&str], left: Operand, right: Operand) {
         if let Some(name) = Name::of_parts(names) {
+            if name.catalog.is_some() {
+                self.found.mentions.foreign_nodes.insert("AExpr");
+            }
             self.found.mentions.operators.insert(OperatorUse { name, left, right });
         }
     }
@@ -278,6 +282,20 @@ impl Walk {
         }
     }
 
+    /// Functions in FROM come as lists of the call and its columns. SQL/JSON functions among them are not expected.
+    fn range_function(&mut self, tree: &Tree) {
+        let calls = tree.nodes("functions").filter_map(|list| list.list("items").first()?.as_node());
+        let everyday = |call: &Tree| {
+            matches!(
+                call.name,
+                "FuncCall" | "SqlValueFunction" | "TypeCast" | "CoalesceExpr" | "MinMaxExpr" | "XmlExpr" | "XmlSerialize"
+            )
+        };
+        if !calls.into_iter().all(everyday) {
+            self.found.mentions.foreign_nodes.insert("RangeFunction");
+        }
+    }
+
     /// `CASE x WHEN y` compares with `=`.
     fn simple_case(&mut self, tree: &Tree) {
         let Some(subject) = tree.node("arg") else { return };
@@ -287,7 +305,9 @@ impl Walk {
     }
 
     fn type_name(&mut self, tree: &Tree) {
-        if tree.flag("pct_type") || tree.int("type_oid") != 0 {
+        // The server takes only constants as modifiers, whatever the grammar lets through.
+        let odd_modifiers = tree.list("typmods").iter().any(|m| m.as_node().is_none_or(|m| m.name != "AConst"));
+        if tree.flag("pct_type") || tree.int("type_oid") != 0 || odd_modifiers {
             self.found.mentions.foreign_nodes.insert("TypeName");
         }
         if let Some(name) = Name::of_parts(&tree.names("names")) {
@@ -328,7 +348,7 @@ fn operand(tree: Option<&Tree>) -> Operand {
 fn is_typed(tree: &Tree) -> bool {
     match tree.name {
         "ColumnRef" | "TypeCast" | "FuncCall" | "AExpr" | "BoolExpr" | "NullTest" | "BooleanTest"
-        | "SqlvalueFunction" | "AIndirection" | "XmlExpr" | "GroupingFunc" | "SubLink" | "CaseExpr"
+        | "SqlValueFunction" | "AIndirection" | "XmlExpr" | "GroupingFunc" | "SubLink" | "CaseExpr"
         | "CoalesceExpr" | "MinMaxExpr" => true,
         "AConst" => {
             tree.node("val").is_some_and(|v| matches!(v.name, "Integer" | "Float" | "Boolean" | "BitString"))

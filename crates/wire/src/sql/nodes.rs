@@ -11,13 +11,13 @@ pub(super) fn since(node: &str) -> Option<u32> {
         "SelectStmt" | "WithClause" | "CommonTableExpr" | "List" | "ResTarget" | "SortBy" | "WindowDef"
         | "GroupingSet" | "GroupingFunc" | "Alias" => Some(OLDEST),
         // SEARCH and CYCLE came with 14; before, the words are no syntax at all.
-        "CteSearchClause" | "CteCycleClause" | "CtesearchClause" | "CtecycleClause" => Some(14),
+        "CteSearchClause" | "CteCycleClause" => Some(14),
         // Where rows come from.
         "RangeVar" | "JoinExpr" | "RangeSubselect" | "RangeFunction" | "RangeTableSample"
         | "RangeTableFunc" | "RangeTableFuncCol" | "ColumnDef" | "TypeName" => Some(OLDEST),
         // Values.
         "String" | "Integer" | "Float" | "Boolean" | "BitString" | "AConst" | "ColumnRef" | "AStar"
-        | "ParamRef" | "SqlvalueFunction" => Some(OLDEST),
+        | "ParamRef" | "SqlValueFunction" => Some(OLDEST),
         // Expressions.
         "AExpr" | "BoolExpr" | "NullTest" | "BooleanTest" | "FuncCall" | "NamedArgExpr" | "TypeCast"
         | "CollateClause" | "SubLink" | "CaseExpr" | "CaseWhen" | "CoalesceExpr" | "MinMaxExpr"

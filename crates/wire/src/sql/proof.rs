@@ -2,7 +2,7 @@
 //!
 //! Names are resolved as the server would, and wherever the server's choice hangs on argument types that are not
 //! known here, every candidate counts: a function or operator of a user with a mentioned name spoils the proof
-//! unless one of its operands is of a type that cannot occur in the statement.
+//! unless its schema is not searched, or one of its operands is of a type that cannot occur in the statement.
 
 use std::collections::BTreeSet;
 
@@ -263,15 +263,26 @@ impl Prover<'_> {
             return self.because(format!("it calls `{name}`, which is not a reviewed built-in function"));
         }
         let shadows = self.catalogue.functions.get(&name.name).into_iter().flatten();
-        let mut shadows = shadows.filter(|f| !name.in_pg_catalog() || f.schema == "pg_catalog");
+        let mut shadows = shadows.filter(|f| self.in_sight(name, &f.schema));
         if shadows.any(|f| self.can_call(f, call.arguments.as_deref())) {
             self.because(format!("a function `{name}` that a user made may be the one it calls"));
         }
         // `name(x)` is a cast where a type has that name and no function fits.
         let types = self.catalogue.types_by_name.get(&name.name).into_iter().flatten();
-        let by_user = types.filter(|oid| **oid >= FIRST_USER_OID).count();
-        if by_user > 0 && name.schema.is_none() {
+        let mut by_user = types
+            .filter(|oid| **oid >= FIRST_USER_OID)
+            .filter_map(|oid| self.catalogue.types.get(oid))
+            .filter(|t| self.in_sight(name, &t.schema));
+        if by_user.next().is_some() {
             self.because(format!("`{name}` is also the name of a type that a user made"));
+        }
+    }
+
+    /// Whether a name, as written, could mean something in a schema.
+    fn in_sight(&self, name: &Name, schema: &str) -> bool {
+        match &name.schema {
+            Some(written) => written == schema,
+            None => self.path.iter().any(|s| s == schema),
         }
     }
 
@@ -299,7 +310,7 @@ impl Prover<'_> {
             return self.because(format!("it uses the operator `{name}`, which is not a reviewed built-in"));
         }
         let shadows = self.catalogue.operators.get(&name.name).into_iter().flatten();
-        let mut shadows = shadows.filter(|o| !name.in_pg_catalog() || o.schema == "pg_catalog");
+        let mut shadows = shadows.filter(|o| self.in_sight(name, &o.schema));
         if shadows.any(|o| self.can_apply(o, used)) {
             self.because(format!("an operator `{name}` that a user made may be the one it uses"));
         }
@@ -324,6 +335,7 @@ impl Prover<'_> {
     /// `t.x` calls a function `x` on the row where `t` has no such column.
     fn attribute(&mut self, name: &str) {
         let functions = self.catalogue.functions.get(name).into_iter().flatten();
+        let functions = functions.filter(|f| self.path.contains(&f.schema));
         let callable = functions.filter(|f| f.required <= 1).any(|f| {
             f.arguments.first().is_some_and(|first| {
                 ROW_TAKING.contains(first) || (*first >= FIRST_USER_OID && self.touched.contains(first))

@@ -142,7 +142,10 @@ impl Statement {
         };
         self.copies.insert(target);
         self.runs = true;
-        self.walk(Walk::new(if from { Access::Write } else { Access::Read }), tree);
+        let mut walk = Walk::new(if from { Access::Write } else { Access::Read });
+        walk.children(tree, &[]);
+        self.verbs.extend(walk.found.verbs.iter().copied());
+        self.found = walk.found;
         self.verbs.insert(Verb(if from { "copy_in" } else { "copy_out" }));
         self.base = match (outside.is_some(), from || !self.found.verbs.is_empty()) {
             (true, _) => Kind::Admin,
@@ -287,7 +290,7 @@ impl Statement {
         let view = tree.int("objtype") == pb::ObjectType::ObjectMatview as i64;
         let executes = tree.node("query").filter(|q| q.name == "ExecuteStmt");
         let mut walk = Walk::new(Access::Read);
-        walk.visit(tree);
+        walk.children(tree, &[]);
         self.found = walk.found;
         // The walk met an INTO, but this statement says CREATE.
         self.found.select_into = tree.flag("is_select_into");
