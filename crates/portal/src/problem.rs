@@ -3,6 +3,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use countersign_engine::{Refused, RefusedCode};
 use serde::{Deserialize, Serialize};
 use utoipa::openapi::{Content, Ref, RefOr, Response as Described, ResponseBuilder};
 use utoipa::{IntoResponses, ToSchema};
@@ -124,6 +125,20 @@ impl Problem {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        let kind = match refused.code {
+            RefusedCode::NotPermitted | RefusedCode::NoGrant => Kind::Denied,
+            RefusedCode::NotFound => Kind::NotFound,
+            RefusedCode::Conflict | RefusedCode::Ended => Kind::Conflict,
+            RefusedCode::Invalid => Kind::Invalid,
+            RefusedCode::TooLarge => Kind::TooLarge,
+            RefusedCode::Unavailable => Kind::Unavailable,
+        };
+        Self { hint: refused.hint, link: refused.link, ..Self::new(kind, refused.message) }
     }
 }
 

@@ -12,6 +12,8 @@ pub struct Bundle {
     pub id: String,
     /// Always `active`.
     pub state: BundleState,
+    /// The name that it gives itself.
+    pub name: String,
     /// Counted from one.
     pub version: u64,
     /// How many principals it names.
@@ -66,12 +68,14 @@ pub struct Check {
 /// One mistake or warning, with its place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Diagnostic {
+    /// Whether the bundle can be used in spite of it.
+    pub severity: Severity,
     /// The file.
     pub file: String,
     /// The line, counted from one; 0 for the whole file.
-    pub line: usize,
+    pub line: u32,
     /// The column, counted from one; 0 for the whole line.
-    pub column: usize,
+    pub column: u32,
     /// What is wrong.
     pub message: String,
     /// What to do about it.
@@ -95,4 +99,25 @@ pub struct Applied {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub request: Option<String>,
+}
+
+/// Whether a bundle can be used in spite of what was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// It cannot.
+    Error,
+    /// It can, but somebody should look.
+    Warning,
+}
+
+impl From<countersign_policy::Diagnostic> for Diagnostic {
+    fn from(found: countersign_policy::Diagnostic) -> Self {
+        let severity = match found.severity {
+            countersign_policy::Severity::Error => Severity::Error,
+            countersign_policy::Severity::Warning => Severity::Warning,
+        };
+        let countersign_policy::Diagnostic { file, line, column, message, hint, .. } = found;
+        Self { severity, file, line, column, message, hint }
+    }
 }

@@ -1,5 +1,7 @@
 //! Grants: who holds what, until when.
 
+use countersign_core::At;
+use countersign_engine::views::GrantView;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -28,6 +30,27 @@ pub enum GrantState {
     Revoked,
     /// Its holder gave it back.
     Relinquished,
+}
+
+impl GrantState {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Live, Self::Expired, Self::Revoked, Self::Relinquished];
+
+    /// The state of that name. A word that is none of them would be a state in which it does not hold.
+    fn named(name: &str) -> Self {
+        Self::ALL.into_iter().find(|state| state.as_str() == name).unwrap_or(Self::Expired)
+    }
+
+    /// The state in one word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::Relinquished => "relinquished",
+        }
+    }
 }
 
 /// A live, time-bound membership of a principal in a role.
@@ -82,4 +105,24 @@ pub struct GrantCan {
     pub revoke: bool,
     /// Give it back.
     pub relinquish: bool,
+}
+
+impl From<GrantView> for Grant {
+    fn from(view: GrantView) -> Self {
+        let grant = view.grant;
+        Self {
+            id: grant.id.to_string(),
+            state: GrantState::named(view.state),
+            principal: grant.principal.to_string(),
+            person: grant.person.to_string(),
+            role: grant.role.to_string(),
+            resources: view.resources.iter().map(ToString::to_string).collect(),
+            request: grant.request.to_string(),
+            not_before: grant.not_before.rfc3339(),
+            not_after: grant.not_after.rfc3339(),
+            purpose: view.purpose,
+            ended: view.ended.map(|(at, by)| GrantEnd { at: At::rfc3339(at), by: by.to_string() }),
+            can: GrantCan { revoke: view.can_revoke, relinquish: view.can_relinquish },
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! The ledger: its state, its lines, what a line commits to.
 
+use countersign_engine::audit::{self, Stage};
+use countersign_engine::line::Outcome;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -29,7 +31,7 @@ pub struct Checkpoint {
     pub size: u64,
     /// The root hash over them, base 64 as the checkpoint has it.
     pub root: String,
-    /// The instant of the newest line it covers.
+    /// When it was signed; absent if that was before the gateway was last started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = DateTime)]
     pub at: Option<String>,
@@ -85,10 +87,8 @@ pub struct Event {
     pub at: String,
     /// What happened: `request.created`.
     pub r#type: String,
-    /// How it ended, for types that have an outcome: `allow`, `deny`, `success`, `failure`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    pub outcome: Option<String>,
+    /// How it went.
+    pub outcome: EventOutcome,
     /// Who did it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -127,6 +127,18 @@ pub struct Event {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub text: Option<String>,
+}
+
+/// How it went, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EventOutcome {
+    /// It was done.
+    Success,
+    /// It was refused, or went wrong.
+    Failure,
+    /// It waits.
+    Pending,
 }
 
 /// How far a line has come.
@@ -192,4 +204,76 @@ pub struct ContentRange {
     pub from: u64,
     /// To this index, exclusive.
     pub to: Option<u64>,
+}
+
+impl LedgerState {
+    /// The ledger's state as the engine has it.
+    #[must_use]
+    pub fn new(found: audit::LedgerState, state: super::status::HealthState, vkey: String) -> Self {
+        let checkpoint = found.root.map(|root| Checkpoint {
+            size: found.published,
+            root: root.to_base64(),
+            at: found.signed_at.map(countersign_core::At::rfc3339),
+        });
+        Self { id: found.origin, state, size: found.size, integrated: found.integrated, checkpoint, vkey }
+    }
+}
+
+impl From<audit::SearchPage> for EventPage {
+    fn from(page: audit::SearchPage) -> Self {
+        Self { items: page.items.into_iter().map(Into::into).collect(), next: page.next }
+    }
+}
+
+impl From<audit::EventView> for Event {
+    fn from(view: audit::EventView) -> Self {
+        let line = view.line;
+        let text = |id: &dyn ToString| id.to_string();
+        Self {
+            id: line.index.to_string(),
+            state: match view.stage {
+                Stage::Sequenced => EventState::Sequenced,
+                Stage::Integrated => EventState::Integrated,
+                Stage::Published => EventState::Published,
+            },
+            seq: line.index,
+            at: line.at.rfc3339(),
+            r#type: line.kind,
+            outcome: match line.outcome {
+                Outcome::Success => EventOutcome::Success,
+                Outcome::Failure => EventOutcome::Failure,
+                Outcome::Pending => EventOutcome::Pending,
+            },
+            actor: line.actor.map(|id| text(&id)),
+            person: line.person.map(|id| text(&id)),
+            subject: line.subject.map(|id| text(&id)),
+            resource: line.resource.map(|id| text(&id)),
+            role: line.role.map(|id| text(&id)),
+            grant: line.grant.map(|id| text(&id)),
+            session: line.session.map(|id| text(&id)),
+            request: line.request.map(|id| text(&id)),
+            controls: view.controls.iter().map(ToString::to_string).collect(),
+            text: view.text,
+        }
+    }
+}
+
+impl From<audit::EventDetail> for EventDetail {
+    fn from(detail: audit::EventDetail) -> Self {
+        Self {
+            line: String::from_utf8_lossy(&detail.event.line.bytes).into_owned(),
+            leaf: detail.leaf.to_string(),
+            content: detail.contents.into_iter().map(Into::into).collect(),
+            proof: detail.proof,
+            event: detail.event.into(),
+        }
+    }
+}
+
+impl From<audit::ContentView> for Content {
+    fn from(view: audit::ContentView) -> Self {
+        let state = if view.kept.is_some() { ContentState::Kept } else { ContentState::Erased };
+        let text = view.kept.and_then(|kept| String::from_utf8(kept.bytes).ok());
+        Self { pointer: view.pointer, text, state }
+    }
 }

@@ -56,3 +56,13 @@ pub enum Impact {
     /// Severe or catastrophic adverse effect.
     High,
 }
+
+impl From<countersign_core::catalogue::Impact> for Impact {
+    fn from(impact: countersign_core::catalogue::Impact) -> Self {
+        match impact {
+            countersign_core::catalogue::Impact::Low => Self::Low,
+            countersign_core::catalogue::Impact::Moderate => Self::Moderate,
+            countersign_core::catalogue::Impact::High => Self::High,
+        }
+    }
+}

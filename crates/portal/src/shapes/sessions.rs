@@ -1,5 +1,6 @@
 //! Sessions: who is connected, and what they did.
 
+use countersign_engine::views::SessionView;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -33,6 +34,17 @@ pub enum SessionState {
     Live,
     /// It is over.
     Ended,
+}
+
+impl SessionState {
+    /// The state in one word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Ended => "ended",
+        }
+    }
 }
 
 /// One client connection through a door.
@@ -86,4 +98,28 @@ pub struct Session {
 pub struct SessionCan {
     /// End it.
     pub end: bool,
+}
+
+impl From<SessionView> for Session {
+    fn from(view: SessionView) -> Self {
+        let state =
+            if view.state == SessionState::Live.as_str() { SessionState::Live } else { SessionState::Ended };
+        Self {
+            id: view.id.to_string(),
+            state,
+            principal: view.principal.to_string(),
+            person: view.person.to_string(),
+            role: view.role.to_string(),
+            resource: view.resource.to_string(),
+            door: view.door,
+            address: view.address,
+            application: view.application,
+            opened_at: view.opened_at.rfc3339(),
+            ended_at: view.ended.map(|(at, _)| at.rfc3339()),
+            ending: view.ended.map(|(_, why)| why.as_str().to_owned()),
+            grant: view.grant.to_string(),
+            purpose: view.purpose,
+            can: SessionCan { end: view.can_end },
+        }
+    }
 }

@@ -52,3 +52,26 @@ pub enum Topic {
     /// Anything in the ledger.
     Ledger,
 }
+
+impl Topic {
+    /// Every subject.
+    pub const ALL: [Self; 6] =
+        [Self::Requests, Self::Grants, Self::Sessions, Self::Principals, Self::Bundle, Self::Ledger];
+
+    /// The subject of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|topic| topic.as_str() == name)
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::Grants => "grants",
+            Self::Sessions => "sessions",
+            Self::Principals => "principals",
+            Self::Bundle => "bundle",
+            Self::Ledger => "ledger",
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The one table of endpoints: which action each stands for, of which class, and who judges it.
+//!
+//! The guard reads it before any handler runs, and refuses what is not in it. A test holds it against the
+//! OpenAPI document, so that an endpoint cannot be added without saying who may call it.
+
+use axum::http::Method;
+use countersign_policy::Class;
+
+/// The methods that the API knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verb {
+    /// Changes nothing.
+    Get,
+    /// May change something.
+    Post,
+}
+
+/// Who judges a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judge {
+    /// Nobody: it is open to the unauthenticated.
+    Nobody,
+    /// Nobody, if the caller is on this machine; otherwise whoever is signed in.
+    Local,
+    /// Whoever is signed in may: it shows or ends only what is the caller's own, or what everybody may know.
+    SignIn,
+    /// Policy, asked by the guard about the gateway itself.
+    Guard,
+    /// Policy, asked by the engine about the very thing.
+    Engine,
+}
+
+/// One endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The method.
+    pub verb: Verb,
+    /// The path beneath the prefix, with parameters in braces.
+    pub path: &'static str,
+    /// What sort of act it is.
+    pub class: Class,
+    /// The action by the name that policy knows; empty where policy is not asked.
+    pub action: &'static str,
+    /// Who judges.
+    pub judge: Judge,
+}
+
+const fn get(path: &'static str, action: &'static str, judge: Judge) -> Endpoint {
+    Endpoint { verb: Verb::Get, path, class: Class::Read, action, judge }
+}
+
+const fn post(path: &'static str, class: Class, action: &'static str, judge: Judge) -> Endpoint {
+    Endpoint { verb: Verb::Post, path, class, action, judge }
+}
+
+/// Every endpoint of the API.
+pub const ENDPOINTS: &[Endpoint] = &[
+    post("/sign-in", Class::Read, "", Judge::Nobody),
+    get("/health", "", Judge::Nobody),
+    get("/openapi.json", "", Judge::Nobody),
+    get("/metrics", "", Judge::Local),
+    post("/sign-out", Class::Read, "", Judge::SignIn),
+    get("/me", "", Judge::SignIn),
+    get("/events", "", Judge::SignIn),
+    get("/roles", "", Judge::SignIn),
+    get("/roles/{role}/preview", "", Judge::SignIn),
+    get("/resources", "", Judge::SignIn),
+    get("/requests", "request.read", Judge::Engine),
+    get("/requests/{id}", "request.read", Judge::Engine),
+    post("/requests", Class::Ask, "access.request", Judge::Engine),
+    post("/requests/{id}/withdraw", Class::Ask, "request.withdraw", Judge::Engine),
+    post("/requests/{id}/approve", Class::Decide, "request.approve", Judge::Engine),
+    post("/requests/{id}/deny", Class::Decide, "request.deny", Judge::Engine),
+    get("/grants", "grant.read", Judge::Engine),
+    post("/grants/{id}/relinquish", Class::Ask, "", Judge::Engine),
+    post("/grants/{id}/revoke", Class::Decide, "grant.revoke", Judge::Engine),
+    get("/sessions", "session.read", Judge::Engine),
+    get("/sessions/{id}/actions", "ledger.read", Judge::Engine),
+    post("/sessions/{id}/end", Class::Decide, "session.end", Judge::Engine),
+    post("/credentials", Class::Mint, "credential.mint", Judge::Engine),
+    get("/principals", "principal.read", Judge::Engine),
+    post("/principals/{name}/disable", Class::Govern, "principal.disable", Judge::Engine),
+    post("/principals/{name}/enable", Class::Govern, "principal.enable", Judge::Engine),
+    get("/bundle", "policy.read", Judge::Guard),
+    post("/bundle/check", Class::Read, "policy.read", Judge::Guard),
+    post("/bundle", Class::Govern, "policy.apply", Judge::Engine),
+    get("/ledger/vkey", "", Judge::SignIn),
+    get("/ledger/checkpoint", "", Judge::SignIn),
+    get("/ledger/state", "", Judge::SignIn),
+    get("/ledger/tile/{*path}", "ledger.read", Judge::Guard),
+    get("/ledger/events", "ledger.read", Judge::Engine),
+    get("/ledger/events/{seq}", "ledger.read", Judge::Engine),
+    get("/ledger/content", "ledger.export", Judge::Engine),
+];
+
+/// The endpoint at `path`, the router's own form of it. A HEAD is a GET whose body is not sent.
+#[must_use]
+pub fn find(method: &Method, path: &str) -> Option<&'static Endpoint> {
+    let verb = match *method {
+        Method::GET | Method::HEAD => Verb::Get,
+        Method::POST => Verb::Post,
+        _ => return None,
+    };
+    ENDPOINTS.iter().find(|endpoint| endpoint.verb == verb && endpoint.path == path)
+}

@@ -1,0 +1,70 @@
+//! What handlers share: the engine, the settings, and two counters.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use countersign_engine::{Engine, Entropy};
+
+use crate::origin::{BadHome, Home};
+use crate::throttle::{Streams, Tries};
+
+/// What differs between installations.
+#[derive(Clone)]
+pub struct PortalSettings {
+    /// Where the console is, as people type it: scheme, host and port, no path.
+    pub public_url: String,
+    /// Where clients find the doors.
+    pub doors: Vec<DoorAddress>,
+    /// The authority that signed the doors' certificate.
+    pub authority: Option<Authority>,
+    /// Unpredictable bytes, for the nonces of the console's pages.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// Where clients find a door.
+#[derive(Clone, Debug)]
+pub struct DoorAddress {
+    /// The kind of resource it serves: `postgres`.
+    pub kind: String,
+    /// The host that clients are told.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+/// A certificate authority that clients have to be told of.
+#[derive(Clone, Debug)]
+pub struct Authority {
+    /// Its certificate, PEM.
+    pub pem: String,
+    /// Where it lies for clients on the same machine; URLs for clients name it.
+    pub path: Option<PathBuf>,
+}
+
+/// What handlers share.
+#[derive(Clone)]
+pub(crate) struct Rooms {
+    pub(crate) engine: Engine,
+    pub(crate) settings: Arc<PortalSettings>,
+    pub(crate) home: Arc<Home>,
+    pub(crate) tries: Arc<Tries>,
+    pub(crate) streams: Streams,
+}
+
+impl Rooms {
+    pub(crate) fn new(engine: Engine, settings: PortalSettings) -> Result<Self, BadHome> {
+        let home = Arc::new(Home::new(&settings.public_url)?);
+        Ok(Self {
+            engine,
+            settings: Arc::new(settings),
+            home,
+            tries: Arc::default(),
+            streams: Streams::default(),
+        })
+    }
+
+    /// Where clients reach resources of `kind`.
+    pub(crate) fn door(&self, kind: &str) -> Option<&DoorAddress> {
+        self.settings.doors.iter().find(|door| door.kind == kind)
+    }
+}

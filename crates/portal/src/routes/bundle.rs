@@ -1,0 +1,111 @@
+//! The bundle in force, checking another, applying it.
+
+use axum::Json;
+use axum::extract::{DefaultBodyLimit, State};
+use countersign_engine::{Applied as Outcome, ApplyError};
+use countersign_policy::{Source, compile};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::extract::Json as Body;
+use crate::guard::SignedIn;
+use crate::problem::{Kind, Problem, Problems};
+use crate::rooms::Rooms;
+use crate::shapes::bundle::{Applied, Bundle, BundleState, Check, Diagnostic, Files};
+
+/// How large a bundle may be on its way in. Text of people, rules and policies for a large organisation is far
+/// below.
+const BUNDLE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+pub(crate) fn router() -> OpenApiRouter<Rooms> {
+    OpenApiRouter::new()
+        .routes(routes!(bundle, apply))
+        .routes(routes!(check))
+        .layer(DefaultBodyLimit::max(BUNDLE_BYTES_MAX))
+}
+
+/// The bundle in force.
+#[utoipa::path(
+    get, path = "/bundle", tag = "bundle", operation_id = "bundle",
+    responses((status = 200, description = "The bundle", body = Bundle), Problems)
+)]
+async fn bundle(State(rooms): State<Rooms>) -> Result<Json<Bundle>, Problem> {
+    let snapshot = rooms.engine.snapshot();
+    let none = || {
+        Problem::new(Kind::NotFound, "no bundle is in force").hint("`countersign apply FOLDER` applies one")
+    };
+    let in_force = snapshot.book.in_force.as_ref().ok_or_else(none)?;
+    let policy = snapshot.policy.as_ref().ok_or_else(none)?;
+    let catalogue = &policy.catalogue;
+    Ok(Json(Bundle {
+        id: in_force.bundle.to_string(),
+        state: BundleState::Active,
+        name: policy.name.clone(),
+        version: in_force.version,
+        principals: catalogue.principals.len(),
+        groups: catalogue.groups.len(),
+        resources: catalogue.resources.len(),
+        roles: catalogue.roles.len(),
+        rules: catalogue.rules.len(),
+        warnings: policy.warnings.iter().cloned().map(Into::into).collect(),
+    }))
+}
+
+/// Checks a bundle and says every mistake; changes nothing.
+#[utoipa::path(
+    post, path = "/bundle/check", tag = "bundle", operation_id = "check",
+    request_body = Files,
+    responses((status = 200, description = "What was found", body = Check), Problems)
+)]
+async fn check(Body(files): Body<Files>) -> Result<Json<Check>, Problem> {
+    let source = Source { files: files.files };
+    // Compiling takes a while; others are served meanwhile.
+    let compiled = tokio::task::spawn_blocking(move || compile(&source)).await;
+    let compiled = compiled.map_err(|_| Problem::new(Kind::Internal, "the bundle could not be checked"))?;
+    Ok(Json(match compiled {
+        Ok(compiled) => Check {
+            id: Some(compiled.hash.to_string()),
+            state: BundleState::Valid,
+            diagnostics: shown(compiled.warnings),
+        },
+        Err(found) => Check { id: None, state: BundleState::Invalid, diagnostics: shown(found) },
+    }))
+}
+
+/// Applies a bundle, or asks those who must say yes.
+#[utoipa::path(
+    post, path = "/bundle", tag = "bundle", operation_id = "apply",
+    request_body = Files,
+    responses((status = 200, description = "It is active, or waits", body = Applied), Problems)
+)]
+async fn apply(
+    State(rooms): State<Rooms>,
+    SignedIn(caller): SignedIn,
+    Body(files): Body<Files>,
+) -> Result<Json<Applied>, Problem> {
+    match rooms.engine.apply_bundle(&caller, files.files).await {
+        Ok(Outcome::Active { version, hash }) => Ok(Json(Applied {
+            id: hash.to_string(),
+            state: BundleState::Active,
+            version: Some(version),
+            request: None,
+        })),
+        Ok(Outcome::Pending(request)) => Ok(Json(Applied {
+            id: request.to_string(),
+            state: BundleState::Pending,
+            version: None,
+            request: Some(request.to_string()),
+        })),
+        Err(ApplyError::Invalid(found)) => {
+            let mut problem = Problem::new(Kind::Invalid, "the bundle has mistakes; nothing was changed")
+                .hint("`countersign check FOLDER` shows them with their places");
+            problem.diagnostics = shown(found);
+            Err(problem)
+        }
+        Err(ApplyError::Refused(refused)) => Err(refused.into()),
+    }
+}
+
+fn shown(found: Vec<countersign_policy::Diagnostic>) -> Vec<Diagnostic> {
+    found.into_iter().map(Into::into).collect()
+}

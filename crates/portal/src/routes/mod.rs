@@ -1,0 +1,61 @@
+//! The handlers, one module per subject. Each reads its call, asks the engine, and puts the answer into a
+//! shape; what may go wrong is said once, in [`crate::problem`].
+
+mod bundle;
+mod credentials;
+mod events;
+mod grants;
+mod ledger;
+mod me;
+mod principals;
+mod requests;
+mod roles;
+mod sessions;
+mod sign_in;
+mod status;
+
+use countersign_engine::Engine;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::problem::{Kind, Problem};
+use crate::rooms::Rooms;
+
+/// How much a page holds unless the caller wants less, or more.
+const PAGE: usize = 100;
+
+/// How much a page holds at most.
+const PAGE_MAX: usize = 500;
+
+/// Reads from the store where it holds nobody up.
+async fn reading<T: Send + 'static>(
+    rooms: &Rooms,
+    read: impl FnOnce(&Engine) -> T + Send + 'static,
+) -> Result<T, Problem> {
+    let engine = rooms.engine.clone();
+    tokio::task::spawn_blocking(move || read(&engine)).await.map_err(|error| {
+        tracing::error!(%error, "reading for the portal ended abnormally");
+        Problem::new(Kind::Internal, "this could not be read")
+    })
+}
+
+/// How much of a list is wanted.
+fn page(limit: Option<usize>) -> usize {
+    limit.unwrap_or(PAGE).clamp(1, PAGE_MAX)
+}
+
+/// Every endpoint, beneath the prefix.
+pub(crate) fn api() -> OpenApiRouter<Rooms> {
+    OpenApiRouter::new()
+        .merge(bundle::router())
+        .merge(credentials::router())
+        .merge(events::router())
+        .merge(grants::router())
+        .merge(ledger::router())
+        .merge(me::router())
+        .merge(principals::router())
+        .merge(requests::router())
+        .merge(roles::router())
+        .merge(sessions::router())
+        .merge(sign_in::router())
+        .merge(status::router())
+}

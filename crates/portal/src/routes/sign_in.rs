@@ -1,0 +1,110 @@
+//! Signing in and out.
+//!
+//! A program gets its token in the answer. A browser gets it in a cookie that scripts cannot read, and not in
+//! the answer: a script that was smuggled into the page has nothing to carry away.
+
+use axum::Extension;
+use axum::Json as Answer;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use countersign_core::At;
+use countersign_engine::{SignInClient, SignInRefused, Via};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::extract::Json;
+use crate::guard::{SignedIn as Caller, program};
+use crate::origin::CONSOLE_HEADER;
+use crate::problem::{Kind, Problem, Problems};
+use crate::rooms::Rooms;
+use crate::serve::Peer;
+use crate::shapes::people::{SignIn, SignedIn};
+
+/// How much of what a client says of itself is kept.
+const USER_AGENT_BYTES_MAX: usize = 256;
+
+pub(crate) fn router() -> OpenApiRouter<Rooms> {
+    OpenApiRouter::new().routes(routes!(sign_in)).routes(routes!(sign_out))
+}
+
+/// Signs in with a name and a password.
+#[utoipa::path(
+    post, path = "/sign-in", tag = "sign-in", operation_id = "sign_in",
+    request_body = SignIn,
+    responses((status = 200, description = "Signed in", body = SignedIn), Problems),
+    security(())
+)]
+async fn sign_in(
+    State(rooms): State<Rooms>,
+    peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
+    Json(who): Json<SignIn>,
+) -> Result<Response, Problem> {
+    let source = peer.map(|peer| peer.0.0.ip());
+    let now = rooms.engine.now();
+    rooms.tries.take(source, now).map_err(too_many)?;
+    let is_browser = headers.contains_key(CONSOLE_HEADER);
+    let via = if is_browser { Via::Console } else { program(&headers) };
+    let client = SignInClient { source, via, user_agent: user_agent(&headers) };
+    let signed_in = rooms.engine.sign_in(&who.user, &who.password, client).await;
+    let signed_in = signed_in.map_err(|refused| said(refused, now))?;
+    rooms.tries.give_back(source);
+    let answer = SignedIn {
+        token: (!is_browser).then(|| signed_in.token.to_string()),
+        expires_at: signed_in.expires_at.rfc3339(),
+        principal: signed_in.principal.to_string(),
+    };
+    let mut response = Answer(answer).into_response();
+    if is_browser {
+        let seconds = signed_in.expires_at.since(now).millis() / 1_000;
+        let cookie = rooms.home.cookie(&signed_in.token, seconds);
+        let cookie = cookie.ok_or_else(|| Problem::new(Kind::Internal, "the sign-in fits no cookie"))?;
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    Ok(response)
+}
+
+/// Ends the sign-in that made the call.
+#[utoipa::path(
+    post, path = "/sign-out", tag = "sign-in", operation_id = "sign_out",
+    responses((status = 204, description = "Signed out"), Problems)
+)]
+async fn sign_out(State(rooms): State<Rooms>, Caller(caller): Caller) -> Response {
+    rooms.engine.sign_out(&caller).await;
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    if let Some(cookie) = rooms.home.cookie("", 0) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+fn user_agent(headers: &HeaderMap) -> Option<String> {
+    let agent = headers.get(header::USER_AGENT)?.to_str().ok()?;
+    Some(agent.chars().take(USER_AGENT_BYTES_MAX).collect())
+}
+
+fn too_many(wait_s: u64) -> Problem {
+    let mut problem = Problem::new(Kind::TooMany, "too many sign-ins from this address")
+        .hint(format!("try again in {wait_s} s"));
+    problem.retry_after_s = Some(wait_s);
+    problem
+}
+
+/// What a person is told whose sign-in was refused: not whether it was the name or the password.
+fn said(refused: SignInRefused, now: At) -> Problem {
+    match refused {
+        SignInRefused::Wrong | SignInRefused::Disabled => {
+            Problem::new(Kind::SignInRefused, refused.to_string())
+        }
+        SignInRefused::Locked { until } => {
+            let wait = until.since(now);
+            let mut problem =
+                Problem::new(Kind::TooMany, "too many wrong passwords for this name from this address")
+                    .hint(format!("try again in {wait}"));
+            problem.retry_after_s = Some(u64::try_from(wait.millis() / 1_000).unwrap_or_default().max(1));
+            problem
+        }
+        SignInRefused::Unavailable(refused) => refused.into(),
+    }
+}
