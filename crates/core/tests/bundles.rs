@@ -159,3 +159,14 @@ fn an_applier_who_is_disabled_applies_nothing() {
         .when(activate(3, "bob", Some(7)))
         .refused(Refusal::Disabled(who("bob")));
 }
+
+/// Bob applies a bundle that he is not in. His request is used, and not called void on top of that.
+#[test]
+fn an_applier_may_leave_by_the_bundle_that_he_applies() {
+    let without = World::base().changed(3, |world| {
+        world.catalogue.principals.remove(&who("bob"));
+    });
+    let house = lifted().knows(&without).when(activate(3, "bob", Some(7))).happens();
+    assert_eq!(house.last().as_ref().map(Vec::len), Ok(1));
+    house.state(7, "approved").holds(|book, _| !book.is_enabled(&who("bob")));
+}

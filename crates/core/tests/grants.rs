@@ -190,3 +190,17 @@ fn the_oldest_ended_grants_are_forgotten_and_live_ones_never() {
     assert!(house.book.grant(GrantId(10)).is_none() && house.book.grant(GrantId(11)).is_some());
     assert!(holds(&house.book, "alice", "writer", house.now));
 }
+
+/// Before any sweep: grant 2 is over, grant 1 lives, and what was asked under grant 2 is not asked under 1.
+#[test]
+fn what_waits_on_a_grant_whose_hour_has_come_is_void() {
+    overlapping()
+        .after(20)
+        .when(ask(3, "alice", act(1, 2, "sql.delete")))
+        .happens()
+        .after(10)
+        .when(approve(3, "bob"))
+        .then([voided(3, Voidance::GrantOver)])
+        .when(ask(4, "alice", act(1, 2, "sql.delete")))
+        .refused(Refusal::NoLiveGrant(RoleId::new("writer")));
+}

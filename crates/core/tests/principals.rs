@@ -1,7 +1,9 @@
 //! Disabling, enabling, leaving.
 
+use countersign_core::book::Standing;
 use countersign_core::request::{Voidance, Withdrawal};
-use countersign_core::{PersonId, PrincipalId, Refusal, RequestId};
+use countersign_core::session::Ending;
+use countersign_core::{PersonId, PrincipalId, Refusal, RequestId, SessionId};
 
 use crate::house::*;
 use crate::world::{Law, World, who};
@@ -177,4 +179,28 @@ fn a_circle_of_owners_ends() {
         .happens()
         .when(ask(7, "bot", access("reader", 5)))
         .refused(Refusal::Disabled(who("bot")));
+}
+
+/// The ends that go with a disabling or a new bundle are events of their own. A ledger that lacks them, cut off
+/// in between or written by another hand, still lets nobody in.
+#[test]
+fn standing_does_not_rest_on_what_was_written_off() {
+    let mut shut_out = house_with_session();
+    shut_out.book.apply(&disabled("alice", "bob"), shut_out.now);
+    let other = World::base().changed(2, |world| {
+        world.principal("alice").person = PersonId::new("allie");
+    });
+    let waiting = house_with_session().when(ask(2, "alice", act(1, 1, "sql.delete"))).happens();
+    let mut passed_on = waiting.knows(&other);
+    let activated = passed_on.clone().when(activate(2, "dave", None)).happens().last().clone();
+    passed_on.book.apply(&activated.unwrap()[0], passed_on.now);
+    assert_eq!(passed_on.request(2).state.as_str(), "pending");
+    for house in [shut_out, passed_on.clone()] {
+        let (book, now) = (&house.book, house.now);
+        assert!(!holds(book, "alice", "writer", now));
+        assert!(book.live_roles(&who("alice"), now).is_empty());
+        let session = book.session(SessionId(1)).unwrap();
+        assert_eq!(book.standing(session, now), Standing::Over(Ending::Disabled));
+    }
+    passed_on.when(approve(2, "bob")).then([voided(2, Voidance::MeaningChanged)]);
 }

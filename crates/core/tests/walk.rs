@@ -26,11 +26,12 @@ pub struct Move {
     pub which: u8,
     pub also: u8,
     pub facts: u8,
+    /// How much time goes by before, if any.
+    pub wait: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
-    Wait,
     Sweep,
     Restart,
     AskAccess,
@@ -120,16 +121,22 @@ where
 fn a_move() -> impl Strategy<Value = Move> {
     use What::*;
     let what = prop_oneof![
-        6 => Just(Wait), 2 => Just(Sweep), 1 => Just(Restart),
+        4 => Just(Sweep), 1 => Just(Restart),
         4 => Just(AskAccess), 9 => Just(AskAct), 1 => Just(AskApply),
         20 => Just(Approve), 1 => Just(Deny), 1 => Just(Withdraw), 1 => Just(Void),
         14 => Just(Use), 7 => Just(Settle),
         4 => Just(Open), 1 => Just(Close), 1 => Just(End),
         2 => Just(Revoke), 1 => Just(Relinquish),
-        1 => Just(Disable), 2 => Just(Enable), 2 => Just(Activate),
+        3 => Just(Disable), 3 => Just(Enable), 2 => Just(Activate),
     ];
-    (what, any::<u8>(), any::<u8>(), any::<u8>(), any::<u8>())
-        .prop_map(|(what, who, which, also, facts)| Move { what, who, which, also, facts })
+    (what, any::<[u8; 5]>()).prop_map(|(what, [who, which, also, facts, wait])| Move {
+        what,
+        who,
+        which,
+        also,
+        facts,
+        wait,
+    })
 }
 
 /// A house where something goes on already: overlapping grants, sessions, bundles to come.
@@ -180,15 +187,7 @@ fn worlds() -> Vec<World> {
 
 fn take(before: House, known: Oracle, step: Move) -> Step {
     let mut before = before;
-    if step.what == What::Wait {
-        // Mostly seconds and minutes, sometimes an hour; often exactly to the next instant that matters.
-        let span = match step.also % 8 {
-            0 => Span::hours(1),
-            1..=3 => before.book.next_deadline().map_or(Span(0), |at| at.since(before.now)),
-            _ => Span::seconds(i64::from(step.which)),
-        };
-        before.now = before.now.plus(span);
-    }
+    before.now = before.now.plus(waited(&before, step.wait));
     let command = command(&before, step);
     let facts = facts(&before, &command, step.facts);
     let after = before.clone().when_given(command.clone(), facts.clone());
@@ -196,6 +195,18 @@ fn take(before: House, known: Oracle, step: Move) -> Step {
     let mut learnt = known.clone();
     outcome.iter().flatten().for_each(|event| learnt.learn(event, before.now));
     Step { command, facts, before, known, outcome, after, learnt }
+}
+
+/// Mostly nothing; else seconds, or exactly until something is due, or past that, or an hour. Nobody sweeps.
+fn waited(house: &House, dice: u8) -> Span {
+    let due = || house.book.next_deadline().map_or(Span(0), |at| at.since(house.now));
+    match dice {
+        0..24 => Span::seconds(i64::from(dice) * 10),
+        24..40 => due(),
+        40..52 => Span(due().0 + Span::seconds(1).0),
+        52..54 => Span::hours(1),
+        _ => Span(0),
+    }
 }
 
 /// What the engine found out, or sometimes did not, or of a bundle that is no longer in force.
@@ -219,7 +230,7 @@ fn command(house: &House, step: Move) -> Command {
     let user = ["dave", "bob", "erin", by][usize::from(dice) % 4];
     let book = &house.book;
     match what {
-        What::Wait | What::Sweep => Command::Sweep,
+        What::Sweep => Command::Sweep,
         What::Restart => Command::Restart,
         What::AskAccess => {
             let role = ROLES[usize::from(which) % 8 % ROLES.len()];
@@ -230,7 +241,7 @@ fn command(house: &House, step: Move) -> Command {
         What::Approve => {
             let id = some_request(book, which, |one| one.state == request::State::Pending);
             let by = approver(book, id, house.now, dice).unwrap_or_else(|| by.to_owned());
-            if also == 0 { approve_seeing(id, &by, digest(9_999)) } else { approve(id, &by) }
+            if also.is_multiple_of(32) { approve_seeing(id, &by, digest(9_999)) } else { approve(id, &by) }
         }
         What::Deny => {
             let id = some_request(book, which, |one| one.state == request::State::Pending);
@@ -251,7 +262,11 @@ fn command(house: &House, step: Move) -> Command {
             });
             let session =
                 waiting.filter(|_| !also.is_multiple_of(4)).unwrap_or_else(|| some_session(book, also));
-            if dice == 0 { use_for(id, session, digest(9_999)) } else { use_receipt(id, session) }
+            if dice.is_multiple_of(32) {
+                use_for(id, session, digest(9_999))
+            } else {
+                use_receipt(id, session)
+            }
         }
         What::Settle => settle(some_request(book, which, is_running), done(u64::from(also))),
         What::Open => {
@@ -271,7 +286,12 @@ fn command(house: &House, step: Move) -> Command {
             let holder = book.grant(countersign_core::GrantId(id)).map(|one| one.principal.to_string());
             relinquish(id, &holder.filter(|_| !also.is_multiple_of(4)).unwrap_or_else(|| by.to_owned()))
         }
-        What::Disable => disable(by, user),
+        What::Disable => {
+            // Half the time somebody whose yes is about to be used.
+            let said = book.requests().rev().filter(|one| !one.is_closed() && also.is_multiple_of(2));
+            let mut said = said.flat_map(|one| &one.approvals);
+            disable(said.next().map_or(by, |given| given.by.as_str()), user)
+        }
         What::Enable => {
             let disabled: Vec<&PrincipalId> = book.disabled().collect();
             let whom = disabled.get(usize::from(which) % disabled.len().max(1));

@@ -36,7 +36,7 @@ pub(super) fn decide(book: &Book, command: Command, facts: &Facts) -> Result<Vec
         by: by.clone(),
         request,
     })];
-    events.extend(gone(book, &catalogue, &by, facts.now));
+    events.extend(gone(book, &catalogue, &by, facts.now, request));
     Ok(events)
 }
 
@@ -73,8 +73,15 @@ fn lifted(
 }
 
 /// The ends of what belongs to principals that the new bundle does not have, or gives to somebody else: a
-/// name that comes back later, perhaps for another human, finds nothing of what it had.
-fn gone(book: &Book, catalogue: &Catalogue, by: &PrincipalId, now: At) -> Vec<Event> {
+/// name that comes back later, perhaps for another human, finds nothing of what it had. The request `used` for
+/// this activation has its end in that.
+fn gone(
+    book: &Book,
+    catalogue: &Catalogue,
+    by: &PrincipalId,
+    now: At,
+    used: Option<RequestId>,
+) -> Vec<Event> {
     let is_gone = |principal: &PrincipalId, person: &PersonId| {
         let chain = catalogue.chain(principal);
         let known = chain.iter().all(|link| catalogue.principals.contains_key(link));
@@ -84,7 +91,7 @@ fn gone(book: &Book, catalogue: &Catalogue, by: &PrincipalId, now: At) -> Vec<Ev
     let grants = grants
         .filter(|grant| is_gone(&grant.principal, &grant.person))
         .map(|grant| Event::Grant(grant::Event::Revoked { grant: grant.id, by: by.clone(), reason: None }));
-    let requests = book.requests().filter(|request| is_open(request));
+    let requests = book.requests().filter(|request| is_open(request) && Some(request.id) != used);
     let requests = requests
         .filter(|request| is_gone(&request.by, &request.person))
         .map(|request| voided(request.id, Voidance::PrincipalDisabled));
