@@ -80,7 +80,7 @@ function Form({ roles: list }: { roles: readonly Role[] }) {
           onChange={(event) => setTicket(event.currentTarget.value)}
         />
         <div className="row">
-          <Button type="submit" size="md" loading={busy} disabled={!role || wrong !== undefined || reason.trim() === ""}>
+          <Button type="submit" size="md" loading={busy} disabled={!role || wrong !== undefined}>
             Ask{role ? ` for ${role.id}` : ""}
           </Button>
         </div>

@@ -115,7 +115,7 @@ function Held({ grant }: { grant: Grant }) {
 function Waiting() {
   const list = useQuery(inbox);
   return (
-    <section className="part">
+    <section className={list.data?.length ? "part waits" : "part waits none"}>
       <div className="row apart">
         <h2>Waits for you</h2>
         {(list.data?.length ?? 0) > 0 && <Link href="/inbox" className="small">Open the inbox</Link>}
@@ -141,7 +141,7 @@ function Waiting() {
 function Mine() {
   const list = useQuery(requests(MINE));
   return (
-    <section className="part">
+    <section className="part mine">
       <div className="row apart">
         <h2>You asked for</h2>
         <Link href="/requests?mine" className="small">All your requests</Link>
@@ -164,7 +164,7 @@ function Mine() {
 function Askable() {
   const list = useQuery(roles);
   return (
-    <section className="part">
+    <section className="part askable">
       <h2>What you may ask for</h2>
       <Reading of={list} bones={<Bones rows={2} height={88} />}>
         {(items) => (

@@ -146,17 +146,19 @@ function Filters({ looked, set }: { looked: Looked; set: (next: Looked) => void 
     set(Object.fromEntries(Object.entries(draft).map(([key, value]) => [key, value.trim()]).filter(([, value]) => value)));
   };
   const some = Object.keys(looked).length > 0;
+  const [all, setAll] = useState(Object.keys(looked).some((field) => field !== "text"));
   return (
     <form onSubmit={apply} role="search" aria-label="Lines of the ledger">
-      <div className="filters">
+      <div className={all ? "filters all" : "filters"}>
         {FIELDS.map(([field, label, example]) => (
           <TextInput
-            key={field} label={label} placeholder={example} value={draft[field] ?? ""} size="sm" spellCheck={false}
+            key={field} className={field === "text" ? "" : "extra"} label={label} placeholder={example} value={draft[field] ?? ""} size="sm" spellCheck={false}
             onChange={(event) => setDraft({ ...draft, [field]: event.currentTarget.value })}
           />
         ))}
         <div className="row" style={{ alignSelf: "end" }}>
           <Button type="submit" size="sm">Find</Button>
+          <Button className="more" variant="default" size="sm" aria-expanded={all} onClick={() => setAll(!all)}>{all ? "Fewer filters" : "More filters"}</Button>
           {some && <Button variant="subtle" size="sm" onClick={() => { setDraft({}); set({}); }}>Clear</Button>}
         </div>
       </div>
@@ -177,8 +179,8 @@ function Table({ items }: { items: readonly Event[] }) {
             <td data-label="Line" className="num"><Link href={`/ledger/${one.seq}`}>{one.seq}</Link></td>
             <td data-label="When"><When at={one.at} /></td>
             <td data-label="What"><span className="row" style={{ gap: 6 }}><span className="mono small">{one.type}</span>{one.outcome && <State of={one.outcome} />}</span></td>
-            <td data-label="Who"><span className="nowrap">{one.actor}{one.subject && one.subject !== one.actor && <span className="quiet"> to {one.subject}</span>}</span></td>
-            <td data-label="On"><span>{one.resource}{one.role && <span className="quiet nowrap">{one.resource ? " as " : ""}{one.role}</span>}</span></td>
+            <td data-label="Who">{(one.actor || one.subject) && <span className="nowrap">{one.actor}{one.subject && one.subject !== one.actor && <span className="quiet"> to {one.subject}</span>}</span>}</td>
+            <td data-label="On">{(one.resource || one.role) && <span>{one.resource}{one.role && <span className="quiet nowrap">{one.resource ? " as " : ""}{one.role}</span>}</span>}</td>
             <td data-label="Text">{one.text && <span className="clip mono small"><Plain text={one.text} /></span>}</td>
             <td data-label="Proof"><State of={one.state} /></td>
           </tr>

@@ -83,8 +83,8 @@ function Row({ of }: { of: Principal }) {
         </span>
       </td>
       <td data-label="Kind"><span>{KINDS[of.kind]}{of.owner && <span className="small quiet" style={{ display: "block" }}>{of.owner} answers</span>}</span></td>
-      <td data-label="Groups"><Tags of={of.groups} /></td>
-      <td data-label="Holds now">{of.roles.length > 0 ? <Tags of={of.roles} /> : <span className="quiet">nothing</span>}</td>
+      <td data-label="Groups">{of.groups.length > 0 && <Tags of={of.groups} />}</td>
+      <td data-label="Holds now">{of.roles.length > 0 ? <Tags of={[...new Set(of.roles)]} /> : <span className="quiet">nothing</span>}</td>
       <td data-label="State"><State of={of.state} /></td>
       <td className="end">
         {of.state === "enabled" && of.can.disable && <Button size="xs" variant="default" onClick={disable}>Disable</Button>}

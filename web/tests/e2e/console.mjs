@@ -63,6 +63,7 @@ async function signIn({ user, page }, path = "/") {
   await page.locator(".shell").waitFor();
 }
 
+/** Waits until nothing on the page is loading. */
 async function settled(page) {
   await page.locator("[role=status][aria-label=Loading]").first().waitFor({ state: "detached" });
   await page.locator("main h1, .blank, .fault").first().waitFor();
