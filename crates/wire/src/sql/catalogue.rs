@@ -38,6 +38,7 @@ pub struct Catalogue {
     pub(super) operators: BTreeMap<String, Vec<UserOperator>>,
     pub(super) casts: Vec<UserCast>,
     pub(super) hazards: Vec<String>,
+    pub(super) event_triggers: Vec<String>,
     pub(super) types: BTreeMap<u32, TypeRow>,
     pub(super) types_by_name: BTreeMap<String, Vec<u32>>,
     pub(super) domain_checks: BTreeMap<u32, Vec<String>>,
@@ -47,6 +48,8 @@ pub struct Catalogue {
     pub(super) reaches: BTreeMap<u32, Reaches>,
     pub(super) children: BTreeMap<u32, Vec<u32>>,
     pub(super) cascades: BTreeMap<u32, Vec<Cascade>>,
+    /// The tables that a table's foreign keys refer to, which a write looks up.
+    pub(super) references: BTreeMap<u32, Vec<u32>>,
     pub(super) views: BTreeMap<u32, String>,
     /// Why a user's type may not be met in a proof, for those that may not.
     pub(super) blocked_types: BTreeMap<u32, String>,
@@ -201,6 +204,7 @@ impl CatalogueLoader {
             Section::Operators => self.operator(&row)?,
             Section::Casts => self.cast(&row)?,
             Section::Hazards => self.catalogue.hazards.push(row.text(0)?.to_owned()),
+            Section::EventTriggers => self.catalogue.event_triggers.push(row.text(0)?.to_owned()),
             Section::Types => self.type_row(&row)?,
             Section::DomainChecks => {
                 let check = row.text(1)?.to_owned();
@@ -355,7 +359,9 @@ impl CatalogueLoader {
         let writes = |action: &str| matches!(action, "c" | "n" | "d");
         let cascade =
             Cascade { to: row.number(1)?, on_delete: writes(row.text(2)?), on_update: writes(row.text(3)?) };
-        self.catalogue.cascades.entry(row.number(0)?).or_default().push(cascade);
+        let referenced = row.number(0)?;
+        self.catalogue.references.entry(cascade.to).or_default().push(referenced);
+        self.catalogue.cascades.entry(referenced).or_default().push(cascade);
         Ok(())
     }
 }
@@ -409,6 +415,8 @@ impl Catalogue {
             operators: BTreeMap::new(),
             casts: Vec::new(),
             hazards: Vec::new(),
+            event_triggers: Vec::new(),
+            references: BTreeMap::new(),
             types: BTreeMap::new(),
             types_by_name: BTreeMap::new(),
             domain_checks: BTreeMap::new(),

@@ -190,6 +190,25 @@ pub(super) fn runs_code(node: &str) -> bool {
     matches!(node, "IndexStmt" | "AlterTableStmt" | "RefreshMatViewStmt" | "AlterDomainStmt" | "ReindexStmt")
 }
 
+/// Whether the statement runs code of others that no list tells: scripts of extensions, libraries, the expressions
+/// of any index, whatever depends on what is dropped.
+pub(super) fn runs_scripts(node: &str) -> bool {
+    matches!(
+        node,
+        "CreateExtensionStmt"
+            | "AlterExtensionStmt"
+            | "ImportForeignSchemaStmt"
+            | "LoadStmt"
+            | "VacuumStmt"
+            | "ClusterStmt"
+            | "ReindexStmt"
+            | "AlterTableMoveAllStmt"
+            | "CreateSubscriptionStmt"
+            | "AlterSubscriptionStmt"
+            | "DropSubscriptionStmt"
+    )
+}
+
 /// Whether an ALTER TABLE changes its owner or its row level security.
 pub(super) fn changes_confinement(tree: &Tree) -> bool {
     use pb::AlterTableType as A;

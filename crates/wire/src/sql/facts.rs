@@ -108,6 +108,11 @@ impl Facts {
         self.verbs.iter().any(|v| v.as_str() == verb)
     }
 
+    /// Whether running it may change what names mean: it defines something, or runs what may.
+    pub fn may_define(&self) -> bool {
+        self.taints_session || self.kinds.iter().any(|k| matches!(k, Kind::Ddl | Kind::Admin | Kind::Unknown))
+    }
+
     /// The facts of an `EXECUTE name`, given the facts of the statement that was prepared under that name in this
     /// session. The caller vouches that nothing replaced it since (see `taints_session`).
     #[must_use]

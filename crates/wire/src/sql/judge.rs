@@ -4,6 +4,7 @@
 //! becomes a call beside it where it may run code that is not reviewed; a query becomes a read only when it is
 //! proved. Nothing here makes an answer milder than the syntax did.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::access::{Mentions, Name};
@@ -42,9 +43,14 @@ pub fn classify(parsed: &Parsed, context: &Context<'_>) -> Facts {
         unknown.taints_session = true;
         return unknown;
     }
+    // What a statement changes holds for those behind it: settings, temporary objects, definitions.
+    let mut session = Cow::Borrowed(context.session);
     for statement in &parsed.statements {
-        let outcome = Outcome::of(statement, context);
-        facts.add(statement, outcome, context);
+        let context = Context { session: &session, ..*context };
+        let mut one = Facts::empty();
+        one.add(statement, Outcome::of(statement, &context), &context);
+        session = Cow::Owned(session.after_in_transaction(&one));
+        facts.merge(one);
     }
     if let [only] = parsed.statements.as_slice() {
         facts.row_count = row_count(only, context);
@@ -71,8 +77,11 @@ impl Outcome {
         let mut outcome = Outcome {
             kinds: BTreeSet::from([statement.base]),
             reasons: statement.reasons.clone(),
-            taints: statement.taints,
+            taints: statement.taints || statement.base == Kind::Unknown,
         };
+        // Event triggers run at definitions, and may do anything.
+        let defines = matches!(statement.base, Kind::Ddl | Kind::Admin);
+        outcome.taints |= defines && context.catalogue.is_none_or(|c| !c.event_triggers.is_empty());
         let mentions = &statement.found.mentions;
         match statement.base {
             Kind::Read => outcome.settle_query(statement, context),
@@ -125,11 +134,7 @@ impl Facts {
     fn add(&mut self, statement: &Statement, outcome: Outcome, context: &Context<'_>) {
         let found = &statement.found;
         self.kinds.extend(outcome.kinds);
-        for reason in outcome.reasons {
-            if !self.reasons.contains(&reason) {
-                self.reasons.push(reason);
-            }
-        }
+        self.reasons.extend(outcome.reasons);
         self.taints_session |= outcome.taints;
         self.verbs.extend(statement.verbs.iter().copied());
         self.predicates.extend(found.predicates.iter().cloned());
@@ -146,6 +151,35 @@ impl Facts {
         self.transaction.extend(statement.transaction.iter().cloned());
         self.mention(&found.mentions);
         self.relations.extend(relations(statement, context));
+    }
+
+    /// Takes in the facts of one more statement.
+    fn merge(&mut self, one: Facts) {
+        self.kinds.extend(one.kinds);
+        for reason in one.reasons {
+            if !self.reasons.contains(&reason) {
+                self.reasons.push(reason);
+            }
+        }
+        self.taints_session |= one.taints_session;
+        self.verbs.extend(one.verbs);
+        self.relations.extend(one.relations);
+        self.functions.extend(one.functions);
+        self.operators.extend(one.operators);
+        self.types.extend(one.types);
+        self.parameters.extend(one.parameters);
+        self.predicates.extend(one.predicates);
+        self.copies.extend(one.copies);
+        self.settings.extend(one.settings);
+        self.role_change |= one.role_change;
+        self.data_modifying_cte |= one.data_modifying_cte;
+        self.locks_rows |= one.locks_rows;
+        self.select_into |= one.select_into;
+        self.creates_temporary |= one.creates_temporary;
+        self.explain_analyze |= one.explain_analyze;
+        self.prepared.extend(one.prepared);
+        self.cursors.extend(one.cursors);
+        self.transaction.extend(one.transaction);
     }
 
     fn mention(&mut self, mentions: &Mentions) {

@@ -288,7 +288,13 @@ impl Walk {
         let everyday = |call: &Tree| {
             matches!(
                 call.name,
-                "FuncCall" | "SqlValueFunction" | "TypeCast" | "CoalesceExpr" | "MinMaxExpr" | "XmlExpr" | "XmlSerialize"
+                "FuncCall"
+                    | "SqlValueFunction"
+                    | "TypeCast"
+                    | "CoalesceExpr"
+                    | "MinMaxExpr"
+                    | "XmlExpr"
+                    | "XmlSerialize"
             )
         };
         if !calls.into_iter().all(everyday) {
@@ -306,7 +312,8 @@ impl Walk {
 
     fn type_name(&mut self, tree: &Tree) {
         // The server takes only constants as modifiers, whatever the grammar lets through.
-        let odd_modifiers = tree.list("typmods").iter().any(|m| m.as_node().is_none_or(|m| m.name != "AConst"));
+        let odd_modifiers =
+            tree.list("typmods").iter().any(|m| m.as_node().is_none_or(|m| m.name != "AConst"));
         if tree.flag("pct_type") || tree.int("type_oid") != 0 || odd_modifiers {
             self.found.mentions.foreign_nodes.insert("TypeName");
         }

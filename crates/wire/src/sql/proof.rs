@@ -79,6 +79,9 @@ fn grounds<'a>(context: &Context<'a>) -> Result<(&'a Catalogue, Vec<String>), St
     if catalogue.server_version_num != context.session.server_version_num {
         return Err("what is known of the database is of another server version".to_owned());
     }
+    if context.session.uncommitted_definitions {
+        return Err("the transaction may have changed definitions, which nobody else can see yet".to_owned());
+    }
     if let Some(hazard) = catalogue.hazards.first() {
         return Err(hazard.clone());
     }

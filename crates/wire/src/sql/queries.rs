@@ -25,6 +25,8 @@ pub enum Section {
     Casts,
     /// Whatever makes a whole database unfit for proofs: a description each.
     Hazards,
+    /// Event triggers, which run at definitions: name.
+    EventTriggers,
     /// Types of users and built-in ones: OID, schema, name, type type, element or base type, relation, made by a
     /// user, array.
     Types,
@@ -39,7 +41,7 @@ pub enum Section {
     Reaches,
     /// Inheritance and partitions: child, parent.
     Inherits,
-    /// Foreign keys that change the referencing table: referenced, referencing, on delete, on update.
+    /// Foreign keys: referenced, referencing, on delete, on update.
     Cascades,
     /// Definitions of views: OID, query.
     Views,
@@ -47,7 +49,7 @@ pub enum Section {
 
 impl Section {
     /// Every section, in the order to load them.
-    pub const ALL: [Section; 15] = [
+    pub const ALL: [Section; 16] = [
         Section::Version,
         Section::BuiltinFunctions,
         Section::BuiltinOperators,
@@ -55,6 +57,7 @@ impl Section {
         Section::Operators,
         Section::Casts,
         Section::Hazards,
+        Section::EventTriggers,
         Section::Types,
         Section::DomainChecks,
         Section::Relations,
@@ -75,6 +78,9 @@ impl Section {
             Section::Operators => OPERATORS,
             Section::Casts => CASTS,
             Section::Hazards => HAZARDS,
+            Section::EventTriggers => {
+                "SELECT e.evtname::text FROM pg_event_trigger e WHERE e.evtenabled <> 'D'"
+            }
             Section::Types => TYPES,
             Section::DomainChecks => DOMAIN_CHECKS,
             Section::Relations => RELATIONS,
@@ -89,7 +95,7 @@ impl Section {
     /// How many columns its rows have.
     pub fn columns(self) -> usize {
         match self {
-            Section::Version | Section::Hazards => 1,
+            Section::Version | Section::Hazards | Section::EventTriggers => 1,
             Section::BuiltinOperators
             | Section::DomainChecks
             | Section::Columns
@@ -158,6 +164,8 @@ pub const CATALOGUE_PROBE: &str = concat!(
     tally!("pg_ts_parser"),
     " UNION ALL ",
     tally!("pg_ts_template"),
+    " UNION ALL ",
+    tally!("pg_event_trigger"),
     ") AS parts"
 );
 

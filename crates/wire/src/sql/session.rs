@@ -22,6 +22,10 @@ pub struct SessionState {
     /// Whether the session may own temporary objects. True from the first statement whose facts say
     /// `taints_session` or that creates something temporary.
     pub temporary_objects: bool,
+    /// Whether the session's open transaction may have changed definitions, which no other connection can see, so
+    /// that no catalogue tells what names mean here. The caller clears it when the server is idle again and a
+    /// catalogue was asked for since.
+    pub uncommitted_definitions: bool,
 }
 
 impl SessionState {
@@ -34,6 +38,7 @@ impl SessionState {
             standard_conforming_strings: true,
             client_encoding: "UTF8".to_owned(),
             temporary_objects: false,
+            uncommitted_definitions: false,
         }
     }
 
@@ -71,6 +76,15 @@ impl SessionState {
                 _ => {}
             }
         }
+        next
+    }
+
+    /// The same while a transaction is open, or messages are under way that the server has not ended with
+    /// ReadyForQuery: what the statement may have defined is then visible to this session alone.
+    #[must_use]
+    pub fn after_in_transaction(&self, facts: &Facts) -> SessionState {
+        let mut next = self.after(facts);
+        next.uncommitted_definitions |= facts.may_define();
         next
     }
 

@@ -46,7 +46,44 @@ pub(super) fn work_out(catalogue: &mut Catalogue) {
     for oid in catalogue.relations.keys().copied() {
         settle(catalogue, oid, &mut standings, 0);
     }
+    let tied: Vec<(u32, String)> =
+        standings.keys().filter_map(|oid| Some((*oid, tied_to_code(catalogue, &standings, *oid)?))).collect();
+    for (oid, why) in tied {
+        if let Some(standing) = standings.get_mut(&oid) {
+            standing.blocked_for_writing.get_or_insert(why);
+        }
+    }
     catalogue.standings = standings;
+}
+
+/// What a write to a table may run by way of foreign keys: those that cascade write other tables, and all of them
+/// look rows up at the other end, which plans a query there.
+fn tied_to_code(catalogue: &Catalogue, standings: &BTreeMap<u32, Standing>, oid: u32) -> Option<String> {
+    let mut written = BTreeSet::from([oid]);
+    let mut waiting = vec![oid];
+    while let Some(from) = waiting.pop() {
+        let referring = catalogue.cascades.get(&from).into_iter().flatten();
+        for key in referring {
+            let follows = key.on_delete || key.on_update;
+            let standing = standings.get(&key.to);
+            let blocked = match follows {
+                true => standing.and_then(|s| s.blocked_for_writing.as_ref()),
+                false => standing.and_then(|s| s.blocked.as_ref()),
+            };
+            if let Some(why) = blocked {
+                return Some(format!("a foreign key leads on: {why}"));
+            }
+            if follows && written.insert(key.to) {
+                waiting.push(key.to);
+            }
+        }
+        for referred in catalogue.references.get(&from).into_iter().flatten() {
+            if let Some(why) = standings.get(referred).and_then(|s| s.blocked.as_ref()) {
+                return Some(format!("a foreign key leads on: {why}"));
+            }
+        }
+    }
+    None
 }
 
 /// Every type of a user that a value of the type is made of, itself included.

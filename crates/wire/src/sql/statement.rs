@@ -70,8 +70,11 @@ impl Statement {
         match tree.name {
             "SelectStmt" | "InsertStmt" | "UpdateStmt" | "DeleteStmt" | "MergeStmt" => self.query(tree),
             "TruncateStmt" => {
+                let mut walk = Walk::new(Access::Write);
+                walk.children(tree, &[]);
+                self.found = walk.found;
                 self.plain("truncate", Kind::Write);
-                self.walk(Walk::new(Access::Write), tree);
+                self.runs = true;
                 self.cascades = tree.int("behavior") == pb::DropBehavior::DropCascade as i64;
             }
             "CopyStmt" => self.copy(tree),
@@ -172,6 +175,7 @@ impl Statement {
             let mut walk = Walk::definition();
             walk.visit(query);
             self.found = walk.found;
+            self.runs = true;
             if query.name == "ExecuteStmt" {
                 self.note_prepared(query.text("name"), PreparedUse::Execute);
             }
@@ -279,7 +283,7 @@ impl Statement {
             "FetchStmt" => {
                 let verb = if tree.flag("ismove") { "move" } else { "fetch" };
                 let why = format!("FETCH runs the query of the cursor `{}`", tree.text("portalname"));
-                self.reasoned(verb, Kind::Call, &why);
+                self.opaque(verb, Kind::Call, &why);
             }
             _ => self.plain("close", Kind::Session),
         }
@@ -364,6 +368,7 @@ impl Statement {
         if super::ddl::runs_code(tree.name) {
             self.runs = true;
         }
+        self.taints = super::ddl::runs_scripts(tree.name);
         if tree.name == "GrantStmt" && !tree.flag("is_grant")
             || tree.name == "GrantRoleStmt" && !tree.flag("is_grant")
         {

@@ -48,6 +48,9 @@ pub struct Case {
     no_catalogue: bool,
     #[serde(default)]
     path_unknown: bool,
+    /// Whether the session's transaction has changed definitions.
+    #[serde(default)]
+    uncommitted: bool,
     #[serde(default)]
     parameter_types: Vec<u32>,
     /// Whether the server refuses it (which a proof need not know).
@@ -65,7 +68,7 @@ impl Case {
         self.path.is_none()
             && self.version.is_none()
             && self.encoding.is_none()
-            && !(self.temporary || self.escapes || self.no_catalogue || self.path_unknown)
+            && !(self.temporary || self.escapes || self.uncommitted || self.no_catalogue || self.path_unknown)
             && self.parameter_types.is_empty()
             && !self.sql.contains('$')
     }
@@ -79,6 +82,7 @@ impl Case {
             session.search_path = None;
         }
         session.temporary_objects = self.temporary;
+        session.uncommitted_definitions = self.uncommitted;
         session.standard_conforming_strings = !self.escapes;
         if let Some(encoding) = &self.encoding {
             session.client_encoding.clone_from(encoding);
@@ -191,6 +195,7 @@ fn without_a_catalogue_or_a_path_nothing_is_milder() {
             Case { temporary: true, ..case.clone() },
             Case { version: Some(120_000), ..case.clone() },
             Case { escapes: true, ..case.clone() },
+            Case { uncommitted: true, ..case.clone() },
         ] {
             let facts = blind.judge();
             assert!(facts.kind >= known.kind, "{}: {:?} became {:?}", case.sql, known.kind, facts.kind);
