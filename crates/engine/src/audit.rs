@@ -298,7 +298,12 @@ impl Engine {
         let published = self.0.hall.published.load().as_ref().map_or(0, |last| last.size);
         let stage = if line.index < published { Stage::Published } else { Stage::Integrated };
         let controls = events::find(&line.kind).map(|kind| kind.controls.as_slice()).unwrap_or_default();
-        let text = words_in(&self.0.house.contents_of(&line));
+        let text = words_in(&self.0.house.contents_of(&line)).or_else(|| {
+            let request = line.request.filter(|_| line.kind.starts_with("action."))?;
+            let content = self.0.house.content_of_request(request)?;
+            let action: serde_json::Value = serde_json::from_str(&content.action).ok()?;
+            action.get("text")?.as_str().map(str::to_owned)
+        });
         EventView { line, text, stage, controls }
     }
 

@@ -186,7 +186,7 @@ impl Herald for Hall {
             return;
         }
         if topics.grants.max(topics.sessions).max(topics.principals).max(topics.bundle) > 0 {
-            self.patrol();
+            self.patrol(topics.bundle > 0);
         }
         self.changed.send_modify(|changed| changed.add(topics));
     }
@@ -202,9 +202,9 @@ impl Herald for Hall {
 
 impl Hall {
     /// Ends the sessions that stand on nothing any more.
-    pub(crate) fn patrol(&self) {
+    pub(crate) fn patrol(&self, policy_too: bool) {
         let snapshot = self.snapshot.load();
-        self.warden.patrol(&snapshot, self.ports.clock.now().max(snapshot.at));
+        self.warden.patrol(&snapshot, self.ports.clock.now().max(snapshot.at), policy_too);
     }
 }
 
@@ -235,7 +235,7 @@ async fn keep_time(engine: std::sync::Weak<Inner>, mut changed: watch::Receiver<
         let due =
             deadline.is_some_and(|at| at <= now) && swept_at.is_none_or(|at: At| at.plus(SWEEP_AGAIN) <= now);
         if due {
-            inner.hall.patrol();
+            inner.hall.patrol(false);
             swept_at = Some(now);
             let sweep = Work::Deed(Box::new(Deed::new(Command::Sweep, From::HOUSE)));
             if inner.queue.done(sweep).await.is_ok() {

@@ -23,6 +23,8 @@ mod snapshot;
 pub mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+#[cfg(test)]
+mod tests;
 pub mod views;
 mod warden;
 mod words;

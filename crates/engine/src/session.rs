@@ -249,7 +249,7 @@ impl Engine {
         let mut deed = Deed::new(Command::Session(SessionCommand::Open(opening)), from);
         deed.key = Arc::clone(&key);
         deed.fields = vec![field];
-        let ending = self.0.hall.warden.watch(id);
+        let ending = self.0.hall.warden.watch(id, from);
         if let Err(refused) = self.deed(deed).await {
             self.0.hall.warden.forget(id);
             return Err(refused);
@@ -271,7 +271,7 @@ impl Engine {
             stand: Mutex::new(None),
         }));
         // A grant that ended while this was being opened rang no bell.
-        self.0.hall.patrol();
+        self.0.hall.patrol(false);
         Ok(session)
     }
 

@@ -628,9 +628,8 @@ impl RequestView {
     }
 
     fn content(&mut self, content: RequestContent, action: Option<Action>) {
-        let filled = |words: String| (!words.is_empty()).then_some(words);
-        self.purpose = filled(content.purpose);
-        self.ticket = content.ticket.and_then(filled);
+        self.purpose = Some(content.purpose).filter(|words| !words.is_empty());
+        self.ticket = content.ticket.filter(|words| !words.is_empty());
         let look = content.look.unwrap_or_default();
         if let Some(rows) = &mut self.rows {
             rows.count = look.rows;

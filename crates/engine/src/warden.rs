@@ -9,23 +9,32 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use countersign_core::book::Standing;
-use countersign_core::session::Ending;
+use countersign_core::ruling::Verdict;
+use countersign_core::session::{Ending, Session};
 use countersign_core::{At, SessionId};
 use tokio::sync::watch;
 
 use crate::snapshot::Snapshot;
+use crate::writer::Desk;
+use crate::writer::work::From;
 
 /// All open sessions' bells.
 #[derive(Default)]
 pub(crate) struct Warden {
-    bells: Mutex<BTreeMap<SessionId, watch::Sender<Option<Ending>>>>,
+    bells: Mutex<BTreeMap<SessionId, Bell>>,
+}
+
+/// What tells a session that it is over, and from where it was opened.
+struct Bell {
+    from: From,
+    ring: watch::Sender<Option<Ending>>,
 }
 
 impl Warden {
     /// A bell for a session that is about to be open.
-    pub(crate) fn watch(&self, session: SessionId) -> watch::Receiver<Option<Ending>> {
-        let (sender, receiver) = watch::channel(None);
-        self.bells().insert(session, sender);
+    pub(crate) fn watch(&self, session: SessionId, from: From) -> watch::Receiver<Option<Ending>> {
+        let (ring, receiver) = watch::channel(None);
+        self.bells().insert(session, Bell { from, ring });
         receiver
     }
 
@@ -34,19 +43,23 @@ impl Warden {
     }
 
     /// Rings where a session stands on nothing any more.
-    pub(crate) fn patrol(&self, snapshot: &Snapshot, now: At) {
+    /// With `policy_too`, also where policy would not let it be opened now.
+    pub(crate) fn patrol(&self, snapshot: &Snapshot, now: At, policy_too: bool) {
         for (id, bell) in self.bells().iter() {
-            if bell.borrow().is_some() {
+            if bell.ring.borrow().is_some() {
                 continue;
             }
             // A session that is not in the book yet is being opened; one that is gone from it was closed.
-            let ending =
-                snapshot.book.session(*id).and_then(|found| match snapshot.book.standing(found, now) {
-                    Standing::On(_) => None,
-                    Standing::Over(ending) => Some(ending),
-                });
+            let Some(found) = snapshot.book.session(*id) else { continue };
+            let ending = match snapshot.book.standing(found, now) {
+                Standing::Over(ending) => Some(ending),
+                Standing::On(_) if policy_too && !may_open(snapshot, found, bell.from, now) => {
+                    Some(Ending::Policy)
+                }
+                Standing::On(_) => None,
+            };
             if ending.is_some() {
-                bell.send_replace(ending);
+                bell.ring.send_replace(ending);
             }
         }
     }
@@ -54,11 +67,17 @@ impl Warden {
     /// Rings everywhere.
     pub(crate) fn end_all(&self, why: Ending) {
         for bell in self.bells().values() {
-            bell.send_if_modified(|ending| ending.replace(why).is_none());
+            bell.ring.send_if_modified(|ending| ending.replace(why).is_none());
         }
     }
 
-    fn bells(&self) -> MutexGuard<'_, BTreeMap<SessionId, watch::Sender<Option<Ending>>>> {
+    fn bells(&self) -> MutexGuard<'_, BTreeMap<SessionId, Bell>> {
         self.bells.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether policy would let a session be opened as it was.
+fn may_open(snapshot: &Snapshot, session: &Session, from: From, now: At) -> bool {
+    let desk = Desk { book: &snapshot.book, policy: snapshot.policy.as_deref(), now };
+    desk.on_open(&session.opening, from).is_some_and(|ruling| ruling.verdict() == Verdict::Allow)
 }

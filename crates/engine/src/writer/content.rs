@@ -117,6 +117,10 @@ impl Texts {
         fresh
     }
 
+    pub(super) fn forget(&mut self, session: SessionId) {
+        self.sessions.remove(&session);
+    }
+
     pub(super) fn retain(&mut self, keep: impl Fn(SessionId) -> bool) {
         self.sessions.retain(|session, _| keep(*session));
     }

@@ -11,7 +11,7 @@ use countersign_core::principal::Command as PrincipalCommand;
 use countersign_core::question::{Context, Question, Target};
 use countersign_core::request::Command as RequestCommand;
 use countersign_core::ruling::Ruling;
-use countersign_core::session::Command as SessionCommand;
+use countersign_core::session::{Command as SessionCommand, Opening};
 use countersign_core::{ActionName, At, Book, Command, Facts, PrincipalId, RequestId, RoleId};
 use countersign_policy::Compiled;
 use countersign_policy::context::Plain;
@@ -42,16 +42,7 @@ impl Desk<'_> {
                     Target::Grant { id: found.id, person: found.person.clone(), role: found.role.clone() };
                 self.asks(by, "grant.revoke", target, from)
             }
-            Command::Session(SessionCommand::Open(opening)) => {
-                let question = Question {
-                    principal: opening.principal.clone(),
-                    roles: BTreeSet::from([opening.role.clone()]),
-                    action: ActionName::new("session.open"),
-                    target: Target::Resource(opening.resource.clone()),
-                    context: self.plain(from),
-                };
-                self.rule(&question)
-            }
+            Command::Session(SessionCommand::Open(opening)) => self.on_open(opening, from),
             Command::Session(SessionCommand::End { session, by }) => {
                 let found = self.book.session(*session)?;
                 let target = Target::Session { id: found.opening.session, person: found.person.clone() };
@@ -71,6 +62,18 @@ impl Desk<'_> {
             | Command::Sweep
             | Command::Restart => None,
         }
+    }
+
+    /// Whether a session may be opened, in its role.
+    pub(crate) fn on_open(&self, opening: &Opening, from: From) -> Option<Ruling> {
+        let question = Question {
+            principal: opening.principal.clone(),
+            roles: BTreeSet::from([opening.role.clone()]),
+            action: ActionName::new("session.open"),
+            target: Target::Resource(opening.resource.clone()),
+            context: self.plain(from),
+        };
+        self.rule(&question)
     }
 
     fn on_request(&self, command: &RequestCommand, deed: &Deed) -> Option<Ruling> {

@@ -331,6 +331,15 @@ impl Writer {
     }
 
     fn statement(&mut self, work: &StatementWork, draft: &mut Draft) -> Reply {
+        let said = self.say(work, draft);
+        if said.is_err() {
+            // A text that was to be kept beside this line is not.
+            self.texts.forget(work.statement.session);
+        }
+        said
+    }
+
+    fn say(&mut self, work: &StatementWork, draft: &mut Draft) -> Reply {
         let StatementWork { statement, at, policies, say } = work;
         let at = *at;
         let index = self.live.index;
@@ -399,11 +408,11 @@ impl Writer {
         if fields.is_empty() {
             return self.append_line(line, at, false, draft);
         }
-        let mut puts = Vec::new();
-        let sealing = self.contents.key(&self.house, key, &mut puts)?;
-        puts.push(content::sealed(&self.ports, &sealing, key, index, fields));
+        // The key is stored whatever becomes of the line: it is in the cache from here on.
+        let sealing = self.contents.key(&self.house, key, &mut draft.batch.puts)?;
+        let put = content::sealed(&self.ports, &sealing, key, index, fields);
         self.append_line(line, at, false, draft)?;
-        draft.batch.puts.extend(puts);
+        draft.batch.puts.push(put);
         Ok(())
     }
 

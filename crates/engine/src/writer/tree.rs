@@ -144,7 +144,8 @@ mod tests {
                 assert_eq!((read.size(), read.root()), (n, grown.root()));
                 let mut on = grown.clone();
                 on.unsaved.clear();
-                (read.push(leaf(n)), on.push(leaf(n)));
+                read.push(leaf(n));
+                on.push(leaf(n));
                 assert_eq!(read, on);
             }
             grown.push(leaf(n));

@@ -1,0 +1,250 @@
+//! Every event and every kind of activity as a line: golden bytes, canonical form, and back.
+
+use std::sync::Arc;
+
+use countersign_core::bundle::Event as BundleEvent;
+use countersign_core::catalogue::{Catalogue, Escalation, Place, Rule, Stage};
+use countersign_core::grant::Event as GrantEvent;
+use countersign_core::principal::Event as PrincipalEvent;
+use countersign_core::request::{
+    Ask, Bounds, Event as RequestEvent, Outcome, RowBound, Signature, Voidance, Withdrawal,
+};
+use countersign_core::ruling::{Gate, PolicyRef};
+use countersign_core::session::{Ending, Event as SessionEvent, Opening};
+use countersign_core::{
+    ActionName, At, Digest, Event, GrantId, GroupId, PersonId, PolicyId, RequestId, ResourceId, RoleId,
+    RuleName, SessionId, Span,
+};
+use countersign_ledger::{Hash, jcs};
+
+use super::who;
+use crate::line::{BadLine, Header, Place as LinePlace, Ran, encode_event, feeds_the_book, read, read_event};
+use crate::testing::MORNING;
+
+fn place() -> LinePlace {
+    LinePlace { seq: 41, prev: Hash::empty(), at: MORNING, epoch: 0, node: "node-1".into() }
+}
+
+fn gate() -> Gate {
+    let policy = PolicyRef {
+        id: PolicyId::new("writes-need-the-dba"),
+        hash: Digest([2; 32]),
+        reason: Some("\"quoted\" and ünusual".into()),
+    };
+    let rule = Rule {
+        stages: vec![Stage { need: 2, from: vec![Place::Group(GroupId::new("dba")), Place::Owner] }],
+        pending_for: Span::minutes(15),
+        valid_for: Span::minutes(10),
+        uses: 1,
+        escalate: vec![Escalation { after: Span::minutes(5), add: vec![Place::User(who("carol"))] }],
+    };
+    Gate {
+        rule: RuleName::new("prod-write"),
+        rule_hash: Digest([3; 32]),
+        terms: Arc::new(rule),
+        policies: vec![policy],
+    }
+}
+
+fn asked(ask: Ask) -> Event {
+    Event::Request(RequestEvent::Asked {
+        request: RequestId(1),
+        by: who("alice"),
+        person: PersonId::new("alice"),
+        ask,
+        digest: Digest([4; 32]),
+        content: Some(Digest([5; 32])),
+        gates: vec![gate()],
+        bundle: Digest([6; 32]),
+        lapses_at: MORNING.plus(Span::minutes(15)),
+        locked: false,
+    })
+}
+
+fn act(rows: RowBound) -> Ask {
+    Ask::Act {
+        session: SessionId(2),
+        grant: GrantId(3),
+        resource: ResourceId::new("shop"),
+        action: ActionName::new("sql.delete"),
+        bounds: Bounds { rows },
+    }
+}
+
+/// Every variant, with optional parts there and absent.
+fn events() -> Vec<(&'static str, Event)> {
+    let request = RequestId(1);
+    let comment = Some(Digest([5; 32]));
+    let signature = Some(Signature { credential: "key-1".into(), assertion: "AAAA".into() });
+    let settled = |outcome| Event::Request(RequestEvent::Settled { request, outcome });
+    let opening = |content| Opening {
+        session: SessionId(2),
+        principal: who("alice"),
+        resource: ResourceId::new("shop"),
+        role: RoleId::new("shop-writer"),
+        door: "postgres".into(),
+        content,
+    };
+    let opened = |content| {
+        let (opening, person) = (opening(content), PersonId::new("alice"));
+        Event::Session(SessionEvent::Opened { opening, person, grant: GrantId(3) })
+    };
+    let activated = |previous, by_request| {
+        Event::Bundle(BundleEvent::Activated {
+            bundle: Digest([6; 32]),
+            previous,
+            version: 2,
+            catalogue: Arc::new(Catalogue::default()),
+            by: who("dave"),
+            request: by_request,
+        })
+    };
+    vec![
+        ("asked_access", asked(Ask::Access { role: RoleId::new("shop-writer"), lasting: Span::minutes(30) })),
+        ("asked_act", asked(act(RowBound::AtMost(12)))),
+        ("asked_act_unbounded", asked(act(RowBound::Unbounded))),
+        ("asked_apply", asked(Ask::Apply { bundle: Digest([7; 32]) })),
+        (
+            "approved",
+            Event::Request(RequestEvent::Approved {
+                request,
+                by: who("bob"),
+                person: PersonId::new("bob"),
+                comment,
+                signature,
+            }),
+        ),
+        (
+            "approved_bare",
+            Event::Request(RequestEvent::Approved {
+                request,
+                by: who("bob"),
+                person: PersonId::new("bob"),
+                comment: None,
+                signature: None,
+            }),
+        ),
+        (
+            "quorum_reached",
+            Event::Request(RequestEvent::QuorumReached { request, uses: 1, valid_until: MORNING }),
+        ),
+        ("denied", Event::Request(RequestEvent::Denied { request, by: who("bob"), comment })),
+        ("lapsed", Event::Request(RequestEvent::Lapsed { request })),
+        ("withdrawn", Event::Request(RequestEvent::Withdrawn { request, why: Withdrawal::Cancelled })),
+        ("voided", Event::Request(RequestEvent::Voided { request, why: Voidance::PolicyStricter })),
+        ("escalated", Event::Request(RequestEvent::Escalated { request, step: 2 })),
+        ("used", Event::Request(RequestEvent::Used { request, session: SessionId(2) })),
+        ("settled_done", settled(Outcome::Done { rows: Some(12) })),
+        ("settled_done_unknown_rows", settled(Outcome::Done { rows: None })),
+        ("settled_failed", settled(Outcome::Failed { code: "23503".into() })),
+        ("settled_beyond", settled(Outcome::BeyondBound { rows: 13 })),
+        ("settled_unknown", settled(Outcome::Unknown)),
+        (
+            "issued",
+            Event::Grant(GrantEvent::Issued {
+                grant: GrantId(3),
+                request,
+                principal: who("alice"),
+                person: PersonId::new("alice"),
+                role: RoleId::new("shop-writer"),
+                not_before: MORNING,
+                not_after: MORNING.plus(Span::minutes(30)),
+            }),
+        ),
+        ("expired", Event::Grant(GrantEvent::Expired { grant: GrantId(3) })),
+        ("revoked", Event::Grant(GrantEvent::Revoked { grant: GrantId(3), by: who("bob"), reason: comment })),
+        ("relinquished", Event::Grant(GrantEvent::Relinquished { grant: GrantId(3) })),
+        ("opened", opened(comment)),
+        ("opened_bare", opened(None)),
+        ("end_ordered", Event::Session(SessionEvent::EndOrdered { session: SessionId(2), by: who("bob") })),
+        ("closed", Event::Session(SessionEvent::Closed { session: SessionId(2), why: Ending::GrantEnd })),
+        (
+            "disabled",
+            Event::Principal(PrincipalEvent::Disabled {
+                principal: who("alice"),
+                by: who("bob"),
+                reason: comment,
+            }),
+        ),
+        ("enabled", Event::Principal(PrincipalEvent::Enabled { principal: who("alice"), by: who("bob") })),
+        ("activated", activated(Some(Digest([8; 32])), Some(request))),
+        ("activated_first", activated(None, None)),
+    ]
+}
+
+#[test]
+fn every_event_has_its_golden_line_and_reads_back() {
+    let mut golden = String::new();
+    for (name, event) in events() {
+        let ran = name.starts_with("settled").then_some(Ran { bytes: 9, micros: 1_500 });
+        let bytes = encode_event(&event, ran).unwrap().seal(&place()).unwrap();
+        assert!(jcs::is_canonical(&bytes), "{name} is not canonical");
+        assert!(feeds_the_book(&Header::read(&bytes).unwrap()), "{name} does not feed the book");
+        let (read, at) = read_event(&bytes, &|_| Some(Arc::default())).unwrap();
+        assert_eq!((read, at), (event, MORNING), "{name}");
+        golden.push_str(&format!("{name}\n{}\n\n", String::from_utf8(bytes).unwrap()));
+    }
+    insta::assert_snapshot!("decisions", golden);
+}
+
+#[test]
+fn every_reason_in_a_line_has_one_word() {
+    let endings = [
+        Ending::User,
+        Ending::GrantEnd,
+        Ending::Revoked,
+        Ending::Disabled,
+        Ending::Policy,
+        Ending::Kill,
+        Ending::Idle,
+        Ending::Limit,
+        Ending::Upstream,
+        Ending::Error,
+        Ending::Gateway,
+    ];
+    for why in endings {
+        let event = Event::Session(SessionEvent::Closed { session: SessionId(2), why });
+        let bytes = encode_event(&event, None).unwrap().seal(&place()).unwrap();
+        assert!(String::from_utf8(bytes).unwrap().contains(&format!("{{\"why\":\"{}\"}}", why.as_str())));
+    }
+}
+
+#[test]
+fn lines_of_another_program_are_refused() {
+    let event = Event::Grant(GrantEvent::Expired { grant: GrantId(3) });
+    let good = String::from_utf8(encode_event(&event, None).unwrap().seal(&place()).unwrap()).unwrap();
+    let broken = |from: &str, to: &str| {
+        assert!(good.contains(from));
+        read_event(good.replace(from, to).as_bytes(), &|_| None).map(|_| ())
+    };
+    assert!(broken("grant.expired", "grant.expired").is_ok());
+    assert!(matches!(broken("\"v\":1", "\"v\":2"), Err(BadLine::Version(2))));
+    assert!(matches!(broken("grant.expired", "grant.melted"), Err(BadLine::Type(_))));
+    assert!(matches!(broken("\"data\":{}", "\"data\":{\"more\":1}"), Err(BadLine::Json(_))));
+    assert!(matches!(broken("\"epoch\"", "\"epochs\""), Err(BadLine::Json(_))));
+    assert!(matches!(broken("grant.expired", "grant.issued"), Err(BadLine::Json(_))));
+    assert!(matches!(broken("grant.expired", "ledger.read"), Err(BadLine::Type(_))));
+    let grant = format!("\"grant\":\"{}\",", GrantId(3));
+    assert!(matches!(broken(&grant, ""), Err(BadLine::Member { member: "grant", .. })));
+    assert!(read(b"{}".to_vec()).is_err());
+}
+
+#[test]
+fn a_line_that_is_too_long_is_refused() {
+    let mut gate = gate();
+    gate.policies[0].reason = Some("x".repeat(70_000).into());
+    let event = Event::Request(RequestEvent::Asked {
+        request: RequestId(1),
+        by: who("alice"),
+        person: PersonId::new("alice"),
+        ask: Ask::Apply { bundle: Digest([7; 32]) },
+        digest: Digest([4; 32]),
+        content: None,
+        gates: vec![gate],
+        bundle: Digest([6; 32]),
+        lapses_at: At(0),
+        locked: false,
+    });
+    let sealed = encode_event(&event, None).unwrap().seal(&place());
+    assert!(matches!(sealed, Err(BadLine::TooLong(length)) if length > 70_000));
+}
