@@ -47,7 +47,7 @@ function gateway() {
     const line = JSON.stringify({ v: 1, seq, at: at(fields.ago ? -fields.ago : 0), type, ...fields.line,
       ...(text ? { text: createHash("sha256").update(text).digest("hex") } : {}) });
     const { ago, line: _, ...known } = fields;
-    state.lines.push({ id: String(seq), seq, at: at(-(ago ?? 0)), type, controls: controls(type), ...known, line, ...(text ? { text } : {}) });
+    state.lines.push({ id: String(seq), seq, at: at(-(ago ?? 0)), type, outcome: "success", controls: controls(type), ...known, line, ...(text ? { text } : {}) });
   };
   return { state, changed, record };
 }
@@ -80,7 +80,7 @@ function hold(world, { by, text, action, session, grant, rows, relations, notes 
     missing: "1 of group:dba or owner (bob)", lapses_at: at(900 - ago),
   });
   delete one.for_s;
-  world.record("action.held", { ago, actor: by, person: by, resource: "shop", role: "shop-writer", session: session.id, request: one.id, outcome: "hold" }, text);
+  world.record("action.held", { ago, actor: by, person: by, resource: "shop", role: "shop-writer", session: session.id, request: one.id, outcome: "pending" }, text);
   return one;
 }
 
@@ -101,7 +101,7 @@ function history(world) {
   record("policy.activated", { ago: 5390, actor: "dave", person: "dave" });
   const no = ask(world, { by: "alice", role: "shop-writer", for_s: 14400, reason: "Look around", ago: 5200 });
   Object.assign(no, { state: "denied", answer: { by: "bob", at: at(-5100), comment: "Four hours to look around is too long. Ask for shop-reader." }, ended_at: at(-5100), missing: "" });
-  record("decision.denied", { ago: 5100, actor: "bob", person: "bob", request: no.id, subject: "alice", outcome: "deny" });
+  record("decision.denied", { ago: 5100, actor: "bob", person: "bob", request: no.id, subject: "alice", outcome: "failure" });
   const old = ask(world, { by: "carol", role: "shop-reader", for_s: 3600, reason: "Check the export that the auditors asked about", ago: 5000 });
   Object.assign(old, { state: "approved", approvals: [{ by: "bob", at: at(-4900) }], missing: "" });
   const gone = give(world, old, "bob", 4900);
@@ -119,9 +119,9 @@ function history(world) {
   state.sessions.push(session, past);
   record("session.opened", { ago: 1200, actor: "alice", person: "alice", resource: "shop", session: session.id });
   const act = (ago, type, text, outcome) => record(type, { ago, actor: "alice", person: "alice", resource: "shop", role: "shop-writer", session: session.id, outcome }, text);
-  act(1180, "action.allowed", "select status, count(*) from orders group by status order by 2 desc", "allow");
-  act(1100, "action.allowed", "select id, customer_id, total, created_at\nfrom orders\nwhere status = 'duplicate'", "allow");
-  act(1020, "action.blocked", "drop table orders", "deny");
+  act(1180, "action.allowed", "select status, count(*) from orders group by status order by 2 desc", "success");
+  act(1100, "action.allowed", "select id, customer_id, total, created_at\nfrom orders\nwhere status = 'duplicate'", "success");
+  act(1020, "action.blocked", "drop table orders", "failure");
   hold(world, {
     by: "alice", session, grant, action: "sql.delete", ago: 130,
     text: "-- the import of 3 March wrote these twice\ndelete from orders\nwhere status = 'duplicate'\n  and created_at < now() - interval '30 days'",
@@ -248,7 +248,7 @@ function routes(world, passwords) {
       const one = find(state.requests, wanted, "request");
       if (!view(one, who).can.deny) refuse(403, "you may not deny this request");
       Object.assign(one, { state: "denied", missing: "", ended_at: at(), answer: { by: who, at: at(), ...(body.comment ? { comment: body.comment } : {}) } });
-      record("decision.denied", { actor: who, person: who, subject: one.by.name, request: one.id, outcome: "deny" }, body.comment);
+      record("decision.denied", { actor: who, person: who, subject: one.by.name, request: one.id, outcome: "failure" }, body.comment);
       changed("requests", "ledger");
       return view(one, who);
     },

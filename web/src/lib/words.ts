@@ -1,6 +1,6 @@
 // How the console says things. One word for one thing, as everywhere in the product.
 
-import type { Request, Schemas } from "../api/client";
+import type { Event, Request, Schemas } from "../api/client";
 import { words } from "./time";
 
 /** What somebody wants, as the rest of a sentence that begins with their name. */
@@ -27,6 +27,17 @@ export function rows(known: Schemas["Rows"]): { figure: string; note: string } {
   if (known.count !== undefined) return { figure: count(known.count), note: "counted when it was asked" };
   if (known.estimate !== undefined) return { figure: `about ${count(known.estimate)}`, note: "estimated by the server" };
   return { figure: "unknown", note: "how many rows it would touch cannot be told beforehand" };
+}
+
+const VERDICTS: Record<string, string> = {
+  "action.allowed": "allow", "action.blocked": "deny", "action.held": "hold", "decision.approved": "approved",
+  "decision.denied": "denied", "request.created": "pending",
+};
+
+/** What a line of the ledger says of how it went, as a state; nothing when its type says it already. */
+export function verdict(line: Event): string | undefined {
+  const known = VERDICTS[line.type];
+  return known ?? (line.outcome === "failure" || line.outcome === "pending" ? line.outcome : undefined);
 }
 
 /** What a yes covers. */

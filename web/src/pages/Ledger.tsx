@@ -8,7 +8,7 @@ import { Link, useLocation, useSearchParams } from "wouter";
 
 import { Problem, type Event, type Schemas } from "../api/client";
 import { ledger, lines, type Looked } from "../api/queries";
-import { Command, Copy, Facts, State } from "../parts/Bits";
+import { Command, Copy, Facts, State, Verdict } from "../parts/Bits";
 import { Blank, Bones, Head, Reading } from "../parts/Page";
 import { Plain } from "../parts/Sql";
 import { Ago, When } from "../parts/Time";
@@ -178,7 +178,7 @@ function Table({ items }: { items: readonly Event[] }) {
           <tr key={one.seq} onDoubleClick={() => go(`/ledger/${one.seq}`)}>
             <td data-label="Line" className="num"><Link href={`/ledger/${one.seq}`}>{one.seq}</Link></td>
             <td data-label="When"><When at={one.at} /></td>
-            <td data-label="What"><span className="row" style={{ gap: 6 }}><span className="mono small">{one.type}</span>{one.outcome && <State of={one.outcome} />}</span></td>
+            <td data-label="What"><span className="row" style={{ gap: 6 }}><span className="mono small">{one.type}</span><Verdict of={one} /></span></td>
             <td data-label="Who">{(one.actor || one.subject) && <span className="nowrap">{one.actor}{one.subject && one.subject !== one.actor && <span className="quiet"> to {one.subject}</span>}</span>}</td>
             <td data-label="On">{(one.resource || one.role) && <span>{one.resource}{one.role && <span className="quiet nowrap">{one.resource ? " as " : ""}{one.role}</span>}</span>}</td>
             <td data-label="Text">{one.text && <span className="clip mono small"><Plain text={one.text} /></span>}</td>

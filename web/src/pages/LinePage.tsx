@@ -9,7 +9,7 @@ import { Link } from "wouter";
 import type { Schemas } from "../api/client";
 import { line } from "../api/queries";
 import { check, type Finding } from "../lib/proof";
-import { Command, Copy, Facts, State, Tags } from "../parts/Bits";
+import { Command, Copy, Facts, State, Tags, Verdict } from "../parts/Bits";
 import { Bones, Head, Note, Reading } from "../parts/Page";
 import { Plain, SqlLine } from "../parts/Sql";
 import { When } from "../parts/Time";
@@ -42,7 +42,7 @@ function Shown({ of, again }: { of: Detail; again: () => void }) {
       <div className="sheet pad">
         <Facts
           of={[
-            ["What", <span className="row"><b className="mono">{of.type}</b>{of.outcome && <State of={of.outcome} />}</span>],
+            ["What", <span className="row"><b className="mono">{of.type}</b><Verdict of={of} /></span>],
             ["When", <When at={of.at} />],
             of.actor && ["Who", <>{of.actor}{of.person && of.person !== of.actor && <span className="quiet"> (person {of.person})</span>}</>],
             of.subject && ["To whom", of.subject],
@@ -119,8 +119,8 @@ function Proof({ of, again }: { of: Detail; again: () => void }) {
             ? <Button variant="default" size="sm" leftSection={<IconDownload size={16} />} onClick={save}>Save the proof</Button>
             : <Button variant="default" size="sm" onClick={again}>Look again</Button>}
         </div>
-        <p className="small quiet">On another machine, with no server and no secret:</p>
-        <Command text={`countersign audit prove ${of.seq} --out line-${of.seq}.tlog-proof`} what="the command" />
+        <p className="small quiet">The same from the command line. Any verifier of c2sp.org/tlog-proof checks it, with no server and no secret:</p>
+        <Command text={`countersign audit prove ${of.seq} > line-${of.seq}.tlog-proof`} what="the command" />
         {of.proof && <pre className="bytes" tabIndex={0} aria-label="The proof">{of.proof}</pre>}
       </div>
     </section>

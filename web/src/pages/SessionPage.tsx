@@ -8,7 +8,7 @@ import { Link } from "wouter";
 import type { Event, Session } from "../api/client";
 import { actions, ledger, sessions } from "../api/queries";
 import { ending } from "../lib/words";
-import { Facts, State } from "../parts/Bits";
+import { Facts, State, Verdict } from "../parts/Bits";
 import { useEndSession } from "../parts/endSession";
 import { Blank, Bones, Head, Reading } from "../parts/Page";
 import { Plain, SqlLine } from "../parts/Sql";
@@ -109,7 +109,7 @@ function Action({ of }: { of: Event }) {
     <li className="stack" style={{ gap: 6 }}>
       <div className="row apart">
         <span className="row">
-          {of.outcome && <State of={of.outcome} />}
+          <Verdict of={of} />
           <b className="mono small">{of.type}</b>
           {of.request && <Link href={`/requests/${of.request}`} className="small">request</Link>}
         </span>

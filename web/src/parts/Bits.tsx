@@ -6,7 +6,8 @@ import {
 } from "@tabler/icons-react";
 import type { ReactNode } from "react";
 
-import { initials } from "../lib/words";
+import type { Event } from "../api/client";
+import { initials, verdict } from "../lib/words";
 
 type Tone = "yes" | "wait" | "no" | "seal" | "";
 
@@ -47,6 +48,12 @@ export function State({ of, say }: { of: string; say?: string }) {
       {say ?? word ?? of}
     </span>
   );
+}
+
+/** How a line of the ledger says it went. */
+export function Verdict({ of }: { of: Event }) {
+  const said = verdict(of);
+  return said ? <State of={said} /> : null;
 }
 
 export function Face({ name, big = false }: { name: string; big?: boolean }) {

@@ -42,7 +42,7 @@ const SECOND: readonly Way[] = [
 ];
 const THIRD: readonly Way[] = [
   { to: "/resources", label: "Resources", icon: IconDatabase, key: "g d" },
-  { to: "/people", label: "People", icon: IconUsers, key: "g p", needs: "principal.read" },
+  { to: "/people", label: "People", icon: IconUsers, key: "g p" },
 ];
 
 export const WAYS: readonly Way[] = [...FIRST, ...SECOND, ...THIRD];
