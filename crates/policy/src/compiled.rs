@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cedar_policy::{Authorizer, EntityUid, Policy, PolicySet, Schema, Validator};
+use cedar_policy::{Authorizer, EntityUid, Policy, PolicySet, Validator};
 use countersign_core::catalogue::Catalogue;
 use countersign_core::ruling::{Gate, PolicyRef};
 use countersign_core::{BundleHash, RuleName};
 
 use crate::actions::ACTIONS;
+use crate::case::{Kept, LooksAt};
 use crate::catalogue;
 use crate::diagnostic::{Diagnostic, Problems, Within};
 use crate::entities::World;
@@ -35,8 +36,8 @@ pub struct Compiled {
     /// For each approval rule a gate without policies.
     pub(crate) gates: BTreeMap<RuleName, Gate>,
     pub(crate) world: World,
-    pub(crate) schema: Schema,
     pub(crate) authorizer: Authorizer,
+    pub(crate) kept: Kept,
 }
 
 /// A policy that stands alone, ready to be judged.
@@ -46,6 +47,8 @@ pub(crate) struct Judged {
     pub(crate) says: Says,
     pub(crate) scope: Scope,
     pub(crate) set: PolicySet,
+    /// Circumstances that its conditions look at.
+    pub(crate) looks_at: LooksAt,
     /// Entities that its conditions name.
     pub(crate) names: Vec<EntityUid>,
     /// Every entity that it names, its head included.
@@ -66,7 +69,7 @@ pub fn compile(source: &Source) -> Result<Compiled, Vec<Diagnostic>> {
     let Ok(schema) = schema() else {
         return Err(impossible(problems, "the schema is not accepted".into()));
     };
-    let validator = Validator::new(schema.clone());
+    let validator = Validator::new(schema);
     let written = policies::read(source, &said.catalogue, &validator, &mut problems);
     unused_rules(&said, &written, &mut problems);
     let (warnings, failed) = problems.finish();
@@ -86,8 +89,8 @@ pub fn compile(source: &Source) -> Result<Compiled, Vec<Diagnostic>> {
         by_action: by_action(&policies),
         policies,
         world,
-        schema,
         authorizer: Authorizer::new(),
+        kept: Kept::default(),
     })
 }
 
@@ -99,6 +102,10 @@ fn impossible(mut problems: Problems, error: String) -> Vec<Diagnostic> {
 }
 
 fn unused_rules(said: &catalogue::Said<'_>, written: &[Written], problems: &mut Problems) {
+    if problems.has_errors() {
+        // The policy that asks for it may be the one that is wrong.
+        return;
+    }
     for rule in said.catalogue.rules.keys() {
         if !written.iter().any(|one| matches!(&one.says, Says::Gate(gate) if gate == rule)) {
             let place = said.rules.place(&format!("approval.{rule}"));
@@ -126,6 +133,7 @@ fn judged(written: &Written) -> Result<Judged, String> {
         says: written.says.clone(),
         scope,
         set,
+        looks_at: LooksAt::of(policy),
         names,
         mentions,
         is_unconditional: !Policy::has_non_scope_constraint(policy),

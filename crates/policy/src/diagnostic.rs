@@ -29,6 +29,12 @@ pub enum Severity {
     Warning,
 }
 
+/// How many are told. Nobody repairs a thousand at once, and a hostile file has more.
+pub const DIAGNOSTICS_MAX: usize = 1_000;
+
+/// How many known words a misspelt one is compared with.
+const COMPARED_MAX: usize = 500;
+
 /// Where in a text something is, in bytes from its start. `None` is the whole file.
 pub(crate) type Place = Option<usize>;
 
@@ -36,6 +42,8 @@ pub(crate) type Place = Option<usize>;
 #[derive(Debug, Default)]
 pub(crate) struct Problems {
     found: Vec<Diagnostic>,
+    left_out: usize,
+    failed: bool,
 }
 
 /// A file that something is wrong with.
@@ -61,9 +69,18 @@ impl Problems {
     }
 
     fn add(&mut self, severity: Severity, within: Within<'_>, place: Place, words: (String, Option<String>)) {
+        self.failed |= severity == Severity::Error;
+        if self.found.len() >= DIAGNOSTICS_MAX {
+            self.left_out += 1;
+            return;
+        }
         let (line, column) = place.map_or((0, 0), |offset| line_and_column(within.text, offset));
         let (message, hint) = words;
         self.found.push(Diagnostic { severity, file: within.file.to_owned(), line, column, message, hint });
+    }
+
+    pub(crate) const fn has_errors(&self) -> bool {
+        self.failed
     }
 
     /// All of them in the order of the files, and whether one is an error.
@@ -73,8 +90,17 @@ impl Problems {
                 .cmp(&(&b.file, b.line, b.column, b.severity, &b.message))
         });
         self.found.dedup();
-        let failed = self.found.iter().any(|one| one.severity == Severity::Error);
-        (self.found, failed)
+        if self.left_out > 0 {
+            self.found.push(Diagnostic {
+                severity: Severity::Error,
+                file: "bundle.toml".to_owned(),
+                line: 0,
+                column: 0,
+                message: format!("there are {} more mistakes", self.left_out),
+                hint: Some("repair those that are told first".to_owned()),
+            });
+        }
+        (self.found, self.failed)
     }
 }
 
@@ -91,7 +117,7 @@ fn line_and_column(text: &str, offset: usize) -> (u32, u32) {
 
 /// The hint that follows from a likely misspelling: the known word nearest to `word`, or all of them if they are few.
 pub(crate) fn did_you_mean<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
-    let mut known: Vec<&str> = known.collect();
+    let mut known: Vec<&str> = known.take(COMPARED_MAX).collect();
     known.sort_unstable();
     let near = known.iter().map(|one| (distance(word, one), *one)).min();
     match near {

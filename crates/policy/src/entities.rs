@@ -12,7 +12,7 @@ use countersign_core::question::Target;
 use countersign_core::{PersonId, PrincipalId, ResourceId, RoleId};
 
 use crate::actions::{ACTIONS, lineage};
-use crate::ruling::duration;
+use crate::case::duration;
 use crate::schema::GATEWAY;
 use crate::scope::Party;
 

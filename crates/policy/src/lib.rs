@@ -12,6 +12,7 @@
 //! that cannot be is an error in the ruling, hence a denial.
 
 pub mod actions;
+mod case;
 mod catalogue;
 mod compiled;
 pub mod context;
@@ -32,7 +33,7 @@ mod text;
 pub use actions::{Class, class_of};
 pub use compiled::{Compiled, compile};
 pub use demands::demands;
-pub use diagnostic::{Diagnostic, Severity};
+pub use diagnostic::{DIAGNOSTICS_MAX, Diagnostic, Severity};
 pub use schema::schema_text;
 pub use source::{FILE_BYTES_MAX, FILES_MAX, Source, is_bundle_file};
 

@@ -9,7 +9,7 @@ mod split;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cedar_policy::{Effect, Policy, PolicyId as CedarId, Validator};
+use cedar_policy::{Effect, Policy, PolicyId as CedarId, ValidationWarning, Validator};
 use countersign_core::action::hash;
 use countersign_core::catalogue::{Catalogue, Role};
 use countersign_core::ruling::PolicyRef;
@@ -20,6 +20,9 @@ use crate::actions::class_of;
 use crate::diagnostic::{Problems, Within, did_you_mean};
 use crate::floor;
 use crate::source::Source;
+
+/// How many mistakes of one policy's grammar are told: the parser sees many more where one thing is missing.
+const ERRORS_PER_POLICY_MAX: usize = 5;
 
 /// A policy that may be judged.
 #[derive(Clone, Debug)]
@@ -78,10 +81,17 @@ struct Piece<'a> {
 
 impl Reader<'_, '_> {
     fn file(&mut self, within: Within<'_>, floor: bool) {
-        for range in split::policies(within.text) {
-            let start = range.start;
-            let Some(text) = within.text.get(range) else { continue };
-            self.piece(Piece { within, start, text }, floor);
+        for found in split::policies(within.text) {
+            let start = found.range.start;
+            let Some(text) = within.text.get(found.range.clone()) else { continue };
+            let piece = Piece { within, start, text };
+            match intricate(&found) {
+                Some(message) => {
+                    let hint = "split it into several policies".to_owned();
+                    self.error(piece, None, message, Some(hint));
+                }
+                None => self.piece(piece, floor),
+            }
         }
     }
 
@@ -100,7 +110,7 @@ impl Reader<'_, '_> {
         let policy = match Policy::parse(Some(CedarId::new("this policy")), piece.text) {
             Ok(policy) => policy,
             Err(errors) => {
-                for error in errors.iter() {
+                for error in errors.iter().take(ERRORS_PER_POLICY_MAX) {
                     self.report(piece, error);
                 }
                 return;
@@ -174,11 +184,20 @@ impl Reader<'_, '_> {
         for error in result.validation_errors() {
             self.report(piece, error);
         }
-        for warning in result.validation_warnings() {
+        if !result.validation_passed() {
+            return false;
+        }
+        let (mixed, refused): (Vec<_>, Vec<_>) =
+            result.validation_warnings().partition(|one| is_only_worth_a_look(one));
+        for warning in mixed {
             let (message, hint) = words(warning);
             self.problems.warning(piece.within, Some(piece.offset(warning)), message, hint);
         }
-        result.validation_passed()
+        // A forbid that can never match would be believed to protect something.
+        for error in refused.iter().take(1) {
+            self.report(piece, *error);
+        }
+        refused.is_empty()
     }
 
     fn report(&mut self, piece: Piece<'_>, error: &dyn Diagnostic) {
@@ -190,6 +209,15 @@ impl Reader<'_, '_> {
         let place = at.map_or(piece.start, |word| piece.place(word));
         self.problems.error(piece.within, Some(place), message, hint);
     }
+}
+
+/// Why a policy is not even parsed.
+fn intricate(found: &split::Piece) -> Option<String> {
+    use split::{BRACKETS_MAX, OPERATORS_MAX};
+    if found.brackets > BRACKETS_MAX {
+        return Some(format!("the brackets of this policy nest deeper than {BRACKETS_MAX}"));
+    }
+    (found.operators > OPERATORS_MAX).then(|| format!("this policy has more than {OPERATORS_MAX} operators"))
 }
 
 impl Piece<'_> {
@@ -212,6 +240,13 @@ impl Within<'_> {
     }
 }
 
+/// Letters of several alphabets in one word are odd and may be meant. Policies that can never match, and signs
+/// that make a text look other than it is, are neither.
+fn is_only_worth_a_look(warning: &ValidationWarning) -> bool {
+    use ValidationWarning::{ConfusableIdentifier, MixedScriptIdentifier, MixedScriptString};
+    matches!(warning, ConfusableIdentifier(_) | MixedScriptIdentifier(_) | MixedScriptString(_))
+}
+
 /// Cedar's words, with what its label adds, in one line.
 fn words(error: &dyn Diagnostic) -> (String, Option<String>) {
     let label = error.labels().and_then(|mut labels| labels.next());
@@ -220,6 +255,8 @@ fn words(error: &dyn Diagnostic) -> (String, Option<String>) {
     if let Some(label) = label.filter(|label| !message.contains(label)) {
         message = format!("{message}: {}", label.replace('\n', " "));
     }
+    // Cedar says the same once for each action that the head matches.
+    let message = message.split(" in context for Action::").next().unwrap_or_default().to_owned();
     (message, error.help().map(|help| help.to_string().replace('\n', " ")))
 }
 

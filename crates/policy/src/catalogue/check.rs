@@ -1,6 +1,6 @@
 //! Looks up every name that the files mention.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use countersign_core::catalogue::{Catalogue, Place, Rule};
 use countersign_core::{GroupId, PersonId, PrincipalId, ResourceId};
@@ -41,8 +41,15 @@ impl Check<'_, '_> {
                 self.group(file, &format!("group.{name}.groups[{index}]"), group);
             }
         }
+        let mut accounts: BTreeMap<&PersonId, usize> = BTreeMap::new();
+        for principal in self.catalogue.principals.values().filter(|one| one.is_user()) {
+            *accounts.entry(&principal.person).or_default() += 1;
+        }
         for (name, table) in file.root.tables("user") {
-            if let Some(person) = table.maybe_text("person") {
+            if let Some(person) = table.maybe_text("person")
+                && person != name
+                && accounts.get(&PersonId::new(person)).is_none_or(|count| *count < 2)
+            {
                 self.person(file, name, person);
             }
         }
@@ -51,15 +58,10 @@ impl Check<'_, '_> {
     /// A person that only one account names, and under another name than its own, is likely a misspelling;
     /// it would let one human count twice.
     fn person(&mut self, file: &Read<'_>, user: &str, person: &str) {
-        let id = PersonId::new(person);
-        let same =
-            self.catalogue.principals.iter().filter(|(_, other)| other.is_user() && other.person == id);
-        if person != user && same.count() < 2 {
-            let persons = self.catalogue.principals.iter().filter(|(name, _)| name.as_str() != user);
-            let hint = did_you_mean(person, persons.map(|(_, principal)| principal.person.as_str()));
-            let message = format!("no other account says that it belongs to the person `{person}`");
-            self.problems.warning(file.within, file.place(&format!("user.{user}.person")), message, hint);
-        }
+        let persons = self.catalogue.principals.iter().filter(|(name, _)| name.as_str() != user);
+        let hint = did_you_mean(person, persons.map(|(_, principal)| principal.person.as_str()));
+        let message = format!("no other account says that it belongs to the person `{person}`");
+        self.problems.warning(file.within, file.place(&format!("user.{user}.person")), message, hint);
     }
 
     fn resources(&mut self, file: &Read<'_>) {
@@ -152,7 +154,7 @@ impl Check<'_, '_> {
     /// Each stage has people enough. Whether all stages together have is for the request to say: its
     /// requester's person is not counted.
     fn can_be_satisfied(&mut self, file: &Read<'_>, name: &str, rule: &Rule) {
-        for (index, stage) in rule.stages.iter().enumerate() {
+        for (index, stage) in rule.stages.iter().enumerate().filter(|(_, stage)| !stage.from.is_empty()) {
             let places: Vec<&Place> =
                 stage.from.iter().chain(rule.escalate.iter().flat_map(|step| &step.add)).collect();
             let persons = |resource: Option<&ResourceId>| {

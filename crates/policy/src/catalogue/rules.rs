@@ -89,14 +89,18 @@ fn check(file: &Read<'_>, name: &str, table: &Table, rule: &Rule, problems: &mut
         problems.error(file.within, file.place(&path), message, None);
     }
     // Values that are there and were dropped have been reported.
-    if table.get("stages").is_some() && rule.stages.is_empty() {
+    if table.get("stages").is_some() && file.place(&format!("{path}.stages[0]")).is_none() {
         let hint = "write at least one: `stages = [{ need = 1, from = [\"group:dba\"] }]`";
         let message = format!("nobody is asked by `{name}`");
         problems.error(file.within, file.place(&format!("{path}.stages")), message, Some(hint.into()));
     }
-    for (index, _) in rule.stages.iter().enumerate().filter(|(_, stage)| stage.from.is_empty()) {
-        let place = file.place(&format!("{path}.stages[{index}].from"));
-        problems.error(file.within, place, "nobody is named here".into(), None);
+    for (index, stage) in table.listed("stages") {
+        let path = format!("{path}.stages[{index}].from");
+        // Names that are no names have been reported.
+        let is_empty = stage.get("from").is_some() && file.place(&format!("{path}[0]")).is_none();
+        if is_empty {
+            problems.error(file.within, file.place(&path), "nobody is named here".into(), None);
+        }
     }
     for (index, step) in rule.escalate.iter().enumerate() {
         if step.after.0 > 0 && step.after >= rule.pending_for && rule.pending_for.0 > 0 {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use countersign_core::catalogue::{Catalogue, Rule, Stage};
+use countersign_core::catalogue::{Catalogue, Place, Rule, Stage};
 use countersign_core::{PersonId, PrincipalId, ResourceId, Span};
 
 /// In which way `new` is looser than `old`, each read with its own catalogue (old, new); `None` if in none.
@@ -51,7 +51,8 @@ impl Compare<'_> {
         let times: BTreeSet<Span> = steps.chain([Span::default()]).collect();
         let (was, is) = self.catalogues;
         // "owner" is somebody else for each resource; a new resource had no protection to lose.
-        let both = is.resources.keys().filter(|id| was.resources.contains_key(id)).map(Some);
+        let owners = [self.old, self.new].iter().any(|rule| names_owner(rule));
+        let both = is.resources.keys().filter(|id| owners && was.resources.contains_key(id)).map(Some);
         let resources: Vec<Option<&ResourceId>> = both.chain([None]).collect();
         times.iter().all(|time| {
             resources.iter().all(|resource| {
@@ -64,6 +65,11 @@ impl Compare<'_> {
             })
         })
     }
+}
+
+fn names_owner(rule: &Rule) -> bool {
+    let stages = rule.stages.iter().flat_map(|stage| &stage.from);
+    stages.chain(rule.escalate.iter().flat_map(|step| &step.add)).any(|place| *place == Place::Owner)
 }
 
 /// The users who could fill a place of a stage of a rule once `waited` has passed.

@@ -70,6 +70,7 @@ impl Kind {
             Self::Span => "a length of time in quotes, for example \"30m\"".into(),
             Self::Place => "\"user:NAME\", \"group:NAME\" or \"owner\"".into(),
             Self::Reference => "\"env:NAME\", \"file:PATH\" or \"secret:NAME\"".into(),
+            Self::Whole(only, high) if only == high => only.to_string(),
             Self::Whole(low, high) => format!("a whole number from {low} to {high}"),
             Self::Word(words) => {
                 let words: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();

@@ -1,0 +1,309 @@
+//! A question made ready for Cedar.
+//!
+//! Three things make a verdict cheap. Policies that cannot apply are left out ([`crate::scope`]). The rest of
+//! what a session asks again and again (who, in which roles, what, to what) is made ready once and kept. And
+//! of the circumstances Cedar is given those that a remaining policy looks at: making an instant or an address
+//! for Cedar costs as much as judging two policies.
+//!
+//! Because a request then carries a part of its context, it is not Cedar that checks the question against the
+//! schema but [`context::fault`] and [`Spec`], which the schema is written from. A property test holds both
+//! checks against each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use cedar_policy::{
+    Context as CedarContext, Entities, Entity, EntityUid, Policy, Request, RestrictedExpression,
+};
+use countersign_core::question::{Context, Question, Target, Value};
+use countersign_core::{PrincipalId, ResourceId, RoleId, Span};
+use serde_json::Value as Json;
+
+use crate::actions::{self, On, Spec};
+use crate::compiled::{Compiled, Judged};
+use crate::context;
+use crate::entities::{Asked, Known};
+
+/// How many cases are kept, at a few kilobytes each. When there are more, all are forgotten and made again.
+const KEPT_MAX: usize = 4_096;
+
+/// Who, in which roles, does what to what: all of a question but its circumstances.
+#[derive(Debug)]
+pub(crate) struct Case {
+    pub(crate) entities: Entities,
+    /// The policies that can apply, by index.
+    pub(crate) policies: Vec<usize>,
+    principal: EntityUid,
+    action: EntityUid,
+    target: EntityUid,
+    looks_at: LooksAt,
+}
+
+/// Which circumstances a policy looks at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum LooksAt {
+    /// These.
+    Names(BTreeSet<String>),
+    /// The context as a whole.
+    Everything,
+}
+
+/// Cases that were made before.
+#[derive(Debug, Default)]
+pub(crate) struct Kept(RwLock<BTreeMap<Key, Arc<Case>>>);
+
+type Key = (PrincipalId, BTreeSet<RoleId>, &'static str, Lasting);
+
+/// A thing that is asked about more than once.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Lasting {
+    Resource(ResourceId),
+    Role(RoleId),
+    Principal(PrincipalId),
+    Gateway,
+}
+
+impl Compiled {
+    /// The case of a question and its request.
+    ///
+    /// # Errors
+    /// What is not in order about the question, in words.
+    pub(crate) fn case(&self, question: &Question) -> Result<(Arc<Case>, Request), String> {
+        let name = question.action.as_str();
+        let spec = actions::spec(name).ok_or_else(|| format!("there is no action `{name}`"))?;
+        if let Some(fault) = context::fault(spec.with, &question.context) {
+            return Err(format!("the question about `{name}` is malformed: {fault}"));
+        }
+        if !is_done_to(spec.on, &question.target) {
+            return Err(format!("the question about `{name}` is malformed: it is not done to such a thing"));
+        }
+        let case = self.kept_case(spec, question)?;
+        let request = case.request(&question.context)?;
+        Ok((case, request))
+    }
+
+    fn kept_case(&self, spec: &'static Spec, question: &Question) -> Result<Arc<Case>, String> {
+        let Some(lasting) = lasting(&question.target) else {
+            return Ok(Arc::new(Case::new(self, spec, question)?));
+        };
+        let key = (question.principal.clone(), question.roles.clone(), spec.name, lasting);
+        if let Some(case) = self.kept.0.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Ok(Arc::clone(case));
+        }
+        let case = Arc::new(Case::new(self, spec, question)?);
+        let mut kept = self.kept.0.write().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= KEPT_MAX {
+            kept.clear();
+        }
+        kept.insert(key, Arc::clone(&case));
+        Ok(case)
+    }
+}
+
+impl Case {
+    fn new(compiled: &Compiled, spec: &'static Spec, question: &Question) -> Result<Self, String> {
+        let world = &compiled.world;
+        let action = world.action(spec.name).ok_or_else(|| format!("there is no action `{}`", spec.name))?;
+        let principal = world
+            .principal(&question.principal, &question.roles)
+            .ok_or_else(|| format!("there is no principal `{}`", question.principal))?;
+        let target = world.target(&question.target)?;
+        let policies = candidates(compiled, spec, &principal, &target);
+        let judged: Vec<&Judged> =
+            policies.iter().filter_map(|index| compiled.policies.get(*index)).collect();
+        Ok(Self {
+            looks_at: judged.iter().fold(LooksAt::Names(BTreeSet::new()), |all, one| all.and(&one.looks_at)),
+            principal: principal.party.uid.clone(),
+            action: action.party.uid.clone(),
+            target: target.party.uid.clone(),
+            entities: entities(compiled, (principal, action, target), &judged)?,
+            policies,
+        })
+    }
+
+    fn request(&self, context: &Context) -> Result<Request, String> {
+        let seen = context.iter().filter(|(name, _)| self.looks_at.has(name));
+        let pairs = seen.map(|(name, value)| ((*name).to_owned(), expression(value)));
+        let context = CedarContext::from_pairs(pairs).map_err(|error| error.to_string())?;
+        let (principal, action, target) = (self.principal.clone(), self.action.clone(), self.target.clone());
+        Request::new(principal, action, target, context, None).map_err(|error| error.to_string())
+    }
+}
+
+impl LooksAt {
+    /// What `policy` looks at. Anything but reading or testing one attribute of the context is everything.
+    pub(crate) fn of(policy: &Policy) -> Self {
+        let mut found = Self::Names(BTreeSet::new());
+        match policy.to_json() {
+            Ok(json) => found.walk(&json),
+            Err(_) => found = Self::Everything,
+        }
+        found
+    }
+
+    fn walk(&mut self, json: &Json) {
+        match json {
+            Json::Object(object) => {
+                for (key, inner) in object {
+                    if key == "Var" && inner == "context" {
+                        *self = Self::Everything;
+                        continue;
+                    }
+                    match attribute(key, inner) {
+                        Some(name) => self.add(name),
+                        None => self.walk(inner),
+                    }
+                }
+            }
+            Json::Array(items) => items.iter().for_each(|item| self.walk(item)),
+            Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {}
+        }
+    }
+
+    fn add(&mut self, name: &str) {
+        if let Self::Names(names) = self {
+            names.insert(name.to_owned());
+        }
+    }
+
+    fn and(self, other: &Self) -> Self {
+        match (self, other) {
+            (Self::Names(mut names), Self::Names(more)) => {
+                names.extend(more.iter().cloned());
+                Self::Names(names)
+            }
+            (Self::Everything, _) | (_, Self::Everything) => Self::Everything,
+        }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        match self {
+            Self::Names(names) => names.contains(name),
+            Self::Everything => true,
+        }
+    }
+}
+
+/// The attribute, if this is the reading or testing of one of the context.
+fn attribute<'a>(operator: &str, operands: &'a Json) -> Option<&'a str> {
+    let is_of_context = operands.get("left")?.get("Var")? == "context";
+    let is_access = operator == "." || operator == "has";
+    operands.get("attr")?.as_str().filter(|_| is_access && is_of_context)
+}
+
+fn candidates(compiled: &Compiled, spec: &Spec, principal: &Asked, target: &Asked) -> Vec<usize> {
+    let indices = compiled.by_action.get(spec.name).into_iter().flatten().copied();
+    let applies = |policy: &Judged| policy.scope.has_parties(&principal.party, &target.party);
+    indices.filter(|index| compiled.policies.get(*index).is_some_and(applies)).collect()
+}
+
+/// What the policies can reach: the parts of the question, and what their conditions name.
+pub(crate) fn entities(
+    compiled: &Compiled,
+    parts: (Asked, &Known, Asked),
+    policies: &[&Judged],
+) -> Result<Entities, String> {
+    let (principal, action, target) = parts;
+    let mut seen: BTreeSet<EntityUid> = BTreeSet::new();
+    let named = policies.iter().flat_map(|policy| &policy.names).filter_map(|uid| compiled.world.named(uid));
+    // The first of each: the principal of the question knows its roles, the one that a policy names does not.
+    let all = principal.entities.into_iter().chain([action.entity.clone()]).chain(target.entities);
+    let all: Vec<Entity> = all.chain(named.cloned()).filter(|one| seen.insert(one.uid())).collect();
+    Entities::from_entities(all, None).map_err(|error| error.to_string())
+}
+
+fn is_done_to(on: On, target: &Target) -> bool {
+    let is = match target {
+        Target::Resource(_) => On::Resource,
+        Target::Role(_) => On::Role,
+        Target::Request { .. } => On::Request,
+        Target::Grant { .. } => On::Grant,
+        Target::Session { .. } => On::Session,
+        Target::Principal(_) => On::Principal,
+        Target::Gateway => On::Gateway,
+    };
+    is == on
+}
+
+fn lasting(target: &Target) -> Option<Lasting> {
+    match target {
+        Target::Resource(id) => Some(Lasting::Resource(id.clone())),
+        Target::Role(id) => Some(Lasting::Role(id.clone())),
+        Target::Principal(id) => Some(Lasting::Principal(id.clone())),
+        Target::Gateway => Some(Lasting::Gateway),
+        Target::Request { .. } | Target::Grant { .. } | Target::Session { .. } => None,
+    }
+}
+
+pub(crate) fn expression(value: &Value) -> RestrictedExpression {
+    match value {
+        Value::Bool(value) => RestrictedExpression::new_bool(*value),
+        Value::Long(value) => RestrictedExpression::new_long(*value),
+        Value::Text(value) => RestrictedExpression::new_string(value.clone()),
+        Value::Texts(values) => {
+            RestrictedExpression::new_set(values.iter().cloned().map(RestrictedExpression::new_string))
+        }
+        Value::Span(span) => duration(*span),
+        Value::At(at) => RestrictedExpression::new_datetime(milliseconds(&at.rfc3339())),
+        // An IPv4 client on an IPv6 socket is an IPv4 client.
+        Value::Ip(address) => RestrictedExpression::new_ip(address.to_canonical().to_string()),
+    }
+}
+
+/// A length of time in Cedar's unit, rounded up: what is longer than a bound stays longer.
+pub(crate) fn duration(span: Span) -> RestrictedExpression {
+    RestrictedExpression::new_duration(format!("{}ms", (span.0.saturating_add(999)).div_euclid(1_000)))
+}
+
+/// RFC 3339 with three digits behind the second instead of six.
+fn milliseconds(text: &str) -> String {
+    match text.split_once('.') {
+        Some((seconds, fraction)) => format!("{seconds}.{}Z", fraction.get(..3).unwrap_or("000")),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn looks_at(condition: &str) -> LooksAt {
+        let text = format!("permit (principal, action, resource) when {{ {condition} }};");
+        LooksAt::of(&Policy::parse(None, text).unwrap())
+    }
+
+    fn names(names: &[&str]) -> LooksAt {
+        LooksAt::Names(names.iter().map(|name| (*name).to_owned()).collect())
+    }
+
+    #[test]
+    fn what_a_policy_looks_at_is_found_wherever_it_stands() {
+        assert_eq!(looks_at("true"), names(&[]));
+        assert_eq!(looks_at("resource.context == \"context\""), names(&[]));
+        assert_eq!(
+            looks_at(
+                "context.a == 1 && (if context has b then [context[\"c\"]].contains(context.d.e) else false)"
+            ),
+            names(&["a", "b", "c", "d"])
+        );
+        assert_eq!(
+            looks_at("ip(context.a).isInRange(ip(\"::1\")) || !(context.b like \"x*\")"),
+            names(&["a", "b"])
+        );
+        assert_eq!(
+            looks_at("{a: context.a}.a == 1 unless { context.b }".trim_end_matches(" unless { context.b }")),
+            names(&["a"])
+        );
+        assert_eq!(looks_at("context == {a: 1}"), LooksAt::Everything);
+        assert_eq!(looks_at("{x: context}.x.a == 1 && context.b"), LooksAt::Everything);
+        assert_eq!(looks_at("(if true then context else context).a"), LooksAt::Everything);
+        assert_eq!(looks_at("context has a.b"), LooksAt::Everything);
+    }
+
+    #[test]
+    fn durations_are_rounded_up_and_instants_down() {
+        assert_eq!(duration(Span(1)).as_ref().to_string(), "duration(\"1ms\")");
+        assert_eq!(duration(Span::minutes(1)).as_ref().to_string(), "duration(\"60000ms\")");
+        assert_eq!(milliseconds("2026-03-03T14:00:00.999999Z"), "2026-03-03T14:00:00.999Z");
+    }
+}
