@@ -9,11 +9,11 @@ grant select, insert, update, delete on all tables in schema public to shop_writ
 grant usage on all sequences in schema public to shop_writer;
 
 -- Looks before approval: may read, may write nothing. It may also end a backend that outlives its grant.
-create role shop_look login password :'shop_look' connection limit 10;
-alter role shop_look set default_transaction_read_only = on;
-alter role shop_look set statement_timeout = '2s';
-grant select on all tables in schema public to shop_look;
-grant pg_read_all_stats, pg_signal_backend to shop_look;
+create role shop_looker login password :'shop_looker' connection limit 10;
+alter role shop_looker set default_transaction_read_only = on;
+alter role shop_looker set statement_timeout = '2s';
+grant select on all tables in schema public to shop_looker;
+grant pg_read_all_stats, pg_signal_backend to shop_looker;
 
 revoke create on schema public from public;
 revoke temporary on database shop from public;

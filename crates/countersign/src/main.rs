@@ -1,2 +1,110 @@
-//! Countersign: countersign.
-fn main() {}
+//! The roof: command line, configuration, wiring. The only crate that reads the clock, the environment and
+//! randomness; everything below is given them.
+
+mod cli;
+mod client;
+mod commands;
+mod demo;
+mod home;
+mod output;
+mod scratch;
+mod serve;
+mod wiring;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{CommandFactory as _, Parser as _};
+
+use cli::{AuditCommand, Cli, Command};
+use client::{Refused, Unreachable};
+use commands::{audit, bundle, people, requests, sessions};
+use home::Home;
+use output::note;
+
+/// It failed.
+const FAILED: u8 = 1;
+/// Wrong usage, or it could not be checked.
+const UNCHECKED: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Err(error) = wiring::install_crypto() {
+        complain(&error);
+        return ExitCode::from(FAILED);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&anyhow::Error::new(error).context("could not start"));
+            return ExitCode::from(FAILED);
+        }
+    };
+    match runtime.block_on(run(&cli)) {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&error);
+            ExitCode::from(if matches!(cli.command, Command::Audit { .. }) { UNCHECKED } else { FAILED })
+        }
+    }
+}
+
+async fn run(cli: &Cli) -> Result<ExitCode> {
+    let home = || Home::new(cli.home.clone());
+    match &cli.command {
+        Command::Serve(options) => serve::serve(options).await?,
+        Command::Demo(options) if options.script => return demo::script(options).await,
+        Command::Demo(options) => demo::demo(options).await?,
+        Command::Login(options) => people::login(cli, &home()?, options).await?,
+        Command::Logout => people::logout(cli, &home()?).await?,
+        Command::Whoami => people::whoami(cli, &home()?).await?,
+        Command::Roles => people::roles(cli, &home()?).await?,
+        Command::Request(options) => return requests::request(cli, &home()?, options).await,
+        Command::Requests(options) => requests::requests(cli, &home()?, options).await?,
+        Command::Approve(options) => requests::approve(cli, &home()?, options).await?,
+        Command::Deny(options) => requests::deny(cli, &home()?, options).await?,
+        Command::Withdraw { id } => requests::withdraw(cli, &home()?, id).await?,
+        Command::Grants(options) => requests::grants(cli, &home()?, options).await?,
+        Command::Revoke(options) => requests::revoke(cli, &home()?, options).await?,
+        Command::Relinquish { id } => requests::relinquish(cli, &home()?, id).await?,
+        Command::Disable(options) => people::disable(cli, &home()?, options).await?,
+        Command::Enable { name } => people::enable(cli, &home()?, name).await?,
+        Command::Sessions(options) => sessions::sessions(cli, &home()?, options).await?,
+        Command::Session { command } => sessions::session(cli, &home()?, command).await?,
+        Command::Connect(options) => sessions::connect(cli, &home()?, options).await?,
+        Command::Check { bundle } => return bundle::check(cli, bundle),
+        Command::Apply { bundle } => bundle::apply(cli, &home()?, bundle).await?,
+        Command::Audit { command: AuditCommand::Search(options) } => {
+            audit::search(cli, &home()?, options).await?
+        }
+        Command::Audit { command: AuditCommand::Export { out } } => audit::export(cli, &home()?, out).await?,
+        Command::Audit { command: AuditCommand::Verify(options) } => {
+            return audit::verify(cli, &home()?, options).await;
+        }
+        Command::Audit { command: AuditCommand::Prove { index } } => {
+            audit::prove(cli, &home()?, *index).await?
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Cli::command(), "countersign", &mut std::io::stdout());
+        }
+        Command::Man => clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?,
+        Command::Schema => bundle::schema()?,
+        Command::Password { name, data } => wiring::set_password(name, data).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Tells what went wrong, why, and what to do next.
+pub(crate) fn complain(error: &anyhow::Error) {
+    if let Some(Refused { message, hint, .. }) = error.downcast_ref() {
+        note(&output::harmless(&format!("error: {message}")));
+        if let Some(hint) = hint {
+            note(&output::harmless(&format!("hint: {hint}")));
+        }
+        return;
+    }
+    note(&output::harmless(&format!("error: {error:#}")));
+    if error.downcast_ref::<Unreachable>().is_some() {
+        note("hint: is it running? name another with --url or COUNTERSIGN_URL");
+    }
+}

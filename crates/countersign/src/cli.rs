@@ -1,0 +1,361 @@
+//! The command line, as clap sees it. Scripts rely on names, options and exit codes; see `docs/users/cli.md`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use countersign_core::Span;
+
+/// Exit codes, printed by `countersign help`.
+const EXIT_CODES: &str = "Exit codes:\n  0  done, granted, proved\n  1  failed; `audit verify`: the ledger is broken\n  2  \
+     wrong usage, or could not be checked\n  3  denied\n  4  lapsed or withdrawn";
+
+/// Countersign: nothing privileged happens without a countersignature.
+#[derive(Debug, Parser)]
+#[command(name = "countersign", version, about, after_help = EXIT_CODES, max_term_width = 100)]
+pub struct Cli {
+    /// What to print.
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    pub output: Format,
+    /// The gateway's address, for example https://countersign.example.com.
+    #[arg(long, global = true, env = "COUNTERSIGN_URL", value_name = "URL")]
+    pub url: Option<String>,
+    /// A sign-in token; `login` keeps one for you.
+    #[arg(long, global = true, env = "COUNTERSIGN_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// Where this command line keeps its sign-in and the last checkpoint it saw.
+    #[arg(long, global = true, env = "COUNTERSIGN_HOME", value_name = "DIR")]
+    pub home: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people, at most 80 columns where it can be.
+    Text,
+    /// For scripts: one JSON document.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the gateway.
+    Serve(Serve),
+    /// Run a gateway with a scratch database and a sample bundle, to try everything.
+    Demo(Demo),
+    /// Sign in.
+    Login(Login),
+    /// Sign out and forget the token.
+    Logout,
+    /// Show who you are and what you hold.
+    Whoami,
+    /// Show the roles you may ask for.
+    Roles,
+    /// Ask for a role.
+    Request(Request),
+    /// List requests.
+    Requests(Requests),
+    /// Approve a request.
+    Approve(Approve),
+    /// Deny a request.
+    Deny(Deny),
+    /// Withdraw a request of yours.
+    Withdraw {
+        /// The request.
+        id: String,
+    },
+    /// List grants.
+    Grants(List),
+    /// End somebody's grant.
+    Revoke(Reasoned),
+    /// Give back a grant of yours.
+    Relinquish {
+        /// The grant.
+        id: String,
+    },
+    /// Shut a principal out: their sessions are cut, their grants revoked.
+    Disable(Disable),
+    /// Let a principal in again.
+    Enable {
+        /// Who.
+        name: String,
+    },
+    /// List sessions.
+    Sessions(List),
+    /// Work with one session.
+    Session {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: SessionCommand,
+    },
+    /// Start the client of a resource with a fresh credential.
+    Connect(Connect),
+    /// Check a bundle folder; reports every mistake at once.
+    Check {
+        /// The bundle folder.
+        #[arg(value_name = "DIR")]
+        bundle: PathBuf,
+    },
+    /// Put a bundle in force, or ask for it where a gate holds that.
+    Apply {
+        /// The bundle folder.
+        #[arg(value_name = "DIR")]
+        bundle: PathBuf,
+    },
+    /// Search, export and verify the ledger.
+    Audit {
+        /// What to do.
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
+    /// Print the shell completions.
+    Completions {
+        /// For which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page (roff).
+    Man,
+    /// Print the JSON Schemas of the bundle's files.
+    Schema,
+    /// Set the password of a local person, on the gateway's own machine while it is stopped.
+    Password {
+        /// Who.
+        name: String,
+        /// The data folder.
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+    },
+}
+
+/// Options of `serve`.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// The configuration folder: `countersign.toml` and `bundle/`.
+    #[arg(long, value_name = "DIR", default_value = "/etc/countersign")]
+    pub config: PathBuf,
+    /// The data folder. Overrides the configuration's.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+/// Options of `demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// The data folder; it is kept, and used again next time.
+    #[arg(long, value_name = "DIR", default_value = ".countersign-demo")]
+    pub data: PathBuf,
+    /// The console's port; 0 lets the system choose.
+    #[arg(long, value_name = "N", default_value_t = 7780)]
+    pub console_port: u16,
+    /// The postgres door's port; 0 lets the system choose.
+    #[arg(long, value_name = "N", default_value_t = 7754)]
+    pub postgres_port: u16,
+    /// Don't open the console in a browser.
+    #[arg(long)]
+    pub no_open: bool,
+    /// Play the story against the running demo and print what happens; fails if a step fails.
+    #[arg(long)]
+    pub script: bool,
+}
+
+/// Options of `login`.
+#[derive(Debug, Args)]
+pub struct Login {
+    /// Who you are.
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// Read the password from standard input.
+    #[arg(long)]
+    pub password_stdin: bool,
+    /// Print the token as the last line.
+    #[arg(long)]
+    pub print_token: bool,
+}
+
+/// Options of `request`.
+#[derive(Debug, Args)]
+pub struct Request {
+    /// The role.
+    pub role: String,
+    /// For how long, for example 30m or 2h.
+    #[arg(long = "for", value_name = "TIME", default_value = "30m")]
+    pub lasting: Span,
+    /// Why; approvers read this.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// The ticket it belongs to.
+    #[arg(long, value_name = "ID")]
+    pub ticket: Option<String>,
+    /// Wait for the answer: exit 0 granted, 3 denied, 4 lapsed or withdrawn.
+    #[arg(long)]
+    pub wait: bool,
+}
+
+/// Options of `requests`.
+#[derive(Debug, Args)]
+pub struct Requests {
+    /// Only those that wait for your word.
+    #[arg(long)]
+    pub inbox: bool,
+    /// Only your own.
+    #[arg(long)]
+    pub mine: bool,
+    /// Only this one, in full.
+    #[arg(value_name = "ID")]
+    pub id: Option<String>,
+    /// In this state: pending, approved, denied, lapsed, withdrawn, void or all.
+    #[arg(long, value_name = "STATE")]
+    pub state: Option<String>,
+}
+
+/// Options of plain lists.
+#[derive(Debug, Args)]
+pub struct List {
+    /// In this state; `all` for every one. Live ones if absent.
+    #[arg(long, value_name = "STATE")]
+    pub state: Option<String>,
+}
+
+/// Options of `approve`.
+#[derive(Debug, Args)]
+pub struct Approve {
+    /// The request.
+    pub id: String,
+    /// A word to the requester.
+    #[arg(long, value_name = "TEXT")]
+    pub comment: Option<String>,
+    /// The digest you were shown; a changed request is then not approved.
+    #[arg(long, value_name = "HEX")]
+    pub digest: Option<String>,
+}
+
+/// Options of `deny`.
+#[derive(Debug, Args)]
+pub struct Deny {
+    /// The request.
+    pub id: String,
+    /// Why; the requester reads this.
+    #[arg(long, value_name = "TEXT")]
+    pub comment: Option<String>,
+}
+
+/// Options of `revoke`.
+#[derive(Debug, Args)]
+pub struct Reasoned {
+    /// Which.
+    pub id: String,
+    /// Why.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+/// Options of `disable`.
+#[derive(Debug, Args)]
+pub struct Disable {
+    /// Who.
+    pub name: String,
+    /// Why.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+/// What to do with a session.
+#[derive(Debug, Subcommand)]
+pub enum SessionCommand {
+    /// End it now.
+    End {
+        /// Which.
+        id: String,
+    },
+    /// Show what was done in it.
+    Show {
+        /// Which.
+        id: String,
+    },
+}
+
+/// Options of `connect`.
+#[derive(Debug, Args)]
+pub struct Connect {
+    /// The resource.
+    pub resource: String,
+    /// Print this instead of starting the client.
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub print: Option<Print>,
+    /// The role to use where you hold several.
+    #[arg(long, value_name = "ROLE")]
+    pub role: Option<String>,
+    /// Arguments for the client.
+    #[arg(last = true)]
+    pub args: Vec<String>,
+}
+
+/// What `connect --print` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Print {
+    /// A URL that clients understand, as the last line.
+    Url,
+}
+
+/// What to do with the ledger.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Find events.
+    Search(Search),
+    /// Write what an auditor takes away: tiles, checkpoint, contents.
+    Export {
+        /// A new folder.
+        #[arg(long, value_name = "PATH")]
+        out: PathBuf,
+    },
+    /// Verify the ledger: exit 0 proved, 1 broken, 2 could not check.
+    Verify(Verify),
+    /// Print the proof of one event (c2sp.org/tlog-proof).
+    Prove {
+        /// The event's index.
+        index: u64,
+    },
+}
+
+/// Options of `audit search`.
+#[derive(Debug, Args)]
+pub struct Search {
+    /// Words in texts, reasons, names.
+    #[arg(long, value_name = "TEXT")]
+    pub text: Option<String>,
+    /// Event type, for example grant.issued; or its beginning, for example grant.
+    #[arg(long = "type", value_name = "TYPE")]
+    pub kind: Option<String>,
+    /// Whose.
+    #[arg(long, value_name = "NAME")]
+    pub principal: Option<String>,
+    /// In which session.
+    #[arg(long, value_name = "ID")]
+    pub session: Option<String>,
+    /// About which request.
+    #[arg(long, value_name = "ID")]
+    pub request: Option<String>,
+    /// Evidence for which control, for example AC-6(9).
+    #[arg(long, value_name = "CONTROL")]
+    pub control: Option<String>,
+    /// At most so many.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub limit: u32,
+}
+
+/// Options of `audit verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// An export to verify instead of the gateway's ledger. Needs no gateway.
+    #[arg(long, value_name = "PATH")]
+    pub export: Option<PathBuf>,
+    /// A checkpoint kept earlier; the ledger must have grown from it.
+    #[arg(long, value_name = "FILE")]
+    pub checkpoint: Option<PathBuf>,
+    /// The log's key, had from somewhere you trust.
+    #[arg(long, value_name = "VKEY")]
+    pub key: Option<String>,
+}

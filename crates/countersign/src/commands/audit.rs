@@ -1,0 +1,280 @@
+//! The ledger from outside: search, export, and verification that trusts nobody's word.
+//!
+//! The program fetches the tiles and hashes them itself. Each home keeps the last checkpoint it saw of a log and
+//! checks that the log has grown out of it.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail};
+use aws_lc_rs::digest;
+use countersign_ledger::Hash;
+use countersign_ledger::checkpoint::Checkpoint;
+use countersign_ledger::export::{self, ExportFile};
+use countersign_ledger::note::VerifierKey;
+use countersign_ledger::source::{DirSource, Source};
+use countersign_ledger::tile::{self, Kind, Tile};
+use countersign_ledger::verify::{self, KeyStatus, Layout, Options, Outcome, Report};
+use futures_util::StreamExt as _;
+use serde_json::json;
+use tokio::runtime::Handle;
+
+use crate::cli::{Cli, Search, Verify};
+use crate::client::Client;
+use crate::home::Home;
+use crate::output::{Output, harmless, line, text_at};
+
+/// Findings that are printed for people; JSON has them all.
+const SHOWN_MAX: usize = 20;
+
+pub async fn search(cli: &Cli, home: &Home, options: &Search) -> Result<()> {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    let named = [
+        ("text", &options.text),
+        ("type", &options.kind),
+        ("principal", &options.principal),
+        ("session", &options.session),
+        ("request", &options.request),
+        ("control", &options.control),
+    ];
+    for (name, value) in named {
+        if let Some(value) = value {
+            query.append_pair(name, value);
+        }
+    }
+    query.append_pair("limit", &options.limit.to_string());
+    let found = Client::new(cli, home)?.get(&format!("/ledger/events?{}", query.finish())).await?;
+    Output(cli.output).list(
+        &found,
+        "No event matches.",
+        &[
+            ("index", &|event| text_at(event, "/seq")),
+            ("when", &|event| text_at(event, "/at").chars().take(19).collect()),
+            ("what", &|event| text_at(event, "/type")),
+            ("who", &|event| text_at(event, "/actor")),
+            ("text", &|event| text_at(event, "/text")),
+        ],
+    )
+}
+
+pub async fn prove(cli: &Cli, home: &Home, index: u64) -> Result<()> {
+    let event = Client::new(cli, home)?.get(&format!("/ledger/events/{index}")).await?;
+    let shown = json!({ "id": index.to_string(), "state": "proved", "line": event.get("line"),
+        "proof": event.get("proof") });
+    if text_at(&event, "/proof").is_empty() {
+        bail!("event {index} is not under a checkpoint yet; try again in a moment");
+    }
+    Output(cli.output).thing(&shown, |shown| text_at(shown, "/proof"))
+}
+
+pub async fn verify(cli: &Cli, home: &Home, options: &Verify) -> Result<ExitCode> {
+    let keys: Vec<VerifierKey> = match &options.key {
+        Some(key) => vec![key.parse().with_context(|| format!("`{key}` is not the key of a log"))?],
+        None => Vec::new(),
+    };
+    let given = options.checkpoint.as_deref().map(read_checkpoint).transpose()?;
+    let home = home.clone();
+    let report = match &options.export {
+        Some(folder) => {
+            if !folder.is_dir() {
+                bail!("`{}` is not a folder with an export", folder.display());
+            }
+            let source = DirSource::open(folder)
+                .with_context(|| format!("could not read the export `{}`", folder.display()))?;
+            tokio::task::spawn_blocking(move || check(&source, &keys, given, &home, Layout::Export)).await??
+        }
+        None => {
+            let client = Client::new(cli, &home)?;
+            client.get("/ledger/state").await?;
+            let source = Served { client, handle: Handle::current() };
+            tokio::task::spawn_blocking(move || check(&source, &keys, given, &home, Layout::Log)).await??
+        }
+    };
+    tell(cli, &report)?;
+    Ok(ExitCode::from(report.outcome().exit_code()))
+}
+
+/// Verifies against the checkpoint that was given, and against the one that this home kept.
+fn check(
+    source: &dyn Source,
+    keys: &[VerifierKey],
+    given: Option<Vec<u8>>,
+    home: &Home,
+    layout: Layout,
+) -> Result<Report> {
+    let head = source.read(export::CHECKPOINT_PATH).ok().flatten();
+    let origin =
+        head.as_deref().and_then(|note| Checkpoint::read_unverified(note).ok()).map(|found| found.origin);
+    let kept = origin.as_deref().and_then(|origin| home.checkpoint(origin)).map(String::into_bytes);
+    // An export is as old as it is: what this home has seen since is no reason to doubt it.
+    let kept = kept.filter(|_| layout == Layout::Log);
+    let run = |retained: Option<&[u8]>| verify::verify(source, &Options { keys, retained, layout });
+    let mut report = run(given.as_deref().or(kept.as_deref()));
+    if report.outcome() == Outcome::Proved && given.is_some() && kept.is_some() && given != kept {
+        report = run(kept.as_deref());
+    }
+    if report.outcome() == Outcome::Proved
+        && layout == Layout::Log
+        && let (Some(origin), Some(note)) = (&report.origin, &head)
+    {
+        home.keep_checkpoint(origin, &String::from_utf8_lossy(note))?;
+    }
+    Ok(report)
+}
+
+fn tell(cli: &Cli, report: &Report) -> Result<()> {
+    let outcome = report.outcome();
+    if Output(cli.output).is_text() {
+        for sentence in sentences(report) {
+            line(&harmless(&sentence))?;
+        }
+        return Ok(());
+    }
+    let mut shown = serde_json::to_value(report)?;
+    if let Some(shown) = shown.as_object_mut() {
+        shown.insert("id".into(), json!(report.origin));
+        shown.insert("state".into(), json!(outcome));
+    }
+    Output(cli.output).thing(&shown, |_| String::new())
+}
+
+/// The report in sentences; the first says if the key is not authenticated.
+fn sentences(report: &Report) -> Vec<String> {
+    let mut said = Vec::new();
+    if report.key != KeyStatus::Authenticated {
+        said.push(
+            "The log's key is not authenticated: pass --key with the key you had from elsewhere.".to_owned(),
+        );
+    }
+    let found = report.findings.iter().take(SHOWN_MAX).map(ToString::to_string);
+    said.extend(found);
+    let more = u64::try_from(report.findings.len().saturating_sub(SHOWN_MAX)).unwrap_or(u64::MAX);
+    if more + report.findings_omitted > 0 {
+        said.push(format!("... and {} more", more + report.findings_omitted));
+    }
+    let root = report.root.map(|root| root.to_string()).unwrap_or_default();
+    said.push(match report.outcome() {
+        Outcome::Proved => {
+            let grown = report.grown_from.map(|size| format!(" It has grown out of the {size} kept before."));
+            let held = match report.contents_held {
+                0 => String::new(),
+                count => format!(" {count} disclosed contents are what was committed to."),
+            };
+            format!("Proved: {} events, root {root}.{}{held}", report.size, grown.unwrap_or_default())
+        }
+        Outcome::Broken => format!("BROKEN: {} finding(s) above.", report.findings.len()),
+        Outcome::Unchecked => "Could not check everything; what was read holds.".to_owned(),
+    });
+    said
+}
+
+fn read_checkpoint(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("could not read the checkpoint `{}`", path.display()))
+}
+
+/// The log as a gateway serves it.
+struct Served {
+    client: Client,
+    handle: Handle,
+}
+
+impl Source for Served {
+    fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
+        if path != export::CHECKPOINT_PATH && path != export::VKEY_PATH && !path.starts_with("tile/") {
+            return Ok(None);
+        }
+        self.handle
+            .block_on(self.client.bytes(&format!("/ledger/{path}")))
+            .map_err(|error| io::Error::other(format!("{error:#}")))
+    }
+}
+
+pub async fn export(cli: &Cli, home: &Home, out: &Path) -> Result<()> {
+    let client = Client::new(cli, home)?;
+    if fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some()) {
+        bail!("`{}` is not empty; name a new folder", out.display());
+    }
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(out)?;
+    let note = client
+        .bytes("/ledger/checkpoint")
+        .await?
+        .context("the ledger has no checkpoint yet; try again in a moment")?;
+    let note = String::from_utf8(note).context("the checkpoint is not text")?;
+    let key = client.bytes("/ledger/vkey").await?.context("the gateway does not tell the log's key")?;
+    let key: VerifierKey =
+        String::from_utf8_lossy(&key).trim().parse().context("the gateway's log key is malformed")?;
+    let size = Checkpoint::open(note.as_bytes(), std::slice::from_ref(&key))?.size;
+    let contents = write_contents(&client, out, size).await?;
+    let mut writer = export::Writer::new();
+    for index in 0..tile::count_on(Kind::Entries, size) {
+        for entry in entries(&client, index, size).await? {
+            write_all(out, writer.push(&entry)?)?;
+        }
+    }
+    write_all(out, writer.finish(&note, &key)?)?;
+    let shown =
+        json!({ "id": out.display().to_string(), "state": "exported", "size": size, "contents": contents });
+    Output(cli.output).thing(&shown, |_| {
+        format!(
+            "Exported {size} events and {contents} contents to {0}.\nVerify anywhere: countersign audit verify --export {0}",
+            out.display()
+        )
+    })
+}
+
+/// The entries of one bundle, at the width that the checkpoint covers.
+async fn entries(client: &Client, index: u64, size: u64) -> Result<Vec<Vec<u8>>> {
+    let width = (size - index * u64::from(tile::TILE_WIDTH)).min(u64::from(tile::TILE_WIDTH));
+    let width = u16::try_from(width)?;
+    let named = Tile { kind: Kind::Entries, index, width };
+    let full = named.full();
+    for tile in [named, full] {
+        if let Some(bytes) = client.bytes(&format!("/ledger/{tile}")).await? {
+            let found = tile::decode_entries(&bytes, tile.width)?;
+            return Ok(found.into_iter().take(usize::from(width)).map(<[u8]>::to_vec).collect());
+        }
+    }
+    bail!("the gateway does not have `{named}`, which its checkpoint covers; the ledger is damaged")
+}
+
+/// The contents that the caller may take away, as they come; how many.
+async fn write_contents(client: &Client, out: &Path, size: u64) -> Result<u64> {
+    let mut file = create(&out.join(export::CONTENT_PATH))?;
+    let mut stream = client.stream(&format!("/ledger/content?from=0&to={size}")).await?.bytes_stream();
+    let mut lines = 0;
+    let mut hash = digest::Context::new(&digest::SHA256);
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.context("the export was cut off")?;
+        lines += chunk.iter().filter(|byte| **byte == b'\n').count();
+        hash.update(&chunk);
+        file.write_all(&chunk)?;
+    }
+    file.sync_all()?;
+    let hash: [u8; 32] = hash.finish().as_ref().try_into()?;
+    write_all(out, vec![export::content_hash_file(&Hash(hash))])?;
+    Ok(u64::try_from(lines)?)
+}
+
+fn write_all(out: &Path, files: Vec<ExportFile>) -> Result<()> {
+    for file in files {
+        let path = out.join(&file.path);
+        if let Some(folder) = path.parent() {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        }
+        create(&path)?.write_all(&file.bytes)?;
+    }
+    Ok(())
+}
+
+fn create(path: &Path) -> Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("could not write `{}`", path.display()))
+}

@@ -1,0 +1,111 @@
+//! Signing in, and shutting people out.
+
+use std::io::BufRead as _;
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::{Value, json};
+
+use crate::cli::{Cli, Disable, Login};
+use crate::client::Client;
+use crate::home::{Home, SignIn};
+use crate::output::{Output, harmless, line, note, text_at};
+
+pub async fn login(cli: &Cli, home: &Home, options: &Login) -> Result<()> {
+    let client = Client::new(cli, home)?;
+    let user = match &options.user {
+        Some(user) => user.clone(),
+        None => ask("name: ")?,
+    };
+    let password = if options.password_stdin {
+        first_line()?
+    } else {
+        rpassword::prompt_password("password: ")
+            .context("could not read the password; use --password-stdin")?
+    };
+    let answer = client.post("/sign-in", json!({ "user": user, "password": password })).await?;
+    let token = text_at(&answer, "/token");
+    let principal = text_at(&answer, "/principal");
+    home.keep_sign_in(&SignIn {
+        url: client.url().to_owned(),
+        token: token.clone(),
+        principal: principal.clone(),
+    })?;
+    if options.print_token {
+        return line(&token);
+    }
+    let shown = json!({ "id": principal, "state": "signed in", "expires_at": answer.get("expires_at") });
+    Output(cli.output).thing(&shown, |shown| {
+        format!("Signed in as {principal}; this lasts until {}.", text_at(shown, "/expires_at"))
+    })
+}
+
+pub async fn logout(cli: &Cli, home: &Home) -> Result<()> {
+    let client = Client::new(cli, home)?;
+    client.post("/sign-out", json!({})).await?;
+    home.forget_sign_in();
+    Output(cli.output).thing(&json!({ "state": "signed out" }), |_| "Signed out.".into())
+}
+
+pub async fn whoami(cli: &Cli, home: &Home) -> Result<()> {
+    let me = Client::new(cli, home)?.get("/me").await?;
+    Output(cli.output).thing(&me, |me| {
+        let groups = text_at(me, "/groups");
+        let groups = if groups.is_empty() { "none".into() } else { groups };
+        harmless(&format!("{} ({}), groups: {groups}", text_at(me, "/principal"), text_at(me, "/name")))
+    })
+}
+
+pub async fn roles(cli: &Cli, home: &Home) -> Result<()> {
+    let roles = Client::new(cli, home)?.get("/roles").await?;
+    Output(cli.output).list(
+        &roles,
+        "There is no role that you may ask for.",
+        &[
+            ("role", &|role| text_at(role, "/id")),
+            ("for", &|role| text_at(role, "/title")),
+            ("resources", &|role| text_at(role, "/resources")),
+            ("longest", &longest),
+            ("asked", &|role| text_at(role, "/asked")),
+        ],
+    )
+}
+
+pub async fn disable(cli: &Cli, home: &Home, options: &Disable) -> Result<()> {
+    let path = format!("/principals/{}/disable", encoded(&options.name));
+    let done = Client::new(cli, home)?.post(&path, json!({ "reason": options.reason })).await?;
+    Output(cli.output)
+        .thing(&done, |_| format!("{} is disabled: sessions are cut, grants are revoked.", options.name))
+}
+
+pub async fn enable(cli: &Cli, home: &Home, name: &str) -> Result<()> {
+    let done =
+        Client::new(cli, home)?.post(&format!("/principals/{}/enable", encoded(name)), json!({})).await?;
+    Output(cli.output).thing(&done, |_| format!("{name} may sign in again; what was revoked stays revoked."))
+}
+
+/// A text as one segment of a path.
+pub(crate) fn encoded(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
+}
+
+fn longest(role: &Value) -> String {
+    role.get("longest_s")
+        .and_then(Value::as_i64)
+        .map(|n| countersign_core::Span::seconds(n).to_string())
+        .unwrap_or_default()
+}
+
+fn ask(prompt: &str) -> Result<String> {
+    note(prompt);
+    first_line()
+}
+
+fn first_line() -> Result<String> {
+    let mut text = String::new();
+    std::io::stdin().lock().read_line(&mut text)?;
+    let text = text.trim_end_matches(['\r', '\n']).to_owned();
+    if text.is_empty() {
+        bail!("nothing was given on standard input");
+    }
+    Ok(text)
+}

@@ -1,0 +1,145 @@
+//! Sessions, and starting a client through a door.
+
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::{Value, json};
+
+use super::people::encoded;
+use super::requests::with_state;
+use super::when;
+use crate::cli::{Cli, Connect, List, Print, SessionCommand};
+use crate::client::Client;
+use crate::home::Home;
+use crate::output::{Output, line, note, text_at};
+
+pub async fn sessions(cli: &Cli, home: &Home, options: &List) -> Result<()> {
+    let found = Client::new(cli, home)?.get(&with_state("/sessions", options.state.as_deref())).await?;
+    Output(cli.output).list(
+        &found,
+        "No session is open.",
+        &[
+            ("id", &|session| text_at(session, "/id")),
+            ("state", &|session| text_at(session, "/state")),
+            ("who", &|session| text_at(session, "/principal")),
+            ("resource", &|session| text_at(session, "/resource")),
+            ("role", &|session| text_at(session, "/role")),
+            ("opened", &|session| when(session, "/opened_at")),
+        ],
+    )
+}
+
+pub async fn session(cli: &Cli, home: &Home, command: &SessionCommand) -> Result<()> {
+    let client = Client::new(cli, home)?;
+    match command {
+        SessionCommand::End { id } => {
+            let done = client.post(&format!("/sessions/{}/end", encoded(id)), json!({})).await?;
+            Output(cli.output).thing(&done, |_| format!("{id} is being ended."))
+        }
+        SessionCommand::Show { id } => {
+            let found = client.get(&format!("/sessions/{}/actions", encoded(id))).await?;
+            Output(cli.output).list(
+                &found,
+                "Nothing was done in it.",
+                &[
+                    ("index", &|event| text_at(event, "/seq")),
+                    ("when", &|event| when(event, "/at")),
+                    ("what", &|event| text_at(event, "/type")),
+                    ("text", &|event| text_at(event, "/text")),
+                ],
+            )
+        }
+    }
+}
+
+pub async fn connect(cli: &Cli, home: &Home, options: &Connect) -> Result<()> {
+    let client = Client::new(cli, home)?;
+    let credential = client.post("/credentials", json!({ "resource": options.resource })).await?;
+    let ca = match text_at(&credential, "/ca") {
+        pem if pem.is_empty() => None,
+        pem => Some(home.keep_ca(client.url(), &pem)?),
+    };
+    let url = libpq_url(&credential, ca.as_deref(), options.role.as_deref())?;
+    match options.print {
+        Some(Print::Url) if Output(cli.output).is_text() => line(&url),
+        Some(Print::Url) => {
+            let shown = json!({ "id": credential.get("id"), "state": "live", "url": url,
+                "expires_at": credential.get("expires_at") });
+            Output(cli.output).thing(&shown, |_| url.clone())
+        }
+        None => start_psql(&url, &options.args),
+    }
+}
+
+/// A URL as libpq reads it, TLS verified where the gateway has a CA.
+pub(crate) fn libpq_url(
+    credential: &Value,
+    ca: Option<&std::path::Path>,
+    role: Option<&str>,
+) -> Result<String> {
+    let host = text_at(credential, "/host");
+    let base = format!("postgresql://{}:{}/{}", bracketed(&host), text_at(credential, "/port"), "");
+    let mut url = url::Url::parse(&base).context("the gateway named no address for its door")?;
+    url.set_path(&encoded(&text_at(credential, "/database")));
+    let named = url.set_username(&encoded(&text_at(credential, "/user")));
+    let secret = url.set_password(Some(&encoded(&text_at(credential, "/password"))));
+    if named.is_err() || secret.is_err() {
+        bail!("the gateway named no address for its door");
+    }
+    let mut query = Vec::new();
+    if let Some(ca) = ca {
+        query.push("sslmode=verify-full".to_owned());
+        query.push(format!("sslrootcert={}", encoded(&ca.display().to_string())));
+    }
+    if let Some(role) = role {
+        query.push(format!("options={}", encoded(&format!("-c countersign.role={role}"))));
+    }
+    if !query.is_empty() {
+        url.set_query(Some(&query.join("&")));
+    }
+    Ok(url.into())
+}
+
+fn bracketed(host: &str) -> String {
+    if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() }
+}
+
+/// Becomes psql. The password goes by environment, so that no list of processes shows it.
+fn start_psql(url: &str, args: &[String]) -> Result<()> {
+    let mut shown = url::Url::parse(url)?;
+    let password = shown.password().map(percent_decoded).unwrap_or_default();
+    if shown.set_password(None).is_err() {
+        bail!("`{url}` has no place for a password");
+    }
+    note("Starting psql; the credential lasts for minutes, a session as long as its grant.");
+    let error = Command::new("psql").env("PGPASSWORD", password).arg(shown.as_str()).args(args).exec();
+    Err(error)
+        .context("could not start `psql`; install the PostgreSQL client, or use --print url with another one")
+}
+
+fn percent_decoded(text: &str) -> String {
+    let pair = format!("x={}", text.replace('+', "%2B"));
+    url::form_urlencoded::parse(pair.as_bytes())
+        .next()
+        .map(|(_, value)| value.into_owned())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_url_is_one_that_libpq_reads() {
+        let credential = json!({ "host": "localhost", "port": 7754, "database": "shop", "user": "alice",
+            "password": "a/b+c d@" });
+        let url = libpq_url(&credential, Some(std::path::Path::new("/tmp/my ca.pem")), None).unwrap();
+        assert_eq!(
+            url,
+            "postgresql://alice:a%2Fb%2Bc%20d%40@localhost:7754/shop?sslmode=verify-full&sslrootcert=%2Ftmp%2Fmy%20ca.pem"
+        );
+        let parsed = url::Url::parse(&url).unwrap();
+        assert_eq!(percent_decoded(parsed.password().unwrap()), "a/b+c d@");
+    }
+}

@@ -1,0 +1,294 @@
+//! A running gateway: store, engine, door and portal wired together, and stopped in order.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use countersign_core::PrincipalId;
+use countersign_doors::postgres::{Door, DoorSettings, ServerTls};
+use countersign_engine::{Engine, Settings};
+use countersign_portal::{DoorAddress, Portal, PortalSettings};
+use serde::Deserialize;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::Serve;
+use crate::output::note;
+use crate::wiring::{Authority, Certificate, DataFolder, SystemEntropy};
+
+/// `countersign.toml`. Every key is known or refused; `docs/operators/configuration.md` explains each.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Configuration {
+    #[serde(default)]
+    gateway: GatewaySection,
+    console: Listener,
+    postgres: Listener,
+    #[serde(default)]
+    bootstrap: Option<Bootstrap>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct GatewaySection {
+    /// Written into every line of the ledger.
+    node: Option<String>,
+    /// The ledger's origin: a URL without scheme.
+    origin: Option<String>,
+    /// The data folder.
+    data: Option<PathBuf>,
+    /// Where people reach the console; links lead there.
+    console_url: Option<String>,
+    /// Where clients reach the postgres door, if not where it listens: `db.example.com:5432`.
+    postgres_address: Option<String>,
+    /// `env:NAME` or `file:PATH`; a file in the data folder if absent.
+    master_key: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Listener {
+    listen: SocketAddr,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+}
+
+/// The first bundle is a recorded, one-time act of this person.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Bootstrap {
+    by: String,
+}
+
+/// What a gateway is started with.
+pub struct Start {
+    /// The console's listener, bound already: links need its port.
+    pub console: TcpListener,
+    /// The console's certificate; without one it speaks HTTP, for loopback and behind a proxy.
+    pub console_tls: Option<Certificate>,
+    /// Where people reach the console.
+    pub console_url: String,
+    /// The postgres door's listener.
+    pub postgres: TcpListener,
+    /// The door's certificate.
+    pub postgres_tls: Certificate,
+    /// Where clients reach the door.
+    pub postgres_address: (String, u16),
+}
+
+/// A gateway that runs.
+pub struct Gateway {
+    /// The engine beneath.
+    pub engine: Engine,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<Result<()>>,
+}
+
+impl Gateway {
+    /// Opens door and portal over a started engine.
+    ///
+    /// # Errors
+    /// The door's settings are wrong.
+    pub fn open(engine: Engine, start: Start) -> Result<Self> {
+        let (stop, stopping) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        let tls = ServerTls::new(&start.postgres_tls.config, &start.postgres_tls.end);
+        let settings = DoorSettings::new(Arc::new(SystemEntropy));
+        let door = Door::new(engine.clone(), start.postgres, Some(tls), settings)?;
+        let (host, port) = start.postgres_address;
+        let authority = start.postgres_tls.authority;
+        let authority =
+            authority.map(|Authority { pem, path }| countersign_portal::Authority { pem, path: Some(path) });
+        let settings = PortalSettings {
+            public_url: start.console_url,
+            doors: vec![DoorAddress { kind: "postgres".into(), host, port }],
+            authority,
+            entropy: Arc::new(SystemEntropy),
+        };
+        let router =
+            Portal::router(engine.clone(), settings).context("the console's address is not right")?;
+        let console_tls = start.console_tls.map(|certificate| certificate.config);
+        tasks.spawn(door_task(door, stopping.clone()));
+        tasks.spawn(async move {
+            let stopped = until_stopped(stopping);
+            countersign_portal::serve(start.console, router, console_tls, stopped)
+                .await
+                .context("the console stopped")
+        });
+        Ok(Self { engine, stop, tasks })
+    }
+
+    /// Runs until a signal asks to stop or a part fails; then ends sessions and closes the ledger.
+    ///
+    /// # Errors
+    /// A part failed.
+    pub async fn run(mut self) -> Result<()> {
+        let ended = tokio::select! {
+            asked = asked_to_stop() => asked,
+            Some(part) = self.tasks.join_next() => match part {
+                Ok(Ok(())) => Err(anyhow::anyhow!("a part of the gateway ended by itself")),
+                Ok(Err(error)) => Err(error),
+                Err(error) => Err(error.into()),
+            },
+        };
+        self.stop().await;
+        ended
+    }
+
+    async fn stop(mut self) {
+        let _nobody_left = self.stop.send(true);
+        while self.tasks.join_next().await.is_some() {}
+        self.engine.stop().await;
+    }
+}
+
+async fn door_task(door: Door, stopping: watch::Receiver<bool>) -> Result<()> {
+    door.run(until_stopped(stopping)).await;
+    Ok(())
+}
+
+/// Resolves when the gateway is asked to stop, or nobody is left to ask.
+async fn until_stopped(mut stopping: watch::Receiver<bool>) {
+    let _asked_or_gone = stopping.wait_for(|stop| *stop).await;
+}
+
+async fn asked_to_stop() -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// `countersign serve`.
+///
+/// # Errors
+/// The configuration is wrong, a port is taken, the store is damaged.
+pub async fn serve(options: &Serve) -> Result<()> {
+    log_to_stderr();
+    let file = options.config.join("countersign.toml");
+    let text = std::fs::read_to_string(&file)
+        .with_context(|| format!("could not read the configuration `{}`", file.display()))?;
+    let found: Configuration =
+        toml::from_str(&text).with_context(|| format!("`{}` is not right", file.display()))?;
+    let data = options.data.clone().or(found.gateway.data.clone());
+    let folder = DataFolder::open(
+        &data.context("no data folder is named; set `data` under [gateway], or use --data")?,
+    )?;
+    let console =
+        TcpListener::bind(found.console.listen).await.with_context(|| taken(found.console.listen))?;
+    let postgres =
+        TcpListener::bind(found.postgres.listen).await.with_context(|| taken(found.postgres.listen))?;
+    let console_tls = given(&found.console)?;
+    let console_url = console_url(&found, console.local_addr()?, console_tls.is_some())?;
+    let address = door_address(found.gateway.postgres_address.as_deref(), postgres.local_addr()?)?;
+    let names = [address.0.clone(), "localhost".into(), "127.0.0.1".into()];
+    let postgres_tls = given(&found.postgres)?.map_or_else(|| Certificate::own(&folder, &names), Ok)?;
+    let defaults = Settings::default();
+    let settings = Settings {
+        node: found.gateway.node.clone().unwrap_or(defaults.node.clone()),
+        origin: found.gateway.origin.clone().unwrap_or(defaults.origin.clone()),
+        console_url: console_url.clone(),
+        ..defaults
+    };
+    let engine = folder.engine(found.gateway.master_key.as_deref(), settings)?;
+    if let Some(bootstrap) = &found.bootstrap {
+        first_bundle(&engine, &options.config.join("bundle"), &bootstrap.by).await?;
+    }
+    note(&format!("console {console_url}, postgres {}:{}", address.0, address.1));
+    let start =
+        Start { console, console_tls, console_url, postgres, postgres_tls, postgres_address: address };
+    Gateway::open(engine, start)?.run().await
+}
+
+/// Puts the first bundle in force, unless one is.
+async fn first_bundle(engine: &Engine, bundle: &Path, by: &str) -> Result<()> {
+    if engine.snapshot().book.in_force.is_some() {
+        return Ok(());
+    }
+    let by: PrincipalId = by.parse()?;
+    apply_first(engine, crate::commands::bundle::read(bundle)?, &by, bundle).await
+}
+
+/// Puts these files in force as the first bundle.
+///
+/// # Errors
+/// The bundle has mistakes, all of which are told.
+pub async fn apply_first(
+    engine: &Engine,
+    files: std::collections::BTreeMap<String, String>,
+    by: &PrincipalId,
+    folder: &Path,
+) -> Result<()> {
+    use countersign_engine::ApplyError;
+    match engine.first_bundle(files, by).await {
+        Ok(_) => Ok(()),
+        Err(ApplyError::Invalid(mistakes)) => {
+            let list: String =
+                mistakes.iter().map(|one| crate::commands::bundle::in_words(folder, one)).collect();
+            bail!("the bundle is not right:\n{list}")
+        }
+        Err(ApplyError::Refused(refused)) => bail!("the bundle was refused: {}", refused.message),
+    }
+}
+
+fn given(listener: &Listener) -> Result<Option<Certificate>> {
+    match (&listener.certificate, &listener.key) {
+        (Some(chain), Some(key)) => Certificate::given(chain, key).map(Some),
+        (None, None) => Ok(None),
+        _ => {
+            bail!("`certificate` and `key` go together; the listener on {} has one of them", listener.listen)
+        }
+    }
+}
+
+/// A console in clear is for loopback, or behind a proxy that is named.
+fn console_url(found: &Configuration, bound: SocketAddr, tls: bool) -> Result<String> {
+    if let Some(url) = &found.gateway.console_url {
+        return Ok(url.trim_end_matches('/').to_owned());
+    }
+    if !tls && !bound.ip().is_loopback() {
+        bail!(
+            "the console has no certificate and listens beyond loopback; set `certificate` and `key` under [console], or `console_url` if a proxy ends TLS"
+        );
+    }
+    let scheme = if tls { "https" } else { "http" };
+    Ok(format!("{scheme}://localhost:{}", bound.port()))
+}
+
+fn door_address(named: Option<&str>, bound: SocketAddr) -> Result<(String, u16)> {
+    let Some(named) = named else {
+        let host = if bound.ip().is_loopback() || bound.ip().is_unspecified() {
+            "localhost".into()
+        } else {
+            bound.ip().to_string()
+        };
+        return Ok((host, bound.port()));
+    };
+    let (host, port) =
+        named.rsplit_once(':').with_context(|| format!("`{named}` is not an address; write host:port"))?;
+    Ok((
+        host.trim_matches(['[', ']']).to_owned(),
+        port.parse().with_context(|| format!("`{port}` is not a port"))?,
+    ))
+}
+
+fn taken(listen: SocketAddr) -> String {
+    format!("could not listen on {listen}; is something else there? choose another port, or 0 for any")
+}
+
+/// Structured logs on standard error; `RUST_LOG` chooses how much.
+pub fn log_to_stderr() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let _set_already = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .try_init();
+}

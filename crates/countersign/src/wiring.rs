@@ -1,0 +1,315 @@
+//! What the roof lends to the floors below: the clock, randomness, secrets kept elsewhere, keys, certificates.
+
+use std::fs;
+use std::future::Future;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use aws_lc_rs::rand;
+use countersign_core::{At, PrincipalId};
+use countersign_engine::ports::{Clock, Entropy, Ports, SecretSource};
+use countersign_engine::{Engine, MasterKey, Settings, SqliteStore};
+use nix::fcntl::{Flock, FlockArg};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use zeroize::Zeroizing;
+
+use crate::home::write_private;
+
+/// How long a certificate that the gateway makes for itself is valid.
+const CERTIFICATE_DAYS: i64 = 397;
+/// How long its authority is.
+const AUTHORITY_DAYS: i64 = 3_650;
+/// How long a sleep may be at most before the wall clock is asked again: machines are suspended, clocks are set.
+const NAP: Duration = Duration::from_secs(1);
+
+/// Chooses the cryptographic provider once, before anything uses TLS.
+///
+/// # Errors
+/// Another one was chosen before.
+pub fn install_crypto() -> Result<()> {
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    provider.install_default().map_err(|_| anyhow!("a cryptographic provider is installed already"))
+}
+
+/// The ports of a real gateway.
+#[must_use]
+pub fn ports() -> Ports {
+    Ports { clock: Arc::new(WallClock), entropy: Arc::new(SystemEntropy), secrets: Arc::new(OutsideSecrets) }
+}
+
+/// The system's clock.
+#[derive(Debug)]
+pub struct WallClock;
+
+impl Clock for WallClock {
+    #[expect(clippy::disallowed_methods, reason = "the roof is where the clock is read")]
+    fn now(&self) -> At {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        At(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+    }
+
+    fn sleep_until(&self, at: At) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move {
+            loop {
+                let left = at.0.saturating_sub(WallClock.now().0);
+                let Ok(left @ 1..) = u64::try_from(left) else { return };
+                tokio::time::sleep(Duration::from_micros(left).min(NAP)).await;
+            }
+        })
+    }
+}
+
+/// The system's randomness.
+#[derive(Debug)]
+pub struct SystemEntropy;
+
+impl Entropy for SystemEntropy {
+    fn fill(&self, into: &mut [u8]) {
+        // Without randomness nothing here is safe: better no gateway than a predictable one.
+        if rand::fill(into).is_err() {
+            std::process::abort();
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the roof is where identifiers are minted")]
+    fn id(&self) -> u128 {
+        uuid::Uuid::now_v7().as_u128()
+    }
+}
+
+/// Random bytes as text that needs no quoting anywhere.
+#[must_use]
+pub fn random_text(bytes: usize) -> String {
+    let mut random = vec![0; bytes];
+    SystemEntropy.fill(&mut random);
+    random.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Secrets in the environment, in files, and in systemd's credentials.
+#[derive(Debug)]
+struct OutsideSecrets;
+
+impl SecretSource for OutsideSecrets {
+    fn resolve(&self, reference: &str) -> Result<Zeroizing<String>, String> {
+        match reference.split_once(':') {
+            Some(("env", name)) => std::env::var(name)
+                .map(Zeroizing::new)
+                .map_err(|_| format!("the environment has no `{name}`; set it where the gateway is started")),
+            Some(("file", path)) => fs::read_to_string(path)
+                .map(|text| Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+                .map_err(|error| {
+                    format!("`{path}` cannot be read ({error}); check that the gateway may read it")
+                }),
+            _ => Err(format!("`{reference}` is not a reference to a secret; write env:NAME or file:PATH")),
+        }
+    }
+}
+
+/// A data folder that this process alone uses.
+pub struct DataFolder {
+    path: PathBuf,
+    _lock: Flock<fs::File>,
+}
+
+impl DataFolder {
+    /// Makes the folder if need be, and locks it.
+    ///
+    /// # Errors
+    /// It cannot be written, or another gateway uses it.
+    pub fn open(path: &Path) -> Result<Self> {
+        let path = std::path::absolute(path)?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&path)
+            .with_context(|| format!("could not make the data folder `{}`", path.display()))?;
+        let file = fs::OpenOptions::new().create(true).append(true).open(path.join("lock"))?;
+        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| {
+            anyhow!("another gateway uses `{}`; stop it, or name another data folder", path.display())
+        })?;
+        Ok(Self { path, _lock: lock })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens the store and starts the engine on it.
+    ///
+    /// # Errors
+    /// The ledger is damaged, the master key is another one, or the disk fails.
+    pub fn engine(&self, master: Option<&str>, settings: Settings) -> Result<Engine> {
+        let store = SqliteStore::open(&self.path.join("countersign.db"))
+            .with_context(|| format!("could not open the store in `{}`", self.path.display()))?;
+        let master = self.master_key(master)?;
+        Ok(Engine::start(Arc::new(store), master, ports(), settings)?)
+    }
+
+    /// The master key: from the reference, from systemd's credentials, or from a file made at first start.
+    fn master_key(&self, reference: Option<&str>) -> Result<MasterKey> {
+        if let Some(reference) = reference {
+            let text = OutsideSecrets.resolve(reference).map_err(|why| anyhow!("no master key: {why}"))?;
+            return read_key(&text);
+        }
+        let credential = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+        if let Some(text) =
+            credential.and_then(|folder| fs::read_to_string(folder.join("countersign-master-key")).ok())
+        {
+            return read_key(&Zeroizing::new(text));
+        }
+        let path = self.path.join("master.key");
+        if !path.exists() {
+            if self.path.join("countersign.db").metadata().is_ok_and(|file| file.len() > 65_536) {
+                bail!(
+                    "`{}` is gone, and without it the store cannot be read; restore it from your backup",
+                    path.display()
+                );
+            }
+            write_private(&path, random_text(32).as_bytes())?;
+        }
+        let text = fs::read_to_string(&path)
+            .with_context(|| format!("could not read the master key `{}`", path.display()))?;
+        read_key(&Zeroizing::new(text))
+    }
+}
+
+/// Sets a local person's password while the gateway is stopped.
+///
+/// # Errors
+/// The gateway runs, nobody has that name, or the password is too weak.
+pub async fn set_password(name: &str, data: &Path) -> Result<()> {
+    if !data.join("countersign.db").exists() {
+        bail!("there is no gateway's data in `{}`", data.display());
+    }
+    let folder = DataFolder::open(data)?;
+    let engine = folder.engine(None, Settings::default())?;
+    let principal: PrincipalId = name.parse()?;
+    let first = rpassword::prompt_password("new password: ").context("could not read the password")?;
+    if first != *rpassword::prompt_password("once more: ")? {
+        bail!("the two are not the same; nothing was changed");
+    }
+    let done = engine.set_password(&principal, &first).await;
+    engine.stop().await;
+    done?;
+    crate::output::line(&format!("{name} has a new password."))
+}
+
+fn read_key(text: &Zeroizing<String>) -> Result<MasterKey> {
+    let bad = || anyhow!("the master key is not 64 hexadecimal digits");
+    let text = text.trim();
+    let mut key = Zeroizing::new([0; 32]);
+    if text.len() != 64 || !text.is_ascii() {
+        return Err(bad());
+    }
+    for (slot, place) in key.iter_mut().zip((0..64).step_by(2)) {
+        let pair = text.get(place..place + 2).ok_or_else(bad)?;
+        *slot = u8::from_str_radix(pair, 16).map_err(|_| bad())?;
+    }
+    Ok(MasterKey::new(*key))
+}
+
+/// A certificate with its key, ready for a listener.
+pub struct Certificate {
+    /// What a listener needs.
+    pub config: Arc<ServerConfig>,
+    /// The certificate itself, for channel binding.
+    pub end: CertificateDer<'static>,
+    /// The authority that clients should trust, if it is ours.
+    pub authority: Option<Authority>,
+}
+
+/// The gateway's own authority.
+#[derive(Clone)]
+pub struct Authority {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it is.
+    pub pem: String,
+}
+
+impl Certificate {
+    /// The operator's own.
+    ///
+    /// # Errors
+    /// A file cannot be read, or is not PEM.
+    pub fn given(chain: &Path, key: &Path) -> Result<Self> {
+        let read = || format!("could not read the certificate `{}`", chain.display());
+        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(chain)
+            .with_context(read)?
+            .collect::<Result<_, _>>()
+            .with_context(read)?;
+        let key = PrivateKeyDer::from_pem_file(key)
+            .with_context(|| format!("could not read the private key `{}`", key.display()))?;
+        Self::of(chain, key, None)
+    }
+
+    /// One made by the gateway's own authority, which is made at first start. It is made anew at each start, so
+    /// that it never runs out while somebody looks away.
+    ///
+    /// # Errors
+    /// The data folder cannot be written.
+    pub fn own(folder: &DataFolder, names: &[String]) -> Result<Self> {
+        let (authority, issuer) = authority(folder)?;
+        let mut params = CertificateParams::new(names)?;
+        params
+            .distinguished_name
+            .push(DnType::CommonName, names.first().map_or("countersign", String::as_str));
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.use_authority_key_identifier_extension = true;
+        (params.not_before, params.not_after) = validity(CERTIFICATE_DAYS)?;
+        let key = KeyPair::generate()?;
+        let end = params.signed_by(&key, &issuer)?;
+        let key = PrivateKeyDer::try_from(key.serialize_der())
+            .map_err(|error| anyhow!("a bad key was made: {error}"))?;
+        let ca = CertificateDer::from_pem_slice(authority.pem.as_bytes())?;
+        Self::of(vec![end.der().clone(), ca], key, Some(authority))
+    }
+
+    fn of(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+        authority: Option<Authority>,
+    ) -> Result<Self> {
+        let end = chain.first().context("the certificate file holds no certificate")?.clone();
+        let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?;
+        Ok(Self { config: Arc::new(config), end, authority })
+    }
+}
+
+fn authority(folder: &DataFolder) -> Result<(Authority, Issuer<'static, KeyPair>)> {
+    let (path, key_path) = (folder.path().join("ca.pem"), folder.path().join("ca.key"));
+    if !path.exists() || !key_path.exists() {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "Countersign authority of this gateway");
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        (params.not_before, params.not_after) = validity(AUTHORITY_DAYS)?;
+        let key = KeyPair::generate()?;
+        let made = params.self_signed(&key)?;
+        write_private(&key_path, key.serialize_pem().as_bytes())?;
+        write_private(&path, made.pem().as_bytes())?;
+    }
+    let pem = fs::read_to_string(&path)?;
+    let key = KeyPair::from_pem(&fs::read_to_string(&key_path)?).context("the authority's key is damaged")?;
+    let issuer = Issuer::from_ca_cert_pem(&pem, key).context("the authority's certificate is damaged")?;
+    Ok((Authority { path, pem }, issuer))
+}
+
+/// From yesterday, so that a clock that is a little behind is no obstacle.
+fn validity(days: i64) -> Result<(time::OffsetDateTime, time::OffsetDateTime)> {
+    let now = time::OffsetDateTime::from_unix_timestamp(WallClock.now().0 / 1_000_000)?;
+    Ok((now - time::Duration::days(1), now + time::Duration::days(days)))
+}
