@@ -8,6 +8,7 @@ import { lines as looked } from "../src/api/queries";
 import { now, setNow } from "../src/lib/clock";
 import { isTaken } from "../src/lib/keys";
 import { check, parse, rootOf } from "../src/lib/proof";
+import { environment, quote } from "../src/lib/shell";
 import { deceives, highlight, lines, reveal } from "../src/lib/sql";
 import { away, seconds, secondsTo, span, words } from "../src/lib/time";
 import { bound, initials, rows, verb } from "../src/lib/words";
@@ -111,6 +112,19 @@ describe("words", () => {
   it("name actions and people", () => {
     expect([verb("sql.delete"), verb("ssh.exec"), verb("sql.unknown")]).toEqual(["DELETE", "ssh.exec", "statement that is not understood"]);
     expect([initials("Alice Archer"), initials("ci"), initials("")]).toEqual(["AA", "C", "?"]);
+  });
+});
+
+describe("credentials", () => {
+  it("become variables that a shell takes as they are", () => {
+    expect([quote("plain-1.2"), quote("it's $HOME"), quote("")]).toEqual(["plain-1.2", "'it'\\''s $HOME'", "''"]);
+    const minted = {
+      id: "cre_1", state: "live" as const, resource: "shop", user: "alice", password: "a b", host: "localhost", port: 5433, database: "shop",
+      expires_at: "2026-03-03T09:30:00Z", url: "postgresql://alice:a%20b@localhost:5433/shop?sslmode=verify-full&sslrootcert=%2Fca%20dir%2Fca.pem",
+    };
+    expect(environment(minted).split("\n").slice(-3)).toEqual(
+      ["export PGPASSWORD='a b'", "export PGSSLMODE=verify-full", "export PGSSLROOTCERT='/ca dir/ca.pem'"]);
+    expect(environment({ ...minted, url: "postgresql://localhost/shop" })).not.toContain("SSL");
   });
 });
 

@@ -60,7 +60,7 @@ const person = (name) => PEOPLE.find((one) => one.id === name);
 function ask(world, { by, role, for_s, reason, ticket, ago = 0, ...more }) {
   const one = {
     id: id("req"), state: "pending", kind: "access", by: { name: by, display: person(by).name, person: person(by).owner ?? by },
-    action: "access.request", role, for_s, reason, ticket, parameters: [], relations: [], notes: [],
+    action: "access.request", role, for_s, reason, ticket, verbs: [], settings: [], erased: false, parameters: [], relations: [], notes: [],
     digest: hash(String(Math.random())).toString("hex"),
     held_by: [{ rule: "shop-access", policies: [{ id: "access-to-the-shop-needs-the-dba", reason: "roles of the shop are held with the approval of a DBA" }] }],
     stages: [{ rule: "shop-access", need: 1, from: ["group:dba"], people: ["bob"], given: [] }],
@@ -71,10 +71,10 @@ function ask(world, { by, role, for_s, reason, ticket, ago = 0, ...more }) {
   return one;
 }
 
-function hold(world, { by, text, action, session, grant, rows, relations, notes = [], parameters = [], ago = 0 }) {
+function hold(world, { by, text, action, session, grant, verbs, rows, relations, notes = [], parameters = [], ago = 0 }) {
   const one = ask(world, { by, role: "shop-writer", reason: grant.purpose, ticket: "SHOP-481", ago });
   Object.assign(one, {
-    kind: "action", action, resource: "shop", text, parameters, relations, rows, notes, session: session.id, grant: grant.id,
+    kind: "action", action, verbs, settings: [{ name: "search_path", value: "public" }], resource: "shop", text, parameters, relations, rows, notes, session: session.id, grant: grant.id,
     held_by: [{ rule: "prod-write", policies: [{ id: "writes-to-high-impact-need-the-dba", reason: "changes to a resource of high impact need a second pair of eyes" }] }],
     stages: [{ rule: "prod-write", need: 1, from: ["group:dba", "owner"], people: ["bob"], given: [] }],
     missing: "1 of group:dba or owner (bob)", lapses_at: at(900 - ago),
@@ -123,13 +123,13 @@ function history(world) {
   act(1100, "action.allowed", "select id, customer_id, total, created_at\nfrom orders\nwhere status = 'duplicate'", "success");
   act(1020, "action.blocked", "drop table orders", "failure");
   hold(world, {
-    by: "alice", session, grant, action: "sql.delete", ago: 130,
+    by: "alice", session, grant, action: "sql.write", verbs: ["delete"], ago: 130,
     text: "-- the import of 3 March wrote these twice\ndelete from orders\nwhere status = 'duplicate'\n  and created_at < now() - interval '30 days'",
     rows: { count: 12, bound: 12, unbounded: false },
     relations: [{ name: "public.orders", owner: "shop_owner", estimate_rows: 24012, access: "write" }],
   });
   hold(world, {
-    by: "alice", session, grant, action: "sql.update", ago: 40,
+    by: "alice", session, grant, action: "sql.write", verbs: ["update"], ago: 40,
     text: "update customers set email = $1 where id = $2 -- \u202eyas ot ysae\u202c\u200b",
     rows: { estimate: 1, unbounded: true },
     parameters: [{ position: 1, type: 25, encoding: "text", value: "p\u0430ul.weber@example.com" }, { position: 2, type: 20, encoding: "text", value: "4117" }],

@@ -284,7 +284,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Figures in Prometheus text form, for callers on this machine or signed in. */
+        /** Figures in Prometheus' text form, for callers on this machine or signed in. */
         get: operations["metrics"];
         put?: never;
         post?: never;
@@ -506,7 +506,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What was done in a session, newest first. */
+        /** What was done in a session, newest first; reading it is recorded. */
         get: operations["actions"];
         put?: never;
         post?: never;
@@ -639,6 +639,8 @@ export interface components {
             id: string;
             /** @description Always `active`. */
             state: components["schemas"]["BundleState"];
+            /** @description The name that it gives itself. */
+            name: string;
             /**
              * Format: int64
              * @description Counted from one.
@@ -701,7 +703,7 @@ export interface components {
             root: string;
             /**
              * Format: date-time
-             * @description The instant of the newest line it covers.
+             * @description When it was signed; absent if that was before the gateway was last started.
              */
             at?: string;
         };
@@ -768,11 +770,19 @@ export interface components {
         };
         /** @description One mistake or warning, with its place. */
         Diagnostic: {
+            /** @description Whether the bundle can be used in spite of it. */
+            severity: components["schemas"]["Severity"];
             /** @description The file. */
             file: string;
-            /** @description The line, counted from one; 0 for the whole file. */
+            /**
+             * Format: int32
+             * @description The line, counted from one; 0 for the whole file.
+             */
             line: number;
-            /** @description The column, counted from one; 0 for the whole line. */
+            /**
+             * Format: int32
+             * @description The column, counted from one; 0 for the whole line.
+             */
             column: number;
             /** @description What is wrong. */
             message: string;
@@ -802,8 +812,8 @@ export interface components {
             at: string;
             /** @description What happened: `request.created`. */
             type: string;
-            /** @description How it ended, for types that have an outcome: `allow`, `deny`, `success`, `failure`. */
-            outcome?: string;
+            /** @description How it went. */
+            outcome: components["schemas"]["EventOutcome"];
             /** @description Who did it. */
             actor?: string;
             /** @description The human behind them. */
@@ -836,6 +846,11 @@ export interface components {
             /** @description Inclusion proof under the last checkpoint in C2SP tlog-proof form; absent until it is published. */
             proof?: string;
         };
+        /**
+         * @description How it went, in one word.
+         * @enum {string}
+         */
+        EventOutcome: "success" | "failure" | "pending";
         /** @description A page of lines, newest first. */
         EventPage: {
             /** @description The lines. */
@@ -1041,6 +1056,8 @@ export interface components {
                 role?: string;
                 /** @description On what. */
                 resource?: string;
+                /** @description The hash of the bundle that is proposed. */
+                bundle?: string;
                 /**
                  * Format: int64
                  * @description For how long the role is asked for, in seconds.
@@ -1052,10 +1069,14 @@ export interface components {
                 ticket?: string;
                 /** @description The full text of what would run. */
                 text?: string;
+                /** @description What it does, beneath its kind. */
+                verbs: string[];
                 /** @description The parameters it would run with, in order. */
                 parameters: components["schemas"]["Parameter"][];
                 /** @description The relations it names. */
                 relations: components["schemas"]["Relation"][];
+                /** @description Session settings that change its meaning. */
+                settings: components["schemas"]["Setting"][];
                 /** @description What is known of the rows it would touch; absent for what is no action. */
                 rows?: components["schemas"]["Rows"];
                 /** @description What else the approver should know, in words. */
@@ -1102,6 +1123,8 @@ export interface components {
                 outcome?: components["schemas"]["Outcome"];
                 /** @description Nobody can satisfy its rules. */
                 locked: boolean;
+                /** @description The words and the text are gone: erased, or unreadable. Then nobody should say yes. */
+                erased: boolean;
                 /** @description What the caller may do about it. */
                 can: components["schemas"]["RequestCan"];
             }[];
@@ -1399,6 +1422,8 @@ export interface components {
             role?: string;
             /** @description On what. */
             resource?: string;
+            /** @description The hash of the bundle that is proposed. */
+            bundle?: string;
             /**
              * Format: int64
              * @description For how long the role is asked for, in seconds.
@@ -1410,10 +1435,14 @@ export interface components {
             ticket?: string;
             /** @description The full text of what would run. */
             text?: string;
+            /** @description What it does, beneath its kind. */
+            verbs: string[];
             /** @description The parameters it would run with, in order. */
             parameters: components["schemas"]["Parameter"][];
             /** @description The relations it names. */
             relations: components["schemas"]["Relation"][];
+            /** @description Session settings that change its meaning. */
+            settings: components["schemas"]["Setting"][];
             /** @description What is known of the rows it would touch; absent for what is no action. */
             rows?: components["schemas"]["Rows"];
             /** @description What else the approver should know, in words. */
@@ -1460,6 +1489,8 @@ export interface components {
             outcome?: components["schemas"]["Outcome"];
             /** @description Nobody can satisfy its rules. */
             locked: boolean;
+            /** @description The words and the text are gone: erased, or unreadable. Then nobody should say yes. */
+            erased: boolean;
             /** @description What the caller may do about it. */
             can: components["schemas"]["RequestCan"];
         };
@@ -1615,6 +1646,18 @@ export interface components {
          * @enum {string}
          */
         SessionState: "live" | "ended";
+        /** @description A session setting. */
+        Setting: {
+            /** @description Its name: `search_path`. */
+            name: string;
+            /** @description Its value. */
+            value: string;
+        };
+        /**
+         * @description Whether a bundle can be used in spite of what was found.
+         * @enum {string}
+         */
+        Severity: "error" | "warning";
         /** @description A name and a password. */
         SignIn: {
             /**
@@ -1815,7 +1858,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description `event: change` with a `Change`; a comment every 15 seconds */
+            /** @description `event: change` with a `Change`, everything first; a comment every 15 seconds */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1955,13 +1998,13 @@ export interface operations {
                     "application/json": components["schemas"]["Health"];
                 };
             };
-            /** @description A problem (RFC 9457) */
-            default: {
+            /** @description It does not */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": components["schemas"]["Health"];
                 };
             };
         };

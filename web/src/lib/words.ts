@@ -10,10 +10,16 @@ export function wants(request: Request): string {
     return `asks for ${request.role ?? "a role"}${request.for_s ? ` for ${words(request.for_s)}` : ""}`;
   }
   if (request.kind === "apply") return "wants to change the policy";
-  return `wants to run ${article(verb(request.action))}${where}`;
+  return `wants to run ${article(what(request))}${where}`;
 }
 
 const article = (noun: string): string => (/^[aeiou]/i.test(noun) ? `an ${noun}` : `a ${noun}`);
+
+/** `DELETE`, or `DELETE and UPDATE` for a text of several statements. */
+function what(request: Request): string {
+  const verbs = [...new Set(request.verbs)].map((one) => one.replaceAll("_", " ").toUpperCase());
+  return verbs.length > 0 && request.action.startsWith("sql.") ? verbs.join(" and ") : verb(request.action);
+}
 
 /** `DELETE` for `sql.delete`; the action's own name for what is no SQL. */
 export function verb(action: string): string {
@@ -31,13 +37,13 @@ export function rows(known: Schemas["Rows"]): { figure: string; note: string } {
 
 const VERDICTS: Record<string, string> = {
   "action.allowed": "allow", "action.blocked": "deny", "action.held": "hold", "decision.approved": "approved",
-  "decision.denied": "denied", "request.created": "pending",
+  "decision.denied": "denied",
 };
 
 /** What a line of the ledger says of how it went, as a state; nothing when its type says it already. */
 export function verdict(line: Event): string | undefined {
   const known = VERDICTS[line.type];
-  return known ?? (line.outcome === "failure" || line.outcome === "pending" ? line.outcome : undefined);
+  return known ?? (line.outcome === "failure" ? line.outcome : undefined);
 }
 
 /** What a yes covers. */

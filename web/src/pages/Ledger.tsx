@@ -178,7 +178,7 @@ function Table({ items }: { items: readonly Event[] }) {
           <tr key={one.seq} onDoubleClick={() => go(`/ledger/${one.seq}`)}>
             <td data-label="Line" className="num"><Link href={`/ledger/${one.seq}`}>{one.seq}</Link></td>
             <td data-label="When"><When at={one.at} /></td>
-            <td data-label="What"><span className="row" style={{ gap: 6 }}><span className="mono small">{one.type}</span><Verdict of={one} /></span></td>
+            <td data-label="What"><span className="row" style={{ gap: 6 }}><span className="mono small nowrap">{one.type}</span><Verdict of={one} /></span></td>
             <td data-label="Who">{(one.actor || one.subject) && <span className="nowrap">{one.actor}{one.subject && one.subject !== one.actor && <span className="quiet"> to {one.subject}</span>}</span>}</td>
             <td data-label="On">{(one.resource || one.role) && <span>{one.resource}{one.role && <span className="quiet nowrap">{one.resource ? " as " : ""}{one.role}</span>}</span>}</td>
             <td data-label="Text">{one.text && <span className="clip mono small"><Plain text={one.text} /></span>}</td>

@@ -118,7 +118,7 @@ function Action({ of }: { of: Event }) {
           {ledgerOpen ? <Link href={`/ledger/${of.seq}`} className="figures">line {of.seq}</Link> : <span className="figures">line {of.seq}</span>}
         </span>
       </div>
-      {of.text && <SqlLine text={of.text} />}
+      {of.text && (of.type.startsWith("action.") ? <SqlLine text={of.text} /> : <p className="small quiet"><Plain text={of.text} /></p>)}
     </li>
   );
 }

@@ -5,6 +5,7 @@ import { IconKey } from "@tabler/icons-react";
 import { useState } from "react";
 
 import { api, body, type Schemas } from "../api/client";
+import { environment, quote } from "../lib/shell";
 import { Command } from "./Bits";
 import { Left } from "./Time";
 import { failed } from "./toast";
@@ -36,13 +37,6 @@ export function MintButton({ resource }: { resource: string }) {
     </>
   );
 }
-
-const quote = (value: string): string => (/^[\w.@:/-]+$/.test(value) ? value : `'${value.replaceAll("'", "'\\''")}'`);
-
-/** The same as environment variables, as libpq reads them. */
-export const environment = (minted: Schemas["Credential"]): string =>
-  [["PGHOST", minted.host], ["PGPORT", String(minted.port)], ["PGDATABASE", minted.database], ["PGUSER", minted.user],
-    ["PGPASSWORD", minted.password]].map(([name, value]) => `export ${name}=${quote(value ?? "")}`).join("\n");
 
 function Shown({ minted }: { minted: Schemas["Credential"] }) {
   return (

@@ -64,6 +64,9 @@ export function RequestView({ of, heading, level = 2, children }: {
 export const title = (of: Request): string => `${of.by.display} ${wants(of)}`;
 
 function Result({ of }: { of: Request }) {
+  if (of.erased) {
+    return <Note tone="bad"><b>Its words and its text are gone</b>, erased or unreadable. Nobody should say yes to what cannot be seen.</Note>;
+  }
   if (of.locked && of.state === "pending") {
     return <Note tone="bad"><b>Nobody can answer this.</b> No one whom its rules name may say yes. It will lapse.</Note>;
   }
@@ -114,6 +117,14 @@ function What({ of }: { of: Request }) {
         </>
       )}
       {of.parameters.length > 0 && <Parameters of={of.parameters} />}
+      {of.kind === "action" && of.settings.length > 0 && (
+        <details className="small">
+          <summary>{of.settings.length} session settings that change its meaning</summary>
+          <div style={{ paddingTop: 8 }}>
+            <Facts of={of.settings.map((one) => [one.name, <span className="mono"><Plain text={one.value} /></span>] as const)} />
+          </div>
+        </details>
+      )}
       {of.rows && <Rows known={of.rows} relations={of.relations} />}
       {of.notes.length > 0 && (
         <ul className="stack tight">
@@ -240,10 +251,11 @@ function Bound({ of }: { of: Request }) {
       <Label>What a yes is bound to</Label>
       <Facts
         of={[
-          ["Action", <span className="mono">{of.action}</span>],
+          ["Action", <><span className="mono">{of.action}</span>{of.verbs.length > 0 && <span className="quiet"> ({of.verbs.join(", ")})</span>}</>],
           of.resource && ["Resource", of.resource],
           of.role && ["Role", of.role],
           of.for_s !== undefined && ["For", words(of.for_s)],
+          of.bundle && ["Bundle", <span className="mono small">{of.bundle}</span>],
           of.grant && ["Grant", <span className="mono small">{of.grant}</span>],
           of.session && ["Session", <Link href={`/sessions/${of.session}`} className="mono small">{of.session}</Link>],
           ["Lapses", <When at={of.lapses_at} />],
