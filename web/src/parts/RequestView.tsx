@@ -119,7 +119,7 @@ function What({ of }: { of: Request }) {
       {of.parameters.length > 0 && <Parameters of={of.parameters} />}
       {of.kind === "action" && of.settings.length > 0 && (
         <details className="small">
-          <summary>{of.settings.length} session settings that change its meaning</summary>
+          <summary>Session settings that change its meaning ({of.settings.length})</summary>
           <div style={{ paddingTop: 8 }}>
             <Facts of={of.settings.map((one) => [one.name, <span className="mono"><Plain text={one.value} /></span>] as const)} />
           </div>
