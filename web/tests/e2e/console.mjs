@@ -17,7 +17,7 @@ import { start } from "../mock.mjs";
 
 const env = process.env;
 const mock = env.BASE_URL ? undefined : await start();
-const base = (env.BASE_URL ?? mock.url).replace(/\/$/, "");
+const base = (env.BASE_URL || mock.url).replace(/\/$/, "");
 const passwords = { alice: env.PASSWORD_ALICE ?? "demo", bob: env.PASSWORD_BOB ?? "demo" };
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const problems = [];
