@@ -206,7 +206,7 @@ pub struct Requests {
     /// Only this one, in full.
     #[arg(value_name = "ID")]
     pub id: Option<String>,
-    /// In this state: pending, approved, denied, lapsed, withdrawn, void or all.
+    /// In this state: pending, approved, denied, lapsed, withdrawn or void.
     #[arg(long, value_name = "STATE")]
     pub state: Option<String>,
 }
@@ -214,7 +214,7 @@ pub struct Requests {
 /// Options of plain lists.
 #[derive(Debug, Args)]
 pub struct List {
-    /// In this state; `all` for every one. Live ones if absent.
+    /// In this state, for example live, expired, revoked or ended. Live ones if absent.
     #[arg(long, value_name = "STATE")]
     pub state: Option<String>,
 }

@@ -59,8 +59,7 @@ impl Scratch {
         let programs = programs()?;
         let account = Account::new()?;
         let kept = data.join("scratch.json");
-        let access = match fs::read(&kept).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok())
-        {
+        let access = match fs::read(&kept).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
             Some(access) => access,
             None => make(&programs, &account, data, password())?,
         };

@@ -64,20 +64,3 @@ impl Modify for Head {
 fn requirement(name: &str) -> SecurityRequirement {
     SecurityRequirement::new::<_, [&str; 0], &str>(name, [])
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// `COUNTERSIGN_BLESS=1 cargo test -p countersign-portal` writes the file anew.
-    #[test]
-    fn the_committed_document_is_the_generated_one() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../web/openapi.json");
-        let generated = openapi().to_pretty_json().unwrap() + "\n";
-        if std::env::var_os("COUNTERSIGN_BLESS").is_some() {
-            std::fs::write(path, &generated).unwrap();
-        }
-        let committed = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(committed == generated, "web/openapi.json is stale; run with COUNTERSIGN_BLESS=1");
-    }
-}

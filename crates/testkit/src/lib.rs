@@ -1,1 +1,11 @@
-//! Countersign: testkit.
+//! The product in one process, for tests: a scratch server to protect, and a gateway in front of it with the sample
+//! bundle in force.
+//!
+//! Everything is private to its test: port 0, a database of its own, a data folder that goes away. Nothing here is part
+//! of the product, so it may read the clock and draw random numbers like the roof does.
+
+pub mod house;
+pub mod postgres;
+
+pub use house::House;
+pub use postgres::{Database, ScratchPostgres};

@@ -287,9 +287,9 @@ impl Story {
         let request = text_at(&self.inbox("action", Some("duplicate")).await?, "/id");
         self.revoke().await?;
         psql.expect("FATAL", CUT).await?;
-        self.becomes(&request, "withdrawn").await?;
+        self.becomes(&request, "void").await?;
         psql.quit().await?;
-        Ok(format!("{request} is withdrawn, and the session is cut"))
+        Ok(format!("{request} is void: the grant it stood on is over; the session is cut"))
     }
 
     async fn expires(&self) -> Result<String> {
@@ -426,14 +426,18 @@ impl Story {
         .await
     }
 
-    /// Applies a bundle as Dave; Carol approves where it is held.
+    /// Applies a bundle as Dave. Carol approves where it is held; so does Bob where it gives his rule more time,
+    /// which is for him to agree to.
     async fn apply(&self, files: &std::collections::BTreeMap<String, String>) -> Result<()> {
         let done = self.dave.post("/bundle", json!({ "files": files })).await?;
         if text_at(&done, "/state") == "active" {
             return Ok(());
         }
         let request = text_at(&done, "/request");
-        self.approve_as(&self.carol, &request).await?;
+        let answered = self.approve_as(&self.carol, &request).await?;
+        if text_at(&answered, "/state") == "pending" {
+            self.approve_as(&self.bob, &request).await?;
+        }
         self.soon(AT_ONCE, "the bundle is in force", async || {
             let state = text_at(&self.dave.get(&format!("/requests/{request}")).await?, "/state");
             Ok((state == "approved").then_some(()))

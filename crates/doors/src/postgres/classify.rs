@@ -272,13 +272,22 @@ mod tests {
 
     #[test]
     fn statements_are_named_as_policy_names_them() {
-        assert_eq!(names("delete from orders where id = 1"), ["sql.delete"]);
+        assert_eq!(
+            names("delete from orders where id = 1"),
+            ["sql.call", "sql.delete"],
+            "without a catalogue it may run anything"
+        );
         assert_eq!(names("drop table orders"), ["sql.drop"]);
         assert_eq!(names("begin"), ["sql.session"]);
         assert_eq!(names("grant select on orders to x"), ["sql.grant"]);
         assert_eq!(names("do $$ begin end $$"), ["sql.unknown"]);
-        assert_eq!(names("insert into a select 1; truncate b"), ["sql.insert", "sql.truncate"]);
-        assert_eq!(names("select 1"), ["sql.call"], "without a catalogue nothing is proved");
+        assert_eq!(names("insert into a select 1; truncate b"), ["sql.call", "sql.insert", "sql.truncate"]);
+        assert_eq!(
+            names("select 1"),
+            ["sql.select"],
+            "it reaches nothing that a catalogue would have to prove"
+        );
+        assert_eq!(names("select f(1)"), ["sql.call"], "without a catalogue no function is proved");
     }
 
     #[test]

@@ -126,7 +126,8 @@ impl Link {
             return Poll::Ready(Ok(0));
         }
         self.input.reserve(self.read_bytes);
-        let count = ready!(poll_read_buf(&mut self.stream, cx, &mut self.input))?;
+        let count =
+            ready!(poll_read_buf(&mut self.stream, cx, &mut self.input)).inspect_err(|_| self.eof = true)?;
         if count == 0 {
             self.eof = true;
         } else if count >= self.read_bytes {
@@ -162,10 +163,11 @@ impl Link {
         self.unflushed || !self.output.is_empty()
     }
 
-    /// Forgets what was to be written: nobody is there to read it.
-    pub(crate) fn abandon_output(&mut self) {
+    /// Forgets what was to be written, and reads no more: nobody is there.
+    pub(crate) fn abandon(&mut self) {
         self.output.clear();
         self.unflushed = false;
+        self.eof = true;
     }
 
     /// Reads once.

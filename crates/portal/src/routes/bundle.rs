@@ -15,7 +15,7 @@ use crate::shapes::bundle::{Applied, Bundle, BundleState, Check, Diagnostic, Fil
 
 /// How large a bundle may be on its way in. Text of people, rules and policies for a large organisation is far
 /// below.
-const BUNDLE_BYTES_MAX: usize = 4 * 1024 * 1024;
+const BUNDLE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 pub(crate) fn router() -> OpenApiRouter<Rooms> {
     OpenApiRouter::new()

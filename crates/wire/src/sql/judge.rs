@@ -17,6 +17,9 @@ use super::proof::{self, Proof};
 use super::session::Context;
 use super::statement::Statement;
 
+/// How many reasons are given for one text before it is enough.
+const REASONS_MAX: usize = 32;
+
 /// The facts of a text, parsed or not. Needs [`super::STACK_BYTES`] of stack.
 pub fn classify_text(text: &[u8], context: &Context<'_>) -> Facts {
     match parse(text) {
@@ -157,7 +160,7 @@ impl Facts {
     fn merge(&mut self, one: Facts) {
         self.kinds.extend(one.kinds);
         for reason in one.reasons {
-            if !self.reasons.contains(&reason) {
+            if self.reasons.len() < REASONS_MAX && !self.reasons.contains(&reason) {
                 self.reasons.push(reason);
             }
         }

@@ -3,6 +3,8 @@
 //! Only what needs context has a case of its own (WITH names hide tables, a DML statement's target is written, the
 //! names behind FOR UPDATE OF are aliases); everything else is visited by its fields, whatever they are.
 
+use std::collections::BTreeSet;
+
 use pg_query::protobuf as pb;
 
 use super::access::{Found, FunctionUse, Name, Operand, OperatorUse};
@@ -15,7 +17,7 @@ use super::tree::{Tree, Value, names_of};
 pub(super) struct Walk {
     pub(super) found: Found,
     /// WITH names in sight, innermost scope last.
-    scopes: Vec<Vec<String>>,
+    scopes: Vec<BTreeSet<String>>,
     /// What is done to the relations that are met.
     access: Access,
     /// Whether nested statements run (in a definition, such as a rule's body, they do not).
@@ -95,7 +97,7 @@ impl Walk {
         let names = |t: &Tree| t.text("ctename").to_owned();
         let recursive = with.flag("recursive");
         // A plain WITH item sees only those before it; with RECURSIVE each sees all.
-        self.scopes.push(if recursive { with.nodes("ctes").map(names).collect() } else { Vec::new() });
+        self.scopes.push(if recursive { with.nodes("ctes").map(names).collect() } else { BTreeSet::new() });
         for cte in with.nodes("ctes") {
             if let Some(query) = cte.node("ctequery")
                 && nodes::changes_data(query.name)
@@ -105,7 +107,7 @@ impl Walk {
             }
             self.visit(cte);
             if !recursive && let Some(scope) = self.scopes.last_mut() {
-                scope.push(names(cte));
+                scope.insert(names(cte));
             }
         }
         body(self);
@@ -185,7 +187,7 @@ impl Walk {
         let name = name_of(tree);
         let hidden = access == Access::Read
             && name.schema.is_none()
-            && self.scopes.iter().flatten().any(|with| *with == name.name);
+            && self.scopes.iter().any(|names| names.contains(&name.name));
         if !hidden {
             self.found.mentions.relations.insert((name, access));
         }

@@ -11,6 +11,13 @@
 //! `sql.call`; everything that is not understood is `sql.unknown`. Doubt is never resolved in favour of the
 //! statement.
 //!
+//! What is left to the caller, because only the caller can know it:
+//! - Follow the session. [`SessionState::after()`] says what is still known once a statement is under way (and
+//!   [`SessionState::after_in_transaction()`] while a transaction is open); what it forgets must be asked for again.
+//! - Keep the catalogue fresh. A definition that changed a moment ago makes an older catalogue wrong; ask
+//!   [`CATALOGUE_PROBE`] after every statement whose facts say [`Facts::may_define()`], and often besides.
+//! - Permit every one of [`Facts::kinds`], and forward only the bytes that were judged.
+//!
 //! What this is not: it does not see into function bodies, triggers, dynamic SQL or DO blocks, and does not claim
 //! to. A statement that could reach such code is never a provable read. Nothing here opens a socket; the one
 //! exception to purity is [`Parser`], a handful of threads with stacks large enough for hostile nesting.

@@ -200,9 +200,11 @@ FROM pg_cast c WHERE c.oid >= 16384";
 // A default btree or hash operator class is reached by ORDER BY, DISTINCT and GROUP BY without being named; a
 // text search parser or template by every text search function. All of them take a superuser to make.
 const HAZARDS: &str = "
-SELECT 'the operator class ' || quote_ident(o.opcname) || ' stands in for comparisons of a built-in type'
-FROM pg_opclass o JOIN pg_am a ON a.oid = o.opcmethod
-WHERE o.oid >= 16384 AND o.opcdefault AND o.opcintype < 16384 AND a.amname IN ('btree', 'hash')
+SELECT 'the operator class ' || quote_ident(o.opcname) || ' stands in for the comparisons of '
+       || format_type(o.opcintype, NULL)
+FROM pg_opclass o JOIN pg_am a ON a.oid = o.opcmethod JOIN pg_type t ON t.oid = o.opcintype
+WHERE o.oid >= 16384 AND o.opcdefault AND a.amname IN ('btree', 'hash')
+  AND (o.opcintype < 16384 OR t.typtype IN ('e', 'c', 'd'))
 UNION ALL
 SELECT 'the text search parser ' || quote_ident(prsname) || ' is not a built-in' FROM pg_ts_parser WHERE oid >= 16384
 UNION ALL
@@ -242,6 +244,7 @@ WHERE a.atttypid >= 16384 AND a.attnum > 0 AND NOT a.attisdropped AND c.relpersi
   AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c')
 GROUP BY a.attrelid";
 
+// The query of a materialised view runs when it is refreshed, not when it is read.
 // Planning folds the expressions of indexes, statistics, constraints and partition keys; a virtual generated
 // column is expanded where it is read. Column defaults and stored generated columns run on writes only.
 // to_jsonb(...) reads a column that older servers do not have.
@@ -269,7 +272,8 @@ WITH code AS (
   UNION ALL
   SELECT 'pg_statistic_ext'::regclass, oid, stxrelid, 'r' FROM pg_statistic_ext
   UNION ALL
-  SELECT 'pg_rewrite'::regclass, oid, ev_class, CASE WHEN rulename = '_RETURN' THEN 'r' ELSE 'w' END FROM pg_rewrite
+  SELECT 'pg_rewrite'::regclass, r.oid, r.ev_class, CASE WHEN r.rulename = '_RETURN' THEN 'r' ELSE 'w' END
+    FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class WHERE c.relkind <> 'm'
   UNION ALL
   SELECT 'pg_attrdef'::regclass, d.oid, d.adrelid,
          CASE WHEN to_jsonb(a) ->> 'attgenerated' = 'v' THEN 'r' ELSE 'w' END

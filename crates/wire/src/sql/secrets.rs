@@ -116,7 +116,11 @@ fn gives_away(literal: &str) -> bool {
 }
 
 fn contains_ignoring_case(text: &[u8], word: &[u8]) -> bool {
-    text.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word))
+    // Most bytes are ruled out by the first letter alone.
+    let Some(first) = word.first() else { return false };
+    text.windows(word.len()).any(|window| {
+        window.first().is_some_and(|b| b.eq_ignore_ascii_case(first)) && window.eq_ignore_ascii_case(word)
+    })
 }
 
 #[cfg(test)]

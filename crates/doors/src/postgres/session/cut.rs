@@ -134,7 +134,7 @@ impl Session {
             match self.until(limit_ms, |_| false).await {
                 Ok(_) => return false,
                 // The client is gone anyway: what could not be written to it is of no interest.
-                Err(End::Client) => self.client.abandon_output(),
+                Err(End::Client) => self.client.abandon(),
                 Err(_) => return true,
             }
         }

@@ -146,6 +146,7 @@ impl Session {
 
     fn wants_client(&self) -> bool {
         !self.client.is_eof()
+            && !self.muted
             && self.server.output.len() < FORWARD_BYTES_MAX
             && (self.client.input.len() < AHEAD_BYTES_MAX || self.client_needs_more())
     }

@@ -1,0 +1,16 @@
+//! The portal as a whole: the real engine on a store in a temporary folder, the sample bundle, and calls.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod document;
+mod hostile;
+mod house;
+mod matrix;
+mod serving;
+mod story;
+mod streams;

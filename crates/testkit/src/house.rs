@@ -1,0 +1,274 @@
+//! A gateway in front of a scratch database, with the sample bundle in force: alice asks, bob answers.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use countersign_core::{At, GrantId, PrincipalId, RequestId, ResourceId, RoleId, Span};
+use countersign_doors::postgres::{Door, DoorSettings, ServerTls};
+use countersign_engine::people::Caller;
+use countersign_engine::ports::{Clock, Entropy, Ports, SecretSource};
+use countersign_engine::settings::Argon2Cost;
+use countersign_engine::views::{GrantFilter, RequestFilter, RequestView};
+use countersign_engine::{AskAccess, Engine, MasterKey, Minted, Settings, SignInClient, SqliteStore, Via};
+use rustls::pki_types::PrivateKeyDer;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use zeroize::Zeroizing;
+
+use crate::postgres::{Database, PASSWORD, ScratchPostgres};
+
+/// The password of every person in the house.
+const PERSON_PASSWORD: &str = "correct horse battery staple";
+/// The upstream accounts of the sample bundle.
+const ACCOUNTS: [&str; 3] = ["shop_reader", "shop_writer", "shop_looker"];
+/// How long a test waits for something that happens at once.
+const SOON: Duration = Duration::from_secs(10);
+
+/// A running gateway.
+pub struct House {
+    /// The engine beneath.
+    pub engine: Engine,
+    /// Where the door is.
+    pub door: SocketAddr,
+    /// The database behind it.
+    pub database: Database,
+    stop: Option<oneshot::Sender<()>>,
+    running: Option<JoinHandle<()>>,
+    _data: TempDir,
+}
+
+impl House {
+    /// Opens a house on a fresh database, with the sample bundle as it is.
+    ///
+    /// # Errors
+    /// Whatever is missing.
+    pub async fn open() -> Result<Self> {
+        Self::with(|_| {}).await
+    }
+
+    /// As [`House::open`], with a bundle that was changed first.
+    ///
+    /// # Errors
+    /// Whatever is missing.
+    pub async fn with(change: impl FnOnce(&mut BTreeMap<String, String>)) -> Result<Self> {
+        let database = ScratchPostgres::shared().await?.database().await?;
+        let mut files = bundle(&database)?;
+        change(&mut files);
+        let data = tempfile::tempdir()?;
+        let store = SqliteStore::open(&data.path().join("ledger.db"))?;
+        let ports =
+            Ports { clock: Arc::new(WallClock), entropy: Arc::new(Random), secrets: Arc::new(NoSecrets) };
+        let settings = Settings {
+            argon2: Argon2Cost { memory_kib: 64, passes: 1 },
+            console_url: "http://localhost:1".into(),
+            ..Settings::default()
+        };
+        let engine = Engine::start(Arc::new(store), MasterKey::new([7; 32]), ports, settings)?;
+        let dave = PrincipalId::new("dave");
+        engine.first_bundle(files, &dave).await.map_err(|error| anyhow!("{error:?}"))?;
+        for account in ACCOUNTS {
+            engine.put_secret(account, PASSWORD).await?;
+        }
+        for person in ["alice", "bob", "carol", "dave"] {
+            engine.set_password(&PrincipalId::new(person), PERSON_PASSWORD).await?;
+        }
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let door = Door::new(engine.clone(), listener, Some(tls()?), DoorSettings::new(Arc::new(Random)))?;
+        let address = door.local_addr();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let running = tokio::spawn(async move {
+            door.run(async move {
+                let _ = stopped.await;
+            })
+            .await;
+        });
+        Ok(Self { engine, door: address, database, stop: Some(stop), running: Some(running), _data: data })
+    }
+
+    /// Closes the door and the ledger.
+    pub async fn close(mut self) {
+        drop(self.stop.take());
+        if let Some(running) = self.running.take() {
+            let _ = running.await;
+        }
+        self.engine.stop().await;
+    }
+
+    /// Signs a person in.
+    ///
+    /// # Errors
+    /// There is no such person.
+    pub async fn person(&self, name: &str) -> Result<Caller> {
+        let client = SignInClient { source: None, via: Via::Cli, user_agent: None };
+        let signed_in = self.engine.sign_in(name, PERSON_PASSWORD, client).await?;
+        self.engine.caller(&signed_in.token, Via::Cli, None).await.context("not signed in")
+    }
+
+    /// A fresh credential for the shop.
+    ///
+    /// # Errors
+    /// It is not permitted.
+    pub async fn credential(&self, name: &str) -> Result<Minted> {
+        let caller = self.person(name).await?;
+        Ok(self.engine.mint_credential(&caller, &ResourceId::new("shop")).await?)
+    }
+
+    /// Asks for a role and has bob say yes.
+    ///
+    /// # Errors
+    /// Somebody said no.
+    pub async fn grant(&self, name: &str, role: &str, lasting: Span) -> Result<GrantId> {
+        let ask = AskAccess { role: RoleId::new(role), lasting, purpose: "test".into(), ticket: None };
+        let request = self.engine.ask(&self.person(name).await?, ask).await?;
+        self.engine.approve(&self.person("bob").await?, request, None, None).await?;
+        let caller = self.person(name).await?;
+        let grants = self.engine.grant_views(&caller, GrantFilter::default());
+        grants.first().map(|view| view.grant.id).context("no grant")
+    }
+
+    /// Waits until bob has a held action in his inbox.
+    ///
+    /// # Errors
+    /// There is none in time.
+    pub async fn held(&self) -> Result<RequestView> {
+        let bob = self.person("bob").await?;
+        let mut changed = self.engine.changed();
+        let waiting = async {
+            loop {
+                let filter = RequestFilter { state: Some("pending"), inbox: true, mine: false, limit: 0 };
+                if let Some(found) = self.engine.request_views(&bob, filter).into_iter().next() {
+                    return Ok(self.engine.request_view(&bob, found.id)?);
+                }
+                changed.changed().await?;
+            }
+        };
+        tokio::time::timeout(SOON, waiting).await.context("nothing was held")?
+    }
+
+    /// Has bob say yes.
+    ///
+    /// # Errors
+    /// He may not.
+    pub async fn approve(&self, request: RequestId) -> Result<()> {
+        Ok(self.engine.approve(&self.person("bob").await?, request, None, None).await?)
+    }
+
+    /// Has bob say no.
+    ///
+    /// # Errors
+    /// He may not.
+    pub async fn deny(&self, request: RequestId, comment: &str) -> Result<()> {
+        Ok(self.engine.deny(&self.person("bob").await?, request, Some(comment.to_owned())).await?)
+    }
+
+    /// Waits until a request is in this state.
+    ///
+    /// # Errors
+    /// It is not in time.
+    pub async fn becomes(&self, request: RequestId, state: &str) -> Result<()> {
+        let mut changed = self.engine.changed();
+        let waiting = async {
+            loop {
+                let snapshot = self.engine.snapshot();
+                let found = snapshot.book.request(request).map(|found| found.state.as_str());
+                if found == Some(state) {
+                    return Ok(());
+                }
+                if changed.changed().await.is_err() {
+                    bail!("the engine stopped");
+                }
+            }
+        };
+        tokio::time::timeout(SOON, waiting).await.with_context(|| format!("`{request}` is not {state}"))?
+    }
+
+    /// Waits until no session is open.
+    ///
+    /// # Errors
+    /// One still is.
+    pub async fn deserted(&self) -> Result<()> {
+        let mut changed = self.engine.changed();
+        let waiting = async {
+            while self.engine.snapshot().book.sessions().next().is_some() {
+                let _ = changed.changed().await;
+            }
+        };
+        tokio::time::timeout(SOON, waiting).await.context("a session is still open")
+    }
+}
+
+/// The sample bundle, with this database in it.
+fn bundle(database: &Database) -> Result<BTreeMap<String, String>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../demo/bundle");
+    let mut files = BTreeMap::new();
+    for entry in std::fs::read_dir(&folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(entry.path())?
+            .replace("port = 5432", &format!("port = {}", database.port))
+            .replace("database = \"shop\"", &format!("database = \"{}\"", database.name));
+        files.insert(name, text);
+    }
+    Ok(files)
+}
+
+fn tls() -> Result<ServerTls> {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+    let certificate = made.cert.der().clone();
+    let key =
+        PrivateKeyDer::try_from(made.signing_key.serialize_der()).map_err(|error| anyhow!("{error}"))?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.clone()], key)?;
+    Ok(ServerTls::new(&config, &certificate))
+}
+
+/// The system's clock.
+struct WallClock;
+
+impl Clock for WallClock {
+    #[expect(clippy::disallowed_methods, reason = "tests of connections run in real time")]
+    fn now(&self) -> At {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        At(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+    }
+
+    fn sleep_until(&self, at: At) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let left = u64::try_from(at.since(self.now()).0).unwrap_or(0);
+        Box::pin(tokio::time::sleep(Duration::from_micros(left)))
+    }
+}
+
+/// The system's randomness.
+struct Random;
+
+impl Entropy for Random {
+    fn fill(&self, into: &mut [u8]) {
+        // A test without randomness fails where it matters.
+        let _ = aws_lc_rs::rand::fill(into);
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "tests of connections run in real time")]
+    fn id(&self) -> u128 {
+        uuid::Uuid::now_v7().as_u128()
+    }
+}
+
+/// All secrets are in the engine's own store.
+struct NoSecrets;
+
+impl SecretSource for NoSecrets {
+    fn resolve(&self, reference: &str) -> Result<Zeroizing<String>, String> {
+        Err(format!("`{reference}` is not known in tests"))
+    }
+}

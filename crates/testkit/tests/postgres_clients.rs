@@ -1,0 +1,341 @@
+//! What drivers do: the extended protocol, pipelines, COPY, cancels, errors; and what hostile clients try.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use countersign_core::Span;
+use countersign_testkit::House;
+use futures_util::{SinkExt as _, StreamExt as _, TryStreamExt as _};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+
+async fn connect(house: &House, person: &str) -> Result<Client> {
+    let credential = house.credential(person).await?;
+    let mut config = tokio_postgres::Config::new();
+    config.host("127.0.0.1").port(house.door.port()).dbname("shop");
+    config.user(&credential.user).password(credential.password.as_str());
+    let (client, connection) = config.connect(NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+async fn writer() -> Result<(House, Client)> {
+    let house = House::open().await?;
+    house.grant("alice", "shop-writer", Span::minutes(30)).await?;
+    let client = connect(&house, "alice").await?;
+    Ok((house, client))
+}
+
+fn code(error: &tokio_postgres::Error) -> &SqlState {
+    error.code().unwrap_or(&SqlState::SUCCESSFUL_COMPLETION)
+}
+
+fn count(rows: &[tokio_postgres::Row]) -> i64 {
+    rows.first().map_or(-1, |row| row.get(0))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parameters_are_part_of_what_is_approved() -> Result<()> {
+    let (house, client) = writer().await?;
+    let delete = client.prepare("DELETE FROM orders WHERE status = $1 AND id > $2").await?;
+    let (status, above) = ("duplicate", 24_006_i64);
+    let values: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&status, &above];
+    let running = client.execute(&delete, &values);
+    let approving = async {
+        let held = house.held().await?;
+        assert_eq!(held.text.as_deref(), Some("DELETE FROM orders WHERE status = $1 AND id > $2"));
+        let shown: Vec<String> = held.parameters.iter().map(|one| format!("{one:?}")).collect();
+        assert_eq!(shown.len(), 2, "{shown:?}");
+        assert_eq!(held.rows.as_ref().and_then(|rows| rows.count), Some(6), "{:?}", held.notes);
+        house.approve(held.id).await
+    };
+    let (deleted, approved) = tokio::join!(running, approving);
+    approved?;
+    assert_eq!(deleted?, 6);
+    // The next execution of the same prepared statement is another action.
+    let values: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&status, &0_i64];
+    let running = client.execute(&delete, &values);
+    let denying = async { house.deny(house.held().await?.id, "enough").await };
+    let (denied, answered) = tokio::join!(running, denying);
+    answered?;
+    let denied = denied.err().context("it ran")?;
+    assert_eq!(denied.as_db_error().map(|error| error.message()), Some("denied by bob: enough"));
+    assert_eq!(count(&client.query("SELECT count(*) FROM orders WHERE status = 'duplicate'", &[]).await?), 6);
+    house.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pipeline_keeps_its_order_while_something_in_it_waits() -> Result<()> {
+    let (house, client) = writer().await?;
+    let first = client.query("SELECT count(*) FROM products", &[]);
+    let second = client.execute("UPDATE products SET stock = 7 WHERE id = 3", &[]);
+    let third = client.query("SELECT stock::int8 FROM products WHERE id = 3", &[]);
+    let approving = async { house.approve(house.held().await?.id).await };
+    let (first, second, third, approved) = tokio::join!(first, second, third, approving);
+    approved?;
+    assert_eq!((count(&first?), second?, count(&third?)), (240, 1, 7));
+    house.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_never_touches_more_rows_than_were_approved() -> Result<()> {
+    let (house, client) = writer().await?;
+    let direct = house.database.direct().await?;
+    let extended = client.execute("DELETE FROM orders WHERE status = 'duplicate'", &[]);
+    let growing = async {
+        let held = house.held().await?;
+        direct.batch_execute("INSERT INTO orders (id, customer_id, status, total, created_at) VALUES (99001, 1, 'duplicate', 1, now())").await?;
+        house.approve(held.id).await
+    };
+    let (result, grown) = tokio::join!(extended, growing);
+    grown?;
+    let error = result.err().context("it ran")?;
+    let message = error.as_db_error().map(|error| error.message().to_owned()).unwrap_or_default();
+    assert_eq!(message, "it would have touched 13 rows, but 12 were approved; it was rolled back");
+    let simple = client.simple_query("DELETE FROM orders WHERE status = 'duplicate'");
+    let growing = async {
+        let held = house.held().await?;
+        direct.batch_execute("INSERT INTO orders (id, customer_id, status, total, created_at) VALUES (99002, 1, 'duplicate', 1, now())").await?;
+        house.approve(held.id).await
+    };
+    let (result, grown) = tokio::join!(simple, growing);
+    grown?;
+    let message = result.err().and_then(|error| error.as_db_error().map(|error| error.message().to_owned()));
+    assert_eq!(
+        message.as_deref(),
+        Some("it would have touched 14 rows, but 13 were approved; it was rolled back")
+    );
+    let left = direct.query("SELECT count(*) FROM orders WHERE status = 'duplicate'", &[]).await?;
+    assert_eq!(count(&left), 14);
+    let simple = client.simple_query("DELETE FROM orders WHERE status = 'duplicate' RETURNING id");
+    let approving = async { house.approve(house.held().await?.id).await };
+    let (result, approved) = tokio::join!(simple, approving);
+    approved?;
+    let rows = result?.iter().filter(|message| matches!(message, SimpleQueryMessage::Row(_))).count();
+    assert_eq!(rows, 14);
+    house.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancel_from_a_driver_reaches_what_waits_and_what_runs() -> Result<()> {
+    let (house, client) = writer().await?;
+    let cancel = client.cancel_token();
+    let waiting = client.execute("DELETE FROM payments", &[]);
+    let cancelling = async {
+        house.held().await?;
+        Ok::<_, anyhow::Error>(cancel.cancel_query(NoTls).await?)
+    };
+    let (result, cancelled) = tokio::join!(waiting, cancelling);
+    cancelled?;
+    assert_eq!(code(&result.err().context("it ran")?), &SqlState::QUERY_CANCELED);
+    let running =
+        client.query("SELECT count(*) FROM orders a, orders b, orders c WHERE a.id + b.id = c.id * 3", &[]);
+    let cancelling = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        cancel.cancel_query(NoTls).await
+    };
+    let (result, cancelled) = tokio::join!(running, cancelling);
+    cancelled?;
+    assert_eq!(code(&result.err().context("it ran")?), &SqlState::QUERY_CANCELED);
+    assert_eq!(count(&client.query("SELECT 1::int8", &[]).await?), 1);
+    house.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn errors_of_the_server_arrive_with_all_their_fields() -> Result<()> {
+    let (house, client) = writer().await?;
+    let error = client.simple_query("SELECT 1/0").await.err().context("no error")?;
+    assert_eq!(code(&error), &SqlState::DIVISION_BY_ZERO);
+    let error = client.simple_query("SELECT nothing FROM orders").await.err().context("no error")?;
+    let error = error.as_db_error().context("no server error")?;
+    assert_eq!(error.code(), &SqlState::UNDEFINED_COLUMN);
+    assert!(error.position().is_some());
+    // A text that does not parse is nobody's to approve.
+    for wrong in ["SELEC 1", "SELECT 'open"] {
+        let error = client.simple_query(wrong).await.err().context("no error")?;
+        assert_eq!(code(&error), &SqlState::SYNTAX_ERROR, "{wrong}");
+        let error = client.query(wrong, &[]).await.err().context("no error")?;
+        assert_eq!(code(&error), &SqlState::SYNTAX_ERROR, "{wrong}");
+    }
+    client.simple_query("BEGIN").await?;
+    assert!(client.simple_query("SELEC 1").await.is_err());
+    let error = client.simple_query("SELECT 1").await.err().context("the transaction goes on")?;
+    assert_eq!(code(&error), &SqlState::IN_FAILED_SQL_TRANSACTION);
+    client.simple_query("ROLLBACK").await?;
+    assert_eq!(client.simple_query("").await?.len(), 1, "an empty query is lawful");
+    house.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_results_and_copies_stream_through() -> Result<()> {
+    let (house, client) = writer().await?;
+    let rows = client
+        .query_raw("SELECT a.id, b.name FROM orders a, products b WHERE b.id <= 20", Vec::<i32>::new())
+        .await?
+        .try_fold(0_u64, |sum, _| async move { Ok(sum + 1) })
+        .await?;
+    assert_eq!(rows, 20 * 24_012);
+    let long = client.query("SELECT repeat('x', 20000000)", &[]).await?;
+    assert_eq!(long.first().map(|row| row.get::<_, String>(0).len()), Some(20_000_000));
+    let mut copied = 0;
+    // A COPY is no provable read: it is held like any other call, and streams once it may.
+    let approving = async { house.approve(house.held().await?.id).await };
+    let (stream, approved) = tokio::join!(client.copy_out("COPY orders TO STDOUT"), approving);
+    approved?;
+    let mut stream = Box::pin(stream?);
+    while let Some(chunk) = stream.next().await {
+        copied += chunk?.iter().filter(|byte| **byte == b'\n').count();
+    }
+    assert_eq!(copied, 24_012);
+    // The data of COPY FROM comes after the yes, so it can't wait for one.
+    let error =
+        client.copy_in::<_, bytes::Bytes>("COPY products FROM STDIN").await.err().context("it ran")?;
+    assert_eq!(code(&error), &SqlState::FEATURE_NOT_SUPPORTED);
+    house.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_in_that_policy_allows_streams_too() -> Result<()> {
+    let house = House::with(|files| {
+        for text in files.values_mut() {
+            *text = text.replace("impact = \"high\"", "impact = \"low\"");
+        }
+    })
+    .await?;
+    house.grant("alice", "shop-writer", Span::minutes(30)).await?;
+    let client = connect(&house, "alice").await?;
+    let sink = client.copy_in("COPY products FROM STDIN").await?;
+    let mut sink = Box::pin(sink);
+    for id in 1_000..1_500 {
+        sink.send(bytes::Bytes::from(format!("{id}\tThing {id}\t1.50\t3\n"))).await?;
+    }
+    assert_eq!(sink.as_mut().finish().await?, 500);
+    assert_eq!(count(&client.query("SELECT count(*) FROM products", &[]).await?), 740);
+    house.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_only_looks_like_a_read_is_held() -> Result<()> {
+    let (house, client) = writer().await?;
+    let direct = house.database.direct().await?;
+    direct
+        .batch_execute(
+            "CREATE FUNCTION peek(bigint) RETURNS bigint LANGUAGE sql AS 'UPDATE products SET stock = 0 WHERE id = 1 RETURNING id';
+             GRANT CREATE ON SCHEMA public TO shop_writer",
+        )
+        .await?;
+    // The catalogue may be a second old.
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    for tricky in [
+        "SELECT peek(1)",
+        "WITH gone AS (DELETE FROM payments RETURNING *) SELECT count(*) FROM gone",
+        "SELECT pg_notify('a', 'b')",
+        "SELECT * FROM orders LIMIT 1 FOR UPDATE",
+        "EXPLAIN ANALYZE DELETE FROM payments",
+        "SELECT set_config('search_path', 'evil', false)",
+        "DO $$ BEGIN DELETE FROM payments; END $$",
+        "PREPARE later AS DELETE FROM payments",
+        "SELECT 1; DELETE FROM payments",
+    ] {
+        let running = client.simple_query(tricky);
+        let denying = async {
+            let held = house.held().await?;
+            assert_eq!(held.text.as_deref(), Some(tricky));
+            house.deny(held.id, "no").await
+        };
+        let (result, denied) = tokio::join!(running, denying);
+        denied.with_context(|| tricky.to_owned())?;
+        assert!(result.is_err(), "{tricky}");
+    }
+    let stock = direct.query("SELECT stock::int8 FROM products WHERE id = 1", &[]).await?;
+    assert_ne!(count(&stock), 0);
+    house.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statements_prepared_by_sql_are_judged_when_they_are_executed() -> Result<()> {
+    let (house, client) = writer().await?;
+    let preparing = client.simple_query("PREPARE later AS DELETE FROM orders WHERE id = $1");
+    let approving = async { house.approve(house.held().await?.id).await };
+    let (prepared, approved) = tokio::join!(preparing, approving);
+    approved?;
+    prepared?;
+    let executing = client.simple_query("EXECUTE later(24001)");
+    let denying = async {
+        let held = house.held().await?;
+        assert!(held.verbs.iter().any(|verb| verb == "delete"), "{:?}", held.verbs);
+        house.deny(held.id, "no").await
+    };
+    let (executed, denied) = tokio::join!(executing, denying);
+    denied?;
+    assert!(executed.is_err());
+    house.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_approved_is_void_when_it_means_something_else() -> Result<()> {
+    let (house, client) = writer().await?;
+    let direct = house.database.direct().await?;
+    let running = client.simple_query("DELETE FROM orders WHERE status = 'duplicate'");
+    let changing = async {
+        let held = house.held().await?;
+        direct.batch_execute("ALTER TABLE orders ADD COLUMN note text").await?;
+        house.approve(held.id).await?;
+        house.becomes(held.id, "void").await?;
+        // It is asked for anew, as what it means now.
+        let again = house.held().await?;
+        assert_ne!(again.id, held.id);
+        house.approve(again.id).await
+    };
+    let (result, changed) = tokio::join!(running, changing);
+    changed?;
+    result?;
+    house.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strangers_learn_nothing_and_hostile_starts_are_refused() -> Result<()> {
+    let house = House::open().await?;
+    let credential = house.credential("alice").await?;
+    let attempt = |user: &str, password: &str, database: &str, options: &str| {
+        let mut config = tokio_postgres::Config::new();
+        config.host("127.0.0.1").port(house.door.port()).user(user).password(password).dbname(database);
+        if !options.is_empty() {
+            config.options(options);
+        }
+        async move { config.connect(NoTls).await.err() }
+    };
+    let mut sentences = Vec::new();
+    for (user, password, database) in [
+        ("alice", "wrong", "shop"),
+        ("nobody", "wrong", "shop"),
+        ("alice", "wrong", "nowhere"),
+        ("a' OR 1", "x", "shop"),
+    ] {
+        let error = attempt(user, password, database, "").await.context("let in")?;
+        let error = error.as_db_error().context("no words")?;
+        assert_eq!(error.code(), &SqlState::INVALID_PASSWORD);
+        sentences.push(error.message().replace(user, "X"));
+    }
+    sentences.dedup();
+    assert_eq!(sentences.len(), 1, "{sentences:?}");
+    for options in ["-c session_preload_libraries=x", "-c role=scratch_admin", "--log_statement=all"] {
+        let error = attempt("alice", &credential.password, "shop", options).await.context("let in")?;
+        assert!(
+            error.as_db_error().is_some_and(|error| error.message().starts_with("the setting")),
+            "{options}: {error}"
+        );
+    }
+    house.close().await;
+    Ok(())
+}

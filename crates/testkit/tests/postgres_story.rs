@@ -1,0 +1,209 @@
+//! The story, as plain clients live it: psql and tokio-postgres, a real server behind the door.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use countersign_core::Span;
+use countersign_testkit::House;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::mpsc;
+
+/// How long a test waits for a line.
+const SOON: Duration = Duration::from_secs(10);
+
+/// A psql whose lines can be waited for.
+struct Psql {
+    child: Child,
+    input: Option<ChildStdin>,
+    lines: mpsc::UnboundedReceiver<String>,
+    seen: Vec<String>,
+}
+
+impl Psql {
+    async fn start(house: &House, person: &str) -> Result<Self> {
+        let credential = house.credential(person).await?;
+        let mut child = Command::new("psql")
+            .args(["-X", "-h", "127.0.0.1", "-p", &house.door.port().to_string()])
+            .args(["-U", &credential.user, "-d", "shop"])
+            .env("PGPASSWORD", credential.password.as_str())
+            .env("PGSSLMODE", "require")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let (sender, lines) = mpsc::unbounded_channel();
+        let out = BufReader::new(child.stdout.take().context("no stdout")?);
+        let err = BufReader::new(child.stderr.take().context("no stderr")?);
+        tokio::spawn(forward(out, sender.clone()));
+        tokio::spawn(forward(err, sender));
+        let input = child.stdin.take();
+        Ok(Self { child, input, lines, seen: Vec::new() })
+    }
+
+    async fn send(&mut self, text: &str) -> Result<()> {
+        let input = self.input.as_mut().context("closed")?;
+        input.write_all(text.as_bytes()).await?;
+        input.write_all(b"\n").await?;
+        Ok(input.flush().await?)
+    }
+
+    /// Waits for a line that contains `wanted`.
+    async fn expect(&mut self, wanted: &str) -> Result<String> {
+        let waiting = async {
+            while let Some(line) = self.lines.recv().await {
+                self.seen.push(line.clone());
+                if line.contains(wanted) {
+                    return Some(line);
+                }
+            }
+            None
+        };
+        let found = tokio::time::timeout(SOON, waiting).await;
+        found.ok().flatten().with_context(|| format!("no line with `{wanted}` in {:#?}", self.seen))
+    }
+
+    fn interrupt(&self) -> Result<()> {
+        let id = self.child.id().context("gone")?.to_string();
+        std::process::Command::new("kill").args(["-INT", &id]).status()?;
+        Ok(())
+    }
+}
+
+async fn forward(mut lines: impl tokio::io::AsyncBufRead + Unpin, into: mpsc::UnboundedSender<String>) {
+    let mut line = String::new();
+    while matches!(lines.read_line(&mut line).await, Ok(1..)) {
+        let _ = into.send(std::mem::take(&mut line));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_grant_psql_is_told_why_and_what_to_do() -> Result<()> {
+    let house = House::open().await?;
+    let mut psql = Psql::start(&house, "alice").await?;
+    psql.expect("FATAL:  you hold no live grant that reaches `shop`").await?;
+    let hint = psql.expect("HINT:").await?;
+    assert!(hint.contains("countersign request shop-"), "{hint}");
+    assert!(hint.contains("http://localhost:1/ask?role="), "{hint}");
+    house.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delete_waits_and_runs_once_it_is_approved() -> Result<()> {
+    let house = House::open().await?;
+    house.grant("alice", "shop-writer", Span::minutes(30)).await?;
+    let mut psql = Psql::start(&house, "alice").await?;
+    psql.send("SELECT count(*) AS duplicates FROM orders WHERE status = 'duplicate';").await?;
+    psql.expect("12").await?;
+    psql.send("DELETE FROM orders WHERE status = 'duplicate';").await?;
+    psql.expect("NOTICE:  this waits for an approval").await?;
+    psql.expect("/requests/req_").await?;
+    let held = house.held().await?;
+    assert_eq!(held.text.as_deref(), Some("DELETE FROM orders WHERE status = 'duplicate';"));
+    let rows = held.rows.as_ref().context("no rows")?;
+    assert_eq!((rows.count, rows.bound), (Some(12), Some(12)), "{:?}", held.notes);
+    assert!(held.relations.iter().any(|one| one.name == "public.orders"), "{:?}", held.relations);
+    house.approve(held.id).await?;
+    psql.expect("DELETE 12").await?;
+
+    // A receipt is used once: the same statement is held again, and a no ends it cleanly.
+    psql.send("DELETE FROM orders WHERE status = 'duplicate';").await?;
+    let held = house.held().await?;
+    house.deny(held.id, "not before the backup").await?;
+    psql.expect("ERROR:  denied by bob: not before the backup").await?;
+    psql.send("SELECT 'still here' AS state;").await?;
+    psql.expect("still here").await?;
+
+    // No gate, no approval.
+    psql.send("DROP TABLE orders;").await?;
+    psql.expect("no-drop-in-production").await?;
+    drop(psql);
+    house.deserted().await?;
+    house.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn inside_a_transaction_a_no_aborts_it_and_a_yes_runs_in_it() -> Result<()> {
+    let house = House::open().await?;
+    house.grant("alice", "shop-writer", Span::minutes(30)).await?;
+    let mut psql = Psql::start(&house, "alice").await?;
+    psql.send("BEGIN;\nUPDATE products SET stock = stock + 1 WHERE id = 1;").await?;
+    house.approve(house.held().await?.id).await?;
+    psql.expect("UPDATE 1").await?;
+    psql.send("UPDATE products SET stock = 0;").await?;
+    house.deny(house.held().await?.id, "all of them?").await?;
+    psql.expect("ERROR:  denied by bob: all of them?").await?;
+    psql.send("SELECT 1;").await?;
+    psql.expect("current transaction is aborted").await?;
+    psql.send("COMMIT;").await?;
+    psql.expect("ROLLBACK").await?;
+    psql.send("SELECT 'usable' AS state;").await?;
+    psql.expect("usable").await?;
+    house.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ctrl_c_withdraws_what_waits_and_leaving_does_too() -> Result<()> {
+    let house = House::open().await?;
+    house.grant("alice", "shop-writer", Span::minutes(30)).await?;
+    let mut psql = Psql::start(&house, "alice").await?;
+    psql.send("DELETE FROM payments;").await?;
+    let held = house.held().await?;
+    psql.expect("NOTICE").await?;
+    psql.interrupt()?;
+    psql.expect("the request was withdrawn").await?;
+    house.becomes(held.id, "withdrawn").await?;
+
+    // A psql that reads a script ends with it; somebody else closes their terminal.
+    let mut psql = Psql::start(&house, "alice").await?;
+    psql.send("DELETE FROM payments;").await?;
+    let held = house.held().await?;
+    psql.child.kill().await?;
+    house.becomes(held.id, "withdrawn").await?;
+    house.deserted().await?;
+    house.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revoked_grant_ends_idle_busy_and_waiting_sessions() -> Result<()> {
+    let house = House::open().await?;
+    let bob = house.person("bob").await?;
+    for work in ["", "SELECT sum(a.id * b.id) FROM orders a, orders b, orders c;", "DELETE FROM payments;"] {
+        let grant = house.grant("alice", "shop-writer", Span::minutes(30)).await?;
+        let mut psql = Psql::start(&house, "alice").await?;
+        psql.send("SELECT 'in' AS state;").await?;
+        psql.expect("in").await?;
+        psql.send(work).await?;
+        if work.starts_with("DELETE") {
+            house.held().await?;
+        } else if !work.is_empty() {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+        #[expect(clippy::disallowed_methods, reason = "how long a cut takes is what is tested")]
+        let before = std::time::Instant::now();
+        house.engine.revoke(&bob, grant, Some("enough".into())).await?;
+        // An idle psql reads the end when it next writes; the gateway has said it long before.
+        house.deserted().await?;
+        let took = before.elapsed();
+        assert!(took < Duration::from_secs(3), "{took:?} for `{work}`");
+        // A psql that was told in the middle of a statement has ended.
+        let _ = psql.send("SELECT 1;").await;
+        psql.expect("FATAL:  your grant of role `shop-writer` was revoked by `bob`").await?;
+        let direct = house.database.direct().await?;
+        let left = direct
+            .query_one(
+                "SELECT count(*) FROM pg_stat_activity WHERE usename = 'shop_writer' AND datname = $1",
+                &[&house.database.name],
+            )
+            .await?;
+        assert_eq!(left.get::<_, i64>(0), 0, "`{work}` left a backend behind");
+    }
+    house.close().await;
+    Ok(())
+}
