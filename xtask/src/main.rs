@@ -1,6 +1,5 @@
 //! The project's own commands. `cargo xtask demo` and `cargo xtask test` are the two that a stranger needs.
 
-mod bench;
 mod prerequisites;
 mod run;
 mod suite;
@@ -17,8 +16,6 @@ cargo xtask demo [ARGS]      build everything and start the demo; ARGS go to `co
 cargo xtask test             install what the tests need and run every check
 cargo xtask web              build the console into web/dist
 cargo xtask deps             check licences, sources and advisories of all dependencies
-cargo xtask bench [ARGS]     compare the gateway with direct access, a relay and pgbouncer
-cargo xtask simulate [SEEDS] run the crash simulation with many seeds (default 20000)
 cargo xtask fuzz [SECONDS]   fuzz every decoder for this long each (default 60)
 cargo xtask prerequisites    install what is missing, or say how to get it
 ";
@@ -41,12 +38,9 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["test"] => suite::test(),
         ["web"] => web::build(),
         ["deps"] => suite::dependencies(),
-        ["bench", rest @ ..] => bench::bench(rest),
-        ["simulate"] => simulate("20000"),
-        ["simulate", seeds] => simulate(seeds),
         ["fuzz"] => suite::fuzz("60"),
         ["fuzz", seconds] => suite::fuzz(seconds),
-        ["prerequisites"] => prerequisites::all(),
+        ["prerequisites"] => prerequisites::for_tests(),
         ["help" | "--help" | "-h"] => {
             say(HELP);
             Ok(())
@@ -63,21 +57,4 @@ fn demo(args: &[&str]) -> Result<()> {
     say("building the gateway (the first time takes a while)");
     cargo(&["build", "--release", "--bin", "countersign"])?;
     run::replace(run::target().join("release/countersign"), &[&["demo"], args].concat())
-}
-
-/// The crash simulation of the shipped engine and store, with as many seeds as asked for.
-fn simulate(seeds: &str) -> Result<()> {
-    run::cargo_env(
-        &[
-            "test",
-            "--release",
-            "--package",
-            "countersign-testkit",
-            "--test",
-            "simulation",
-            "--",
-            "--nocapture",
-        ],
-        &[("COUNTERSIGN_SIMULATION_SEEDS", seeds)],
-    )
 }

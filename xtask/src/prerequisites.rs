@@ -42,7 +42,6 @@ const CHROMIUM: Need = Need {
     apt: "chromium",
     brew: "chromium",
 };
-const PGBOUNCER: Need = Need { what: "pgbouncer", found: pgbouncer, apt: "pgbouncer", brew: "pgbouncer" };
 
 /// What building and running the demo needs.
 pub fn for_demo() -> Result<()> {
@@ -54,18 +53,6 @@ pub fn for_demo() -> Result<()> {
 pub fn for_tests() -> Result<()> {
     node()?;
     install(&[COMPILER, LIBCLANG, POSTGRES, PSQL, CHROMIUM])
-}
-
-/// What the benchmark needs.
-pub fn for_bench() -> Result<()> {
-    node()?;
-    install(&[COMPILER, LIBCLANG, POSTGRES, PSQL, PGBOUNCER])
-}
-
-/// Everything.
-pub fn all() -> Result<()> {
-    for_tests()?;
-    for_bench()
 }
 
 fn install(needs: &[Need]) -> Result<()> {
@@ -160,8 +147,4 @@ fn postgres() -> bool {
     let brew = std::fs::read_dir("/opt/homebrew/opt").into_iter().flatten().flatten();
     let brew = brew.map(|package| package.path().join("bin/initdb")).any(|program| program.exists());
     debian || brew || exists("initdb")
-}
-
-fn pgbouncer() -> bool {
-    exists("pgbouncer") || Path::new("/usr/sbin/pgbouncer").exists()
 }

@@ -32,15 +32,8 @@ pub fn program(name: impl AsRef<OsStr>) -> Command {
 
 /// Cargo, with the arguments; its output is shown.
 pub fn cargo(args: &[&str]) -> Result<()> {
-    cargo_env(args, &[])
-}
-
-/// Cargo, with the arguments and environment.
-pub fn cargo_env(args: &[&str], env: &[(&str, &str)]) -> Result<()> {
     let name = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = program(name);
-    command.args(args).envs(env.iter().copied());
-    finish(&mut command)
+    finish(program(name).args(args))
 }
 
 /// Runs to the end; anything but success is an error that names the program.

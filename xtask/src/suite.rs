@@ -125,11 +125,14 @@ fn deny() -> Result<std::path::PathBuf> {
 /// Runs every fuzz target for `seconds`, from the corpus in the repository.
 pub fn fuzz(seconds: &str) -> Result<()> {
     let seconds: u32 = seconds.parse().with_context(|| format!("`{seconds}` is not a number of seconds"))?;
-    let script = root().join("fuzz/run");
-    if !script.exists() {
-        bail!("`fuzz/run` is missing");
+    let targets = std::fs::read_dir(root().join("fuzz/fuzz_targets"))?;
+    for target in targets {
+        let path = target?.path();
+        let name = path.file_stem().context("a fuzz target without a name")?;
+        let limit = format!("-max_total_time={seconds}");
+        crate::run::finish(program(root().join("fuzz/run")).arg(name).arg(limit))?;
     }
-    crate::run::finish(program(script).arg(seconds.to_string()))
+    Ok(())
 }
 
 fn println(line: &str) {

@@ -209,8 +209,10 @@ pub async fn export(cli: &Cli, home: &Home, out: &Path) -> Result<()> {
     let size = Checkpoint::open(note.as_bytes(), std::slice::from_ref(&key))?.size;
     let contents = write_contents(&client, out, size).await?;
     let mut writer = export::Writer::new();
-    for index in 0..tile::count_on(Kind::Entries, size) {
-        for entry in entries(&client, index, size).await? {
+    let mut position = 0;
+    while let Some(bundle) = Tile::holding(Kind::Entries, position, size) {
+        position += u64::from(bundle.width);
+        for entry in entries(&client, bundle).await? {
             write_all(out, writer.push(&entry)?)?;
         }
     }
@@ -225,19 +227,16 @@ pub async fn export(cli: &Cli, home: &Home, out: &Path) -> Result<()> {
     })
 }
 
-/// The entries of one bundle, at the width that the checkpoint covers.
-async fn entries(client: &Client, index: u64, size: u64) -> Result<Vec<Vec<u8>>> {
-    let width = (size - index * u64::from(tile::TILE_WIDTH)).min(u64::from(tile::TILE_WIDTH));
-    let width = u16::try_from(width)?;
-    let named = Tile { kind: Kind::Entries, index, width };
-    let full = named.full();
-    for tile in [named, full] {
+/// The entries of one bundle, at the width that the checkpoint covers. A log that has grown meanwhile may have the
+/// full bundle only.
+async fn entries(client: &Client, bundle: Tile) -> Result<Vec<Vec<u8>>> {
+    for tile in [bundle, bundle.full()] {
         if let Some(bytes) = client.bytes(&format!("/ledger/{tile}")).await? {
             let found = tile::decode_entries(&bytes, tile.width)?;
-            return Ok(found.into_iter().take(usize::from(width)).map(<[u8]>::to_vec).collect());
+            return Ok(found.into_iter().take(usize::from(bundle.width)).map(<[u8]>::to_vec).collect());
         }
     }
-    bail!("the gateway does not have `{named}`, which its checkpoint covers; the ledger is damaged")
+    bail!("the gateway does not have `{bundle}`, which its checkpoint covers; the ledger is damaged")
 }
 
 /// The contents that the caller may take away, as they come; how many.
