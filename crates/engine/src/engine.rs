@@ -68,7 +68,25 @@ impl Engine {
         ports: Ports,
         settings: Settings,
     ) -> Result<Self, StartError> {
-        let writer = open(store, &master, ports.clone(), settings)?;
+        let (engine, writer) = Self::assemble(store, &master, ports, settings)?;
+        let (queue, hall) = (Arc::clone(&engine.0.queue), Arc::clone(&engine.0.hall));
+        let thread = std::thread::Builder::new()
+            .name("ledger-writer".into())
+            .spawn(move || drive(writer, &queue, hall.as_ref()))
+            .map_err(|error| crate::StoreError::failed("start the writer's thread", error))?;
+        *engine.0.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        tokio::spawn(keep_time(Arc::downgrade(&engine.0), engine.changed()));
+        Ok(engine)
+    }
+
+    /// Everything but the thread that drives the writer, and the hours.
+    fn assemble(
+        store: Arc<dyn Store>,
+        master: &MasterKey,
+        ports: Ports,
+        settings: Settings,
+    ) -> Result<(Self, Writer), StartError> {
+        let writer = open(store, master, ports.clone(), settings)?;
         let house = Arc::clone(&writer.house);
         let people = People::load(&house)?;
         let vkey = writer.verifier().clone();
@@ -81,18 +99,26 @@ impl Engine {
             ports,
         });
         let queue = Arc::new(Queue::new());
-        let thread = {
-            let (queue, hall) = (Arc::clone(&queue), Arc::clone(&hall));
-            std::thread::Builder::new()
-                .name("ledger-writer".into())
-                .spawn(move || drive(writer, &queue, hall.as_ref()))
-                .map_err(|error| crate::StoreError::failed("start the writer's thread", error))?
-        };
         let noise = Noise::new(house.settings.refusals_a_minute);
-        let thread = Mutex::new(Some(thread));
-        let engine = Self(Arc::new(Inner { house, queue, hall, people, noise, vkey, thread }));
-        tokio::spawn(keep_time(Arc::downgrade(&engine.0), engine.changed()));
-        Ok(engine)
+        let thread = Mutex::new(None);
+        Ok((Self(Arc::new(Inner { house, queue, hall, people, noise, vkey, thread })), writer))
+    }
+
+    /// An engine without a thread and without hours: nothing is written until the stepper is told to. Every run
+    /// with the same ports, store and steps is the same.
+    ///
+    /// # Errors
+    /// As for [`Engine::start`].
+    #[cfg(any(test, feature = "testing"))]
+    pub fn start_stepped(
+        store: Arc<dyn Store>,
+        master: MasterKey,
+        ports: Ports,
+        settings: Settings,
+    ) -> Result<(Self, crate::testing::Stepper), StartError> {
+        let (engine, writer) = Self::assemble(store, &master, ports, settings)?;
+        let (queue, hall) = (Arc::clone(&engine.0.queue), Arc::clone(&engine.0.hall));
+        Ok((engine, crate::testing::Stepper::new(writer, queue, hall)))
     }
 
     /// Ends every session, writes down that the gateway stopped, signs a last checkpoint, and closes the ledger.

@@ -10,8 +10,12 @@ use countersign_core::{At, Span};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
+use crate::engine::Hall;
 use crate::ports::{Clock, Entropy, Ports, SecretSource};
 use crate::store::{Batch, Drawer, Pair, Put, Scan, Store, StoreError, StoredLine};
+use crate::writer::Writer;
+use crate::writer::queue::{Herald as _, Queue, turn};
+use crate::writer::work::{Deed, From, Work};
 
 /// 2026-03-03T09:30:00Z: a Tuesday morning.
 pub const MORNING: At = At(1_772_530_200_000_000);
@@ -185,5 +189,67 @@ impl<S: Store> Store for Failing<S> {
     fn put(&self, puts: &[Put]) -> Result<(), StoreError> {
         self.check()?;
         self.inner.put(puts)
+    }
+}
+
+/// Drives the writer by hand: each step is what its thread would have done next. Dropping it in between is a crash.
+pub struct Stepper {
+    writer: Writer,
+    queue: Arc<Queue>,
+    hall: Arc<Hall>,
+}
+
+impl Stepper {
+    pub(crate) fn new(writer: Writer, queue: Arc<Queue>, hall: Arc<Hall>) -> Self {
+        Self { writer, queue, hall }
+    }
+
+    /// Works through everything that is in the queue, in one turn; how much that was. A turn without work signs a
+    /// checkpoint if one is due.
+    pub fn step(&mut self) -> usize {
+        turn(&mut self.writer, &self.queue, self.hall.as_ref(), self.queue.take_now())
+    }
+
+    /// Does what the hour brings: cuts sessions, and writes down what is over.
+    pub fn tick(&mut self) {
+        self.hall.patrol(false);
+        let now = self.writer.house.ports.clock.now();
+        if self.hall.snapshot.load().book.next_deadline().is_some_and(|at| at <= now) {
+            let sweep = Deed::new(countersign_core::Command::Sweep, From::HOUSE);
+            let swept = self.writer.turn(&[Work::Deed(Box::new(sweep))]);
+            self.hall.publish(&self.writer, &swept);
+        }
+    }
+
+    /// Whether the store failed and has not been tried again.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.writer.broken().is_some()
+    }
+
+    /// Tries the store again; whether it works.
+    pub fn recover(&mut self) -> bool {
+        match self.writer.recover() {
+            Ok(recovered) => {
+                if let Some(recovered) = recovered {
+                    self.hall.publish(&self.writer, &recovered);
+                }
+                self.hall.health(&self.writer);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Signs a last checkpoint and stores the book, as a stop does.
+    pub fn settle(&mut self) {
+        let settled = self.writer.settle();
+        self.hall.publish(&self.writer, &settled);
+    }
+}
+
+impl std::fmt::Debug for Stepper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Stepper")
     }
 }

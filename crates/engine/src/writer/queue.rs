@@ -33,11 +33,28 @@ struct State {
     closed: bool,
 }
 
-struct Item {
+/// Work that waits, and whoever waits for it.
+pub(crate) struct Item {
     work: Work,
     reply: Option<oneshot::Sender<Reply>>,
     /// Whether it holds a place in the queue; what had to be put back does not.
     placed: bool,
+}
+
+impl State {
+    /// As much as rides in one transaction.
+    fn batch(&mut self) -> Vec<Item> {
+        self.poked = false;
+        let (mut batch, mut weight) = (Vec::new(), 0usize);
+        while batch.len() < BATCH_MAX && weight < BATCH_BYTES_MAX {
+            let Some(item) = self.items.pop_front() else { break };
+            weight = weight.saturating_add(item.work.weight());
+            batch.push(item);
+        }
+        // Only an empty queue is certain to hold nothing urgent.
+        self.urgent &= !self.items.is_empty();
+        batch
+    }
 }
 
 /// Where the answer to a piece of work comes.
@@ -126,18 +143,22 @@ impl Queue {
             let waited = self.wake.wait_timeout_while(state, linger, lies);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        state.poked = false;
-        let (mut batch, mut weight) = (Vec::new(), 0usize);
-        while batch.len() < BATCH_MAX && weight < BATCH_BYTES_MAX {
-            let Some(item) = state.items.pop_front() else { break };
-            weight = weight.saturating_add(item.work.weight());
-            batch.push(item);
-        }
-        // Only an empty queue is certain to hold nothing urgent.
-        state.urgent &= !state.items.is_empty();
+        let batch = state.batch();
         drop(state);
-        self.room.add_permits(batch.iter().filter(|item| item.placed).count());
+        self.make_room(&batch);
         Some(batch)
+    }
+
+    /// Takes a batch of what is there, without waiting.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn take_now(&self) -> Vec<Item> {
+        let batch = self.state().batch();
+        self.make_room(&batch);
+        batch
+    }
+
+    fn make_room(&self, batch: &[Item]) {
+        self.room.add_permits(batch.iter().filter(|item| item.placed).count());
     }
 
     /// Waits, but not longer than this. Work that comes meanwhile stays where it is.
@@ -187,27 +208,42 @@ pub(crate) trait Herald: Send {
 /// Empties the queue until it is closed. Runs on a thread of its own.
 pub(crate) fn drive(mut writer: Writer, queue: &Arc<Queue>, herald: &dyn Herald) {
     while let Some(batch) = queue.take() {
-        let (works, replies): (Vec<Work>, Vec<_>) =
-            batch.into_iter().map(|item| (item.work, item.reply)).unzip();
-        let turn = writer.turn(&works);
+        let Some(kept) = turn_or_keep(&mut writer, herald, batch) else { continue };
+        mend(&mut writer, queue, herald);
         if writer.broken().is_some() {
-            let kept = refuse(works, replies);
-            herald.health(&writer);
-            mend(&mut writer, queue, herald);
-            if writer.broken().is_some() {
-                tracing::error!(lost = kept.len(), "stopped while the ledger took no records");
-                return;
-            }
-            if !writer.survived() {
-                queue.put_back(kept);
-            }
-        } else {
-            herald.publish(&writer, &turn);
-            answer(replies, turn.replies);
+            tracing::error!(lost = kept.len(), "stopped while the ledger took no records");
+            return;
+        }
+        if !writer.survived() {
+            queue.put_back(kept);
         }
     }
     let turn = writer.settle();
     herald.publish(&writer, &turn);
+}
+
+/// One turn over a batch, for whoever drives by hand. What must be written however long it takes is put back.
+#[cfg(any(test, feature = "testing"))]
+pub(crate) fn turn(writer: &mut Writer, queue: &Queue, herald: &dyn Herald, batch: Vec<Item>) -> usize {
+    let count = batch.len();
+    if let Some(kept) = turn_or_keep(writer, herald, batch) {
+        queue.put_back(kept);
+    }
+    count
+}
+
+/// One turn: everybody is answered. If the store fails, what must be written is given back.
+fn turn_or_keep(writer: &mut Writer, herald: &dyn Herald, batch: Vec<Item>) -> Option<VecDeque<Item>> {
+    let (works, replies): (Vec<Work>, Vec<_>) = batch.into_iter().map(|item| (item.work, item.reply)).unzip();
+    let turn = writer.turn(&works);
+    if writer.broken().is_some() {
+        let kept = refuse(works, replies);
+        herald.health(writer);
+        return Some(kept);
+    }
+    herald.publish(writer, &turn);
+    answer(replies, turn.replies);
+    None
 }
 
 /// Tries the store again and again; whoever sends work meanwhile is refused at once.

@@ -3,11 +3,11 @@
 //! A method looks up what the command needs, has it decided by the writer, and says no in words. Who may do what is
 //! policy's to say, over the writer's own book; nothing is decided here.
 
-use std::collections::BTreeMap;
+mod bundles;
+
 use std::sync::Arc;
 
 use countersign_core::action::{Action, digest};
-use countersign_core::bundle::{Command as BundleCommand, Event as BundleEvent};
 use countersign_core::grant::Command as GrantCommand;
 use countersign_core::principal::Command as PrincipalCommand;
 use countersign_core::question::Target;
@@ -16,11 +16,12 @@ use countersign_core::request::{Ask, Command as RequestCommand, Request, State, 
 use countersign_core::ruling::{Gate, Verdict};
 use countersign_core::session::Command as SessionCommand;
 use countersign_core::{
-    ActionName, At, BundleHash, Command, Digest, Event, GrantId, PrincipalId, Refusal, RequestId, RoleId,
+    ActionName, BundleHash, Command, Digest, Event, GrantId, PrincipalId, Refusal, RequestId, RoleId,
     RuleName, SessionId, Span,
 };
 use countersign_policy::context::{Access, Plain};
-use countersign_policy::{Compiled, Diagnostic, Source, compile};
+
+pub use bundles::{Applied, ApplyError};
 
 use crate::engine::Engine;
 use crate::people::Caller;
@@ -67,31 +68,6 @@ pub enum PreviewVerdict {
     Deny,
     /// It would wait.
     Hold,
-}
-
-/// What became of a bundle.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Applied {
-    /// It is in force.
-    Active {
-        /// Counted from one.
-        version: u64,
-        /// Which.
-        hash: BundleHash,
-    },
-    /// Somebody has to say yes first; then it is applied again.
-    Pending(RequestId),
-}
-
-/// Why a bundle was not applied.
-#[derive(Debug, thiserror::Error)]
-pub enum ApplyError {
-    /// It has mistakes.
-    #[error("the bundle has {} mistakes", .0.len())]
-    Invalid(Vec<Diagnostic>),
-    /// The house said no.
-    #[error(transparent)]
-    Refused(#[from] Refused),
 }
 
 impl Engine {
@@ -252,21 +228,6 @@ impl Engine {
         }
     }
 
-    /// Puts a bundle in force whose last yes has just been said, for whoever asked.
-    async fn go_live(&self, by: &PrincipalId, bundle: BundleHash, request: RequestId) {
-        let house = &self.0.house;
-        let kept = house.compiled(&bundle).zip(house.files(&bundle));
-        let Some((compiled, files)) = kept else {
-            tracing::error!(%bundle, "an approved bundle is not in the store any more");
-            return;
-        };
-        let applied = self.activate(by, From::HOUSE, (compiled, Source { files }), Some(request)).await;
-        if let Err(error) = applied {
-            // The yes stands: whoever asked can apply the bundle again while it is valid.
-            tracing::warn!(%error, %bundle, "an approved bundle could not be put in force");
-        }
-    }
-
     /// Says no to a request.
     ///
     /// # Errors
@@ -364,137 +325,6 @@ impl Engine {
         self.deed(Deed::new(Command::Principal(command), caller.from())).await.map(|_| ())
     }
 
-    /// Puts a bundle in force, or asks those who must say yes. Applied again by the same principal after the yes, it
-    /// goes live.
-    ///
-    /// # Errors
-    /// It has mistakes, or the house said no.
-    pub async fn apply_bundle(
-        &self,
-        caller: &Caller,
-        files: BTreeMap<String, String>,
-    ) -> Result<Applied, ApplyError> {
-        let (compiled, source) = self.compile(files).await?;
-        let snapshot = self.snapshot();
-        if snapshot.policy.is_none() {
-            return Err(Refused::from(Refusal::NoBundle).into());
-        }
-        let approved = snapshot.book.requests().rev().find(|request| {
-            let is_it = request.ask == Ask::Apply { bundle: compiled.hash } && request.by == caller.principal;
-            is_it && (request.state == State::Pending || is_usable(&request.state, self.now()))
-        });
-        match approved.map(|request| (request.id, &request.state)) {
-            Some((id, State::Pending)) => return Ok(Applied::Pending(id)),
-            Some((id, _)) => {
-                return self.activate(&caller.principal, caller.from(), (compiled, source), Some(id)).await;
-            }
-            None => {}
-        }
-        let desk = self.desk(&snapshot);
-        let standing = Standing::Apply { bundle: compiled.hash, from: caller.from() };
-        let ruling = desk.rule_standing(&caller.principal, &standing, Some(&compiled));
-        let holds = ruling.is_some_and(|ruling| matches!(ruling.verdict(), Verdict::Hold(_)));
-        if holds && snapshot.book.in_force.as_ref().is_none_or(|had| had.bundle != compiled.hash) {
-            return self.propose(caller, (compiled, source), standing).await;
-        }
-        self.activate(&caller.principal, caller.from(), (compiled, source), None).await
-    }
-
-    /// Puts the first bundle in force. Only while there is none; for whoever runs the gateway.
-    ///
-    /// # Errors
-    /// It has mistakes, or one is in force.
-    pub async fn first_bundle(
-        &self,
-        files: BTreeMap<String, String>,
-        by: &PrincipalId,
-    ) -> Result<Applied, ApplyError> {
-        let (compiled, source) = self.compile(files).await?;
-        if self.snapshot().book.in_force.is_some() {
-            return Err(Refused::new(RefusedCode::Conflict, "a bundle is in force already")
-                .hint("sign in and apply this one like any other")
-                .into());
-        }
-        if !compiled.catalogue.principals.contains_key(by) {
-            let message = format!("the bundle does not name `{by}`, in whose name it is applied");
-            return Err(Refused::new(RefusedCode::Invalid, message).into());
-        }
-        self.activate(by, From::HOUSE, (compiled, source), None).await
-    }
-
-    async fn compile(&self, files: BTreeMap<String, String>) -> Result<(Arc<Compiled>, Source), ApplyError> {
-        let source = Source { files };
-        let compiled = tokio::task::spawn_blocking(move || (compile(&source), source)).await;
-        let (compiled, source) = compiled.map_err(|_| {
-            Refused::new(RefusedCode::Invalid, "the bundle could not be compiled").hint("check it by parts")
-        })?;
-        let compiled = Arc::new(compiled.map_err(ApplyError::Invalid)?);
-        self.0.house.remember(&compiled);
-        Ok((compiled, source))
-    }
-
-    async fn propose(
-        &self,
-        caller: &Caller,
-        (compiled, source): (Arc<Compiled>, Source),
-        standing: Standing,
-    ) -> Result<Applied, ApplyError> {
-        let ports = &self.0.house.ports;
-        let (id, salt) = (RequestId(ports.entropy.id()), ports.random());
-        let mut action = self.action(caller, "policy.apply")?;
-        action.settings.insert("bundle".into(), compiled.hash.to_string());
-        let canonical = action.canonical();
-        let content = RequestContent::new(&canonical, &salt, caller.from());
-        let field = Field::new(ports, "/data/content", "request.content", content.canonical());
-        let command = RequestCommand::Ask {
-            request: id,
-            by: caller.principal.clone(),
-            ask: Ask::Apply { bundle: compiled.hash },
-            digest: digest(&salt, &canonical),
-            content: Some(field.commitment()),
-            grant: GrantId(ports.entropy.id()),
-        };
-        let mut deed = Deed::new(Command::Request(command), caller.from());
-        deed.standing = Some(Arc::new(standing));
-        deed.key = format!("request:{id}").into();
-        deed.fields = vec![field];
-        deed.puts = vec![self.bundle_put(&compiled, &source)?];
-        deed.proposed = Some(compiled);
-        self.deed(deed).await?;
-        Ok(Applied::Pending(id))
-    }
-
-    async fn activate(
-        &self,
-        by: &PrincipalId,
-        from: From,
-        (compiled, source): (Arc<Compiled>, Source),
-        request: Option<RequestId>,
-    ) -> Result<Applied, ApplyError> {
-        let command = BundleCommand::Activate {
-            bundle: compiled.hash,
-            catalogue: Arc::clone(&compiled.catalogue),
-            by: by.clone(),
-            request,
-        };
-        let mut deed = Deed::new(Command::Bundle(command), from);
-        deed.puts = vec![self.bundle_put(&compiled, &source)?];
-        deed.proposed = Some(Arc::clone(&compiled));
-        let done = self.deed(deed).await?;
-        let version = done.events.iter().find_map(|event| match event {
-            Event::Bundle(BundleEvent::Activated { version, .. }) => Some(*version),
-            _ => None,
-        });
-        Ok(Applied::Active { version: version.unwrap_or_default(), hash: compiled.hash })
-    }
-
-    fn bundle_put(&self, compiled: &Compiled, source: &Source) -> Result<crate::store::Put, Refused> {
-        self.0
-            .house
-            .bundle_put(compiled, source)
-            .map_err(|error| Refused::new(RefusedCode::Invalid, format!("the bundle can't be kept: {error}")))
-    }
-
     /// Whether policy permits the caller an action on the gateway itself, for what a client offers. It is judged
     /// again when it is done.
     #[must_use]
@@ -524,7 +354,7 @@ impl Engine {
     }
 
     /// A canonical action of the caller's, with its optional parts absent.
-    fn action(&self, caller: &Caller, kind: &str) -> Result<Action, Refused> {
+    pub(super) fn action(&self, caller: &Caller, kind: &str) -> Result<Action, Refused> {
         let snapshot = self.snapshot();
         let person = snapshot.book.person(&caller.principal).cloned();
         let person = person.ok_or_else(|| Refusal::NoSuchPrincipal(caller.principal.clone()))?;
@@ -561,10 +391,6 @@ fn proposed_by(request: &Request) -> Option<BundleHash> {
 fn is_complete(done: &Done) -> bool {
     use countersign_core::request::Event as RequestEvent;
     done.events.iter().any(|event| matches!(event, Event::Request(RequestEvent::QuorumReached { .. })))
-}
-
-fn is_usable(state: &State, now: At) -> bool {
-    matches!(state, State::Approved(receipt) if receipt.used < receipt.uses && now < receipt.valid_until)
 }
 
 fn check_length(what: &str, words: &str, most: usize) -> Result<(), Refused> {

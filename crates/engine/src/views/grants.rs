@@ -1,0 +1,162 @@
+//! Grants and sessions as a person is shown them.
+
+use countersign_core::grant::{self, Grant};
+use countersign_core::question::Target;
+use countersign_core::session::Ending;
+use countersign_core::{At, GrantId, PersonId, Refusal, SessionId};
+
+use super::{GrantFilter, GrantView, SessionView, TOLD_MAX};
+use crate::engine::Engine;
+use crate::index::{grant_key, session_key};
+use crate::line::Line;
+use crate::people::Caller;
+use crate::settings::PAGE_MAX;
+use crate::snapshot::Snapshot;
+use crate::words::Refused;
+
+impl Engine {
+    /// One grant, if the caller may see it.
+    ///
+    /// # Errors
+    /// There is none, or it is none of the caller's business.
+    pub fn grant_view(&self, caller: &Caller, id: GrantId) -> Result<GrantView, Refused> {
+        let snapshot = self.snapshot();
+        let past;
+        let grant = match snapshot.book.grant(id) {
+            Some(found) => found,
+            None => {
+                past = self.fold(&grant_key(id));
+                past.grant(id).ok_or(Refusal::NoSuchGrant(id))?
+            }
+        };
+        if !self.sees_grant(caller, &snapshot, grant) {
+            return Err(Refusal::NoSuchGrant(id).into());
+        }
+        Ok(self.show_grant(caller, &snapshot, grant))
+    }
+
+    /// Grants that the caller may see, newest first.
+    #[must_use]
+    pub fn grant_views(&self, caller: &Caller, filter: GrantFilter) -> Vec<GrantView> {
+        let snapshot = self.snapshot();
+        let now = self.now().max(snapshot.at);
+        let state = filter.state.unwrap_or("live");
+        let seen = |grant: &&Grant| {
+            grant.state_at(now) == state
+                && (!filter.mine || grant.principal == caller.principal)
+                && self.sees_grant(caller, &snapshot, grant)
+        };
+        let live = snapshot.book.grants().rev().filter(seen).take(PAGE_MAX);
+        let mut views: Vec<GrantView> = live.map(|grant| self.show_grant(caller, &snapshot, grant)).collect();
+        if state != "live" && views.len() < PAGE_MAX {
+            let known = |id: u128| snapshot.book.grant(GrantId(id)).is_some();
+            for id in self.past(b'g', known) {
+                let book = self.fold(&grant_key(GrantId(id)));
+                let found = book.grant(GrantId(id)).filter(&seen);
+                views.extend(found.map(|grant| self.show_grant(caller, &snapshot, grant)));
+                if views.len() >= PAGE_MAX {
+                    break;
+                }
+            }
+        }
+        views
+    }
+
+    /// Sessions that the caller may see, newest first: `live`, `ended`, or without a state those that are live.
+    #[must_use]
+    pub fn session_views(&self, caller: &Caller, state: Option<&str>) -> Vec<SessionView> {
+        let snapshot = self.snapshot();
+        if state.is_none_or(|state| state == "live") {
+            let open = snapshot.book.sessions().rev().take(PAGE_MAX);
+            let views = open.filter_map(|found| self.session_of(caller, &snapshot, found.opening.session));
+            return views.collect();
+        }
+        let open = |id: u128| snapshot.book.session(SessionId(id)).is_some();
+        let past = self.past(b's', open).into_iter().map(SessionId);
+        past.filter_map(|id| self.session_of(caller, &snapshot, id)).take(PAGE_MAX).collect()
+    }
+
+    /// The person of a session, open or not.
+    pub(crate) fn person_of_session(&self, snapshot: &Snapshot, id: SessionId) -> Option<PersonId> {
+        if let Some(found) = snapshot.book.session(id) {
+            return Some(found.person.clone());
+        }
+        let index = self.0.house.first_told(&session_key(id))?;
+        self.line(index)?.person
+    }
+
+    fn sees_grant(&self, caller: &Caller, snapshot: &Snapshot, grant: &Grant) -> bool {
+        self.may(caller, snapshot, "grant.read", target_of_grant(grant))
+    }
+
+    fn show_grant(&self, caller: &Caller, snapshot: &Snapshot, grant: &Grant) -> GrantView {
+        let now = self.now().max(snapshot.at);
+        let live = matches!(grant.state, grant::State::Live) && now < grant.not_after;
+        let role = snapshot.book.catalogue.roles.get(&grant.role);
+        let content = self.0.house.content_of_request(grant.request);
+        GrantView {
+            state: grant.state_at(now),
+            resources: role.map(|role| role.resources.iter().cloned().collect()).unwrap_or_default(),
+            purpose: content.map(|content| content.purpose).filter(|purpose| !purpose.is_empty()),
+            ended: match &grant.state {
+                grant::State::Live | grant::State::Expired { .. } => None,
+                grant::State::Revoked { at, by, .. } => Some((*at, by.clone())),
+                grant::State::Relinquished { at } => Some((*at, grant.principal.clone())),
+            },
+            can_revoke: live && self.may(caller, snapshot, "grant.revoke", target_of_grant(grant)),
+            can_relinquish: live && grant.principal == caller.principal,
+            grant: grant.clone(),
+        }
+    }
+
+    /// A session, from the line that opened it.
+    fn session_of(&self, caller: &Caller, snapshot: &Snapshot, id: SessionId) -> Option<SessionView> {
+        let told = self.0.house.told(&session_key(id), TOLD_MAX).ok()?;
+        let opened = self.line(*told.first()?)?;
+        let person = opened.person.clone()?;
+        let target = || Target::Session { id, person: person.clone() };
+        if !self.may(caller, snapshot, "session.read", target()) {
+            return None;
+        }
+        let live = snapshot.book.session(id);
+        let ended = match live {
+            Some(_) => None,
+            None => told.iter().rev().find_map(|index| ending(&self.line(*index)?)),
+        };
+        let content = self.0.house.content_at(&opened, "/data/content");
+        let content: Option<serde_json::Value> =
+            content.and_then(|kept| serde_json::from_slice(&kept.bytes).ok());
+        let said = |name: &str| {
+            let value = content.as_ref()?.get(name)?.as_str()?;
+            (!value.is_empty()).then(|| value.to_owned())
+        };
+        let can_end = live.is_some_and(|live| live.end_ordered.is_none())
+            && self.may(caller, snapshot, "session.end", target());
+        Some(SessionView {
+            id,
+            state: if live.is_some() { "live" } else { "ended" },
+            principal: opened.actor.clone()?,
+            role: opened.role.clone()?,
+            resource: opened.resource.clone()?,
+            door: opened.data.get("door").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned(),
+            address: said("address"),
+            application: said("application"),
+            purpose: said("purpose"),
+            opened_at: opened.at,
+            ended,
+            grant: opened.grant?,
+            can_end,
+            person,
+        })
+    }
+}
+
+fn target_of_grant(grant: &Grant) -> Target {
+    Target::Grant { id: grant.id, person: grant.person.clone(), role: grant.role.clone() }
+}
+
+/// When and why a line says that a session ended.
+fn ending(line: &Line) -> Option<(At, Ending)> {
+    let why = line.data.get("why").filter(|_| line.kind == "session.terminated")?;
+    Some((line.at, serde_json::from_value(why.clone()).ok()?))
+}

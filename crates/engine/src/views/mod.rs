@@ -1,0 +1,295 @@
+//! Views: requests, grants and sessions with everything a person is shown, content included.
+//!
+//! What is open or ended not long ago is in the book; older things are folded again from the lines that tell of
+//! them. A view shows all of an action or says that it can't: nothing is truncated in front of an approver.
+
+mod grants;
+mod requests;
+
+use countersign_core::grant::Grant;
+use countersign_core::request::Outcome;
+use countersign_core::ruling::Gate;
+use countersign_core::session::Ending;
+use countersign_core::{
+    ActionName, At, Book, Digest, Event, GrantId, PersonId, PrincipalId, RequestId, ResourceId, RoleId,
+    RuleName, SessionId, Span,
+};
+
+use crate::engine::Engine;
+use crate::house::House;
+use crate::index::id_in;
+use crate::line::read_event;
+use crate::store::{Drawer, Order, Scan};
+
+/// How many entries of the past are looked at for one list.
+const PAST_MAX: usize = 20_000;
+
+/// How many lines tell of one thing at most.
+const TOLD_MAX: usize = 512;
+
+/// Which requests.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RequestFilter {
+    /// Only those in this state; without one, those of which something may still come.
+    pub state: Option<&'static str>,
+    /// Only those that the caller could answer now.
+    pub inbox: bool,
+    /// Only the caller's own.
+    pub mine: bool,
+    /// At most so many; 0 is a page.
+    pub limit: usize,
+}
+
+/// Which grants.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GrantFilter {
+    /// Only those in this state; without one, those that are live.
+    pub state: Option<&'static str>,
+    /// Only the caller's own.
+    pub mine: bool,
+}
+
+/// What a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestKind {
+    /// To hold a role for a while.
+    Access,
+    /// To do one action in a session.
+    Action,
+    /// To put a bundle in force.
+    Apply,
+}
+
+/// A request with everything that an approver is shown.
+#[derive(Clone, Debug)]
+pub struct RequestView {
+    /// Which.
+    pub id: RequestId,
+    /// Where it stands, in one word.
+    pub state: &'static str,
+    /// What it is for.
+    pub kind: RequestKind,
+    /// Who asks.
+    pub by: PrincipalId,
+    /// How people call them.
+    pub display: String,
+    /// Who answers for it.
+    pub person: PersonId,
+    /// The action that a yes would allow.
+    pub action: ActionName,
+    /// The role asked for, or acted in.
+    pub role: Option<RoleId>,
+    /// On what.
+    pub resource: Option<ResourceId>,
+    /// For how long a role is asked for.
+    pub lasting: Option<Span>,
+    /// The bundle that is proposed.
+    pub bundle: Option<Digest>,
+    /// Why, in the requester's words.
+    pub purpose: Option<String>,
+    /// The ticket it belongs to.
+    pub ticket: Option<String>,
+    /// The full text of what would run.
+    pub text: Option<String>,
+    /// What it does, beneath its kind.
+    pub verbs: Vec<String>,
+    /// The parameters it would run with.
+    pub parameters: Vec<ParameterView>,
+    /// The relations it names.
+    pub relations: Vec<RelationView>,
+    /// What is known of the rows it would touch; nothing for what is no action.
+    pub rows: Option<RowsView>,
+    /// What else the approver should know.
+    pub notes: Vec<String>,
+    /// Session settings that change its meaning.
+    pub settings: Vec<(String, String)>,
+    /// What an approval is bound to.
+    pub digest: Digest,
+    /// The rules that hold it, with the policies that ask for them.
+    pub gates: Vec<Gate>,
+    /// Who must say yes, and who did.
+    pub stages: Vec<StageView>,
+    /// What is still needed, in words.
+    pub missing: String,
+    /// Who said yes.
+    pub approvals: Vec<SaidView>,
+    /// The no that ended it.
+    pub denial: Option<SaidView>,
+    /// Why it was withdrawn or is void, in one word.
+    pub why: Option<String>,
+    /// When it ended without a yes.
+    pub ended_at: Option<At>,
+    /// The session in which it waits.
+    pub session: Option<SessionId>,
+    /// The grant it stands on, or that followed from it.
+    pub grant: Option<GrantId>,
+    /// When it was asked.
+    pub asked_at: At,
+    /// When it lapses.
+    pub lapses_at: At,
+    /// Until when the yes may be used.
+    pub valid_until: Option<At>,
+    /// A use is under way whose outcome is not known yet.
+    pub running: bool,
+    /// How what was approved ended.
+    pub outcome: Option<Outcome>,
+    /// Nobody can satisfy its rules.
+    pub locked: bool,
+    /// The words are gone: erased, or unreadable.
+    pub erased: bool,
+    /// The caller may say yes.
+    pub can_approve: bool,
+    /// The caller may say no.
+    pub can_deny: bool,
+    /// The caller may give it up.
+    pub can_withdraw: bool,
+}
+
+/// One parameter value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParameterView {
+    /// The protocol's identifier of its type, 0 if the server chooses.
+    pub type_id: u32,
+    /// In the protocol's binary form, not as text.
+    pub binary: bool,
+    /// The value's bytes; nothing for SQL's NULL.
+    pub bytes: Option<Vec<u8>>,
+}
+
+/// A relation that an action names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelationView {
+    /// Schema and name.
+    pub name: String,
+    /// Who owns it.
+    pub owner: Option<String>,
+    /// How many rows it has, as the server estimates.
+    pub estimate_rows: Option<u64>,
+    /// What is done to it.
+    pub access: Option<String>,
+}
+
+/// What is known of the rows that an action would touch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowsView {
+    /// Counted when it was asked.
+    pub count: Option<u64>,
+    /// As the server estimates.
+    pub estimate: Option<u64>,
+    /// A yes covers at most so many; nothing if no bound can be kept.
+    pub bound: Option<u64>,
+}
+
+/// One stage of one rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StageView {
+    /// The rule.
+    pub rule: RuleName,
+    /// How many distinct persons it needs.
+    pub need: u32,
+    /// How the rule names them.
+    pub from: Vec<String>,
+    /// Who may fill a place now.
+    pub people: Vec<PrincipalId>,
+    /// Who did.
+    pub given: Vec<PrincipalId>,
+}
+
+/// Somebody's yes or no.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SaidView {
+    /// Who.
+    pub by: PrincipalId,
+    /// When.
+    pub at: At,
+    /// In their words.
+    pub comment: Option<String>,
+}
+
+/// A grant, and what the caller may do about it.
+#[derive(Clone, Debug)]
+pub struct GrantView {
+    /// The grant.
+    pub grant: Grant,
+    /// Where it stands now, in one word.
+    pub state: &'static str,
+    /// What the role reaches.
+    pub resources: Vec<ResourceId>,
+    /// Why it was asked for.
+    pub purpose: Option<String>,
+    /// When and by whom it was ended before its hour.
+    pub ended: Option<(At, PrincipalId)>,
+    /// The caller may end it.
+    pub can_revoke: bool,
+    /// The caller may give it back.
+    pub can_relinquish: bool,
+}
+
+/// A session, and what the caller may do about it.
+#[derive(Clone, Debug)]
+pub struct SessionView {
+    /// Which.
+    pub id: SessionId,
+    /// `live` or `ended`.
+    pub state: &'static str,
+    /// Who.
+    pub principal: PrincipalId,
+    /// Who answers for them.
+    pub person: PersonId,
+    /// In which role.
+    pub role: RoleId,
+    /// On what.
+    pub resource: ResourceId,
+    /// The door's protocol.
+    pub door: String,
+    /// The client's address.
+    pub address: Option<String>,
+    /// The client's program.
+    pub application: Option<String>,
+    /// Why.
+    pub purpose: Option<String>,
+    /// When it began.
+    pub opened_at: At,
+    /// When and why it ended.
+    pub ended: Option<(At, Ending)>,
+    /// The grant it stood on when it began.
+    pub grant: GrantId,
+    /// The caller may end it.
+    pub can_end: bool,
+}
+
+impl Engine {
+    /// Identifiers of what the ledger tells of and the book has forgotten, newest first.
+    pub(super) fn past(&self, kind: u8, known: impl Fn(u128) -> bool) -> Vec<u128> {
+        let scan = Scan { prefix: &[kind], after: None, order: Order::Down, count: PAST_MAX };
+        let pairs = self.0.house.store.scan(Drawer::History, &scan).unwrap_or_else(|error| {
+            tracing::error!(%error, "the past could not be read");
+            Vec::new()
+        });
+        let mut ids: Vec<u128> = pairs.iter().filter_map(|(key, _)| id_in(key)).collect();
+        ids.dedup();
+        ids.retain(|id| !known(*id));
+        ids
+    }
+
+    /// A book that knows nothing but what is told of one thing.
+    pub(super) fn fold(&self, key: &[u8]) -> Book {
+        fold(&self.0.house, key)
+    }
+}
+
+fn fold(house: &House, key: &[u8]) -> Book {
+    let mut book = Book::default();
+    for index in house.told(key, TOLD_MAX).unwrap_or_default() {
+        let lines = house.store.read(index, 1).unwrap_or_default();
+        let Some(line) = lines.first().filter(|line| line.index == index) else { continue };
+        // What bundles say is no part of what is folded here.
+        let event = read_event(&line.bytes, &|_| Some(std::sync::Arc::default()));
+        if let Ok((event, at)) = event
+            && !matches!(event, Event::Principal(_))
+        {
+            book.apply(&event, at);
+        }
+    }
+    book
+}

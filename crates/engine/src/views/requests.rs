@@ -1,0 +1,292 @@
+//! Requests as a person is shown them.
+
+use std::collections::BTreeSet;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use countersign_core::action::{Action, RelationVersion};
+use countersign_core::question::Target;
+use countersign_core::quorum::Tally;
+use countersign_core::request::{Ask, Request, RowBound, State};
+use countersign_core::{Refusal, RequestId};
+
+use super::{
+    ParameterView, RelationView, RequestFilter, RequestKind, RequestView, RowsView, SaidView, StageView,
+};
+use crate::engine::Engine;
+use crate::index::request_key;
+use crate::people::Caller;
+use crate::request::{LookContent, RequestContent};
+use crate::settings::PAGE_MAX;
+use crate::snapshot::Snapshot;
+use crate::words::Refused;
+
+impl Engine {
+    /// One request, if the caller may see it.
+    ///
+    /// # Errors
+    /// There is none, or it is none of the caller's business; it is not said which.
+    pub fn request_view(&self, caller: &Caller, id: RequestId) -> Result<RequestView, Refused> {
+        let snapshot = self.snapshot();
+        let past;
+        let request = match snapshot.book.request(id) {
+            Some(found) => found,
+            None => {
+                past = self.fold(&request_key(id));
+                past.request(id).ok_or(Refusal::NoSuchRequest(id))?
+            }
+        };
+        if !self.sees_request(caller, &snapshot, request) {
+            return Err(Refusal::NoSuchRequest(id).into());
+        }
+        Ok(self.show_request(caller, &snapshot, request))
+    }
+
+    /// Requests that the caller may see, newest first.
+    #[must_use]
+    pub fn request_views(&self, caller: &Caller, filter: RequestFilter) -> Vec<RequestView> {
+        let snapshot = self.snapshot();
+        let limit = if filter.limit == 0 { PAGE_MAX } else { filter.limit.min(PAGE_MAX) };
+        let wanted = |request: &Request| match filter.state {
+            Some(state) => request.state.as_str() == state,
+            None => !request.is_closed(),
+        };
+        let wanted = |request: &Request| {
+            wanted(request)
+                && (!filter.mine || request.by == caller.principal)
+                && (!filter.inbox || self.could_answer(caller, &snapshot, request))
+        };
+        let seen = |request: &&Request| wanted(request) && self.sees_request(caller, &snapshot, request);
+        let live = snapshot.book.requests().rev().filter(seen).take(limit);
+        let mut views: Vec<RequestView> =
+            live.map(|request| self.show_request(caller, &snapshot, request)).collect();
+        let past = filter.state.is_some_and(|state| state != "pending") && !filter.inbox;
+        if past && views.len() < limit {
+            let known = |id: u128| snapshot.book.request(RequestId(id)).is_some();
+            for id in self.past(b'r', known) {
+                let book = self.fold(&request_key(RequestId(id)));
+                let found = book.request(RequestId(id)).filter(&seen);
+                views.extend(found.map(|request| self.show_request(caller, &snapshot, request)));
+                if views.len() >= limit {
+                    break;
+                }
+            }
+        }
+        views
+    }
+
+    fn sees_request(&self, caller: &Caller, snapshot: &Snapshot, request: &Request) -> bool {
+        let target = target_of(request);
+        self.may(caller, snapshot, "request.read", target)
+            || snapshot.book.approvers(request, self.now()).contains(&caller.principal)
+    }
+
+    fn could_answer(&self, caller: &Caller, snapshot: &Snapshot, request: &Request) -> bool {
+        let now = self.now().max(snapshot.at);
+        let said = request.approvals.iter().any(|given| given.by == caller.principal);
+        let person = snapshot.book.person(&caller.principal);
+        let said = said || request.approvals.iter().any(|given| Some(&given.person) == person);
+        request.state == State::Pending
+            && now < request.lapses_at
+            && !said
+            && snapshot.book.approvers(request, now).contains(&caller.principal)
+    }
+
+    fn show_request(&self, caller: &Caller, snapshot: &Snapshot, request: &Request) -> RequestView {
+        let now = self.now().max(snapshot.at);
+        let content = self.0.house.content_of_request(request.id);
+        let action: Option<Action> =
+            content.as_ref().and_then(|content| serde_json::from_str(&content.action).ok());
+        let tally = snapshot.book.tally(request, now);
+        let could_answer = self.could_answer(caller, snapshot, request);
+        let may = |action| could_answer && self.may(caller, snapshot, action, target_of(request));
+        let open = matches!(&request.state, State::Pending)
+            || matches!(&request.state, State::Approved(found) if found.running.is_none() && found.used < found.uses);
+        let principal = snapshot.book.catalogue.principals.get(&request.by);
+        let mut view = RequestView {
+            id: request.id,
+            state: request.state.as_str(),
+            kind: kind_of(&request.ask),
+            by: request.by.clone(),
+            display: principal.map_or_else(|| request.by.to_string(), |found| found.display.clone()),
+            person: request.person.clone(),
+            action: request.action(),
+            role: action.as_ref().and_then(|action| action.role.clone()),
+            resource: request.resource().cloned(),
+            lasting: None,
+            bundle: None,
+            purpose: None,
+            ticket: None,
+            text: None,
+            verbs: Vec::new(),
+            parameters: Vec::new(),
+            relations: Vec::new(),
+            rows: None,
+            notes: Vec::new(),
+            settings: Vec::new(),
+            digest: request.digest,
+            gates: request.gates.clone(),
+            stages: stages(request, &tally),
+            missing: tally.missing(),
+            approvals: self.approvals(request),
+            denial: None,
+            why: None,
+            ended_at: None,
+            session: None,
+            grant: None,
+            asked_at: request.asked_at,
+            lapses_at: request.lapses_at,
+            valid_until: None,
+            running: false,
+            outcome: None,
+            locked: request.locked,
+            erased: content.is_none(),
+            can_approve: may("request.approve"),
+            can_deny: may("request.deny"),
+            can_withdraw: open && self.may(caller, snapshot, "request.withdraw", target_of(request)),
+        };
+        view.ask(&request.ask, snapshot);
+        self.end(&mut view, request);
+        if let Some(content) = content {
+            view.content(content, action);
+        }
+        view
+    }
+
+    fn approvals(&self, request: &Request) -> Vec<SaidView> {
+        let said = |given: &countersign_core::request::Approval| SaidView {
+            by: given.by.clone(),
+            at: given.at,
+            comment: self.comment(request.id, given.comment),
+        };
+        request.approvals.iter().map(said).collect()
+    }
+
+    /// Where a request has come to.
+    fn end(&self, view: &mut RequestView, request: &Request) {
+        match &request.state {
+            State::Pending => {}
+            State::Approved(receipt) => {
+                view.valid_until = Some(receipt.valid_until);
+                view.running = receipt.running.is_some();
+                view.outcome.clone_from(&receipt.outcome);
+            }
+            State::Denied { by, at, comment } => {
+                let comment = self.comment(request.id, *comment);
+                view.denial = Some(SaidView { by: by.clone(), at: *at, comment });
+                view.ended_at = Some(*at);
+            }
+            State::Lapsed { at } => view.ended_at = Some(*at),
+            State::Withdrawn { why, at } => {
+                view.why = word(why);
+                view.ended_at = Some(*at);
+            }
+            State::Void { why, at } => {
+                view.why = word(why);
+                view.ended_at = Some(*at);
+            }
+        }
+    }
+}
+
+impl RequestView {
+    fn ask(&mut self, ask: &Ask, snapshot: &Snapshot) {
+        match ask {
+            Ask::Access { role, lasting } => {
+                self.role = Some(role.clone());
+                self.lasting = Some(*lasting);
+                let followed = snapshot.book.grants().rev().find(|grant| grant.request == self.id);
+                self.grant = followed.map(|grant| grant.id);
+            }
+            Ask::Act { session, grant, action: _, resource, bounds } => {
+                self.session = Some(*session);
+                self.grant = Some(*grant);
+                self.resource = Some(resource.clone());
+                let bound = match bounds.rows {
+                    RowBound::AtMost(rows) => Some(rows),
+                    RowBound::Unbounded => None,
+                };
+                self.rows = Some(RowsView { count: None, estimate: None, bound });
+            }
+            Ask::Apply { bundle } => self.bundle = Some(*bundle),
+        }
+    }
+
+    fn content(&mut self, content: RequestContent, action: Option<Action>) {
+        self.purpose = Some(content.purpose).filter(|words| !words.is_empty());
+        self.ticket = content.ticket.filter(|words| !words.is_empty());
+        let look = content.look.unwrap_or_default();
+        if let Some(rows) = &mut self.rows {
+            rows.count = look.rows;
+            rows.estimate = look.estimate;
+        }
+        let Some(action) = action else { return };
+        self.parameters = parameters(&action);
+        self.relations = relations(&action.relations, &look);
+        self.notes = look.notes;
+        self.settings = action.settings.into_iter().collect();
+        self.text = action.text;
+        self.verbs = action.verbs;
+    }
+}
+
+fn kind_of(ask: &Ask) -> RequestKind {
+    match ask {
+        Ask::Access { .. } => RequestKind::Access,
+        Ask::Act { .. } => RequestKind::Action,
+        Ask::Apply { .. } => RequestKind::Apply,
+    }
+}
+
+fn target_of(request: &Request) -> Target {
+    Target::Request { id: request.id, person: request.person.clone(), action: request.action() }
+}
+
+fn stages(request: &Request, tally: &Tally<'_>) -> Vec<StageView> {
+    let places = tally.stages.iter().zip(&tally.seated);
+    let view = places.map(|(stage, seated)| StageView {
+        rule: stage.rule.clone(),
+        need: stage.need,
+        from: stage.from.iter().map(ToString::to_string).collect(),
+        people: stage.who.keys().map(|who| (*who).clone()).collect(),
+        given: seated.iter().filter_map(|index| Some(request.approvals.get(*index)?.by.clone())).collect(),
+    });
+    view.collect()
+}
+
+/// Parameters as the canonical action has them: base64 behind `t:` or `b:`, or null.
+fn parameters(action: &Action) -> Vec<ParameterView> {
+    let types = action.parameter_types.iter().copied().chain(std::iter::repeat(0));
+    let view = |(value, type_id): (&Option<String>, u32)| {
+        let coded = value.as_deref().unwrap_or_default();
+        let bytes = coded.split_once(':').and_then(|(_, coded)| STANDARD.decode(coded).ok());
+        ParameterView { type_id, binary: coded.starts_with("b:"), bytes: value.as_ref().and(bytes) }
+    };
+    action.parameters.iter().zip(types).map(view).collect()
+}
+
+/// What was looked up, and whatever else the action names.
+fn relations(named: &[RelationVersion], look: &LookContent) -> Vec<RelationView> {
+    let looked = look.relations.iter().map(|relation| RelationView {
+        name: relation.name.clone(),
+        owner: relation.owner.clone(),
+        estimate_rows: relation.estimate_rows,
+        access: Some(relation.access.clone()).filter(|access| !access.is_empty()),
+    });
+    let mut views: Vec<RelationView> = looked.collect();
+    let known: BTreeSet<String> = views.iter().map(|view| view.name.clone()).collect();
+    let other = named.iter().filter(|relation| !known.contains(&relation.name));
+    views.extend(other.map(|relation| RelationView {
+        name: relation.name.clone(),
+        owner: None,
+        estimate_rows: None,
+        access: None,
+    }));
+    views
+}
+
+/// A reason in one word, as the ledger has it.
+fn word(why: &impl serde::Serialize) -> Option<String> {
+    let value = serde_json::to_value(why).ok()?;
+    value.as_str().map(str::to_owned)
+}
