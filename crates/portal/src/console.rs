@@ -1,9 +1,9 @@
 //! The console: a page and its files, embedded in the program.
 //!
 //! Paths are looked up in a table that was made when the program was built; nothing here touches a file
-//! system, so there is nothing to climb out of. Files with a hash in their name may be kept for ever, the page
-//! itself never. A file that was compressed when the console was built (`x.js.br`, `x.js.gz` beside `x.js`) is
-//! sent so.
+//! system, so there is nothing to climb out of. Files with a hash in their name may be kept for ever, the
+//! page itself never. A file that was compressed when the console was built (`x.js.br`, `x.js.gz` beside
+//! `x.js`) is sent so; anything else is compressed on its way out, which the router around this sees to.
 
 use std::borrow::Cow;
 use std::sync::Arc;

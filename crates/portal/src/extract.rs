@@ -58,7 +58,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let query = axum::extract::Query::<T>::from_request_parts(parts, state).await;
         query.map(|found| Self(found.0)).map_err(|rejection| {
-            // The rejection's text names the member and repeats its value, which stands in the address anyway.
+            // It names the member and repeats its value, which stands in the address anyway.
             let why: String = rejection.body_text().chars().take(400).collect();
             Problem::new(Kind::BadRequest, format!("the query is not what is expected: {why}"))
         })

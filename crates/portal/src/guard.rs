@@ -1,5 +1,5 @@
-//! The guard at the door of every endpoint: it finds the endpoint in the table, finds out who calls, and turns
-//! away whom the table turns away. Only then does a handler run, with the [`Caller`] in its hand.
+//! The guard at the door of every endpoint: it finds the endpoint in the table, finds out who calls, and
+//! turns away whom the table turns away. Only then does a handler run, with the [`Caller`] in its hand.
 //!
 //! It is the first of two: what depends on the very thing (this request, that grant) the engine judges, for
 //! every caller alike. A handler that forgot to ask for the caller would find the guard had asked already; an

@@ -1,9 +1,12 @@
 //! The HTTP API and the console.
 //!
 //! Everything the console and the command line do goes through here, and nothing is decided here: a handler
-//! reads its call, asks the engine, and puts the answer into a shape of the API's own. What the portal adds is
-//! what belongs to HTTP: who calls ([`origin`], `guard`), which endpoint is for whom ([`endpoints`]), limits,
-//! headers, the event stream, and the console's files.
+//! reads its call, asks the engine, and puts the answer into a shape of the API's own. What the portal adds
+//! is what belongs to HTTP: who calls ([`origin`], `guard`), which endpoint is for whom ([`endpoints`]),
+//! limits, headers, the event stream, and the console's files.
+//!
+//! Answers of the API are not compressed: some carry a secret next to words that somebody else chose, and how
+//! well they compress would tell of it.
 //!
 //! Not here: policy (the engine asks it), records (the engine writes them), and any state that would have to
 //! survive a restart.
@@ -30,6 +33,7 @@ use axum::http::HeaderMap;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use countersign_engine::Engine;
+use tower_http::compression::CompressionLayer;
 use utoipa_axum::router::OpenApiRouter;
 
 pub use document::openapi;
@@ -69,7 +73,7 @@ impl Portal {
             .layer(middleware::from_fn(in_time));
         let router = api
             .with_state(rooms)
-            .fallback_service(Router::new().fallback(page).with_state(console))
+            .fallback_service(Router::new().fallback(page).with_state(console).layer(CompressionLayer::new()))
             .layer(middleware::map_response(move |response: Response| async move {
                 headers::harden(response, secure)
             }));

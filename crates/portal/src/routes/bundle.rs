@@ -13,8 +13,7 @@ use crate::problem::{Kind, Problem, Problems};
 use crate::rooms::Rooms;
 use crate::shapes::bundle::{Applied, Bundle, BundleState, Check, Diagnostic, Files};
 
-/// How large a bundle may be on its way in. Text of people, rules and policies for a large organisation is far
-/// below.
+/// How large a bundle may be on its way in. People, rules and policies of a large organisation are far below.
 const BUNDLE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 pub(crate) fn router() -> OpenApiRouter<Rooms> {

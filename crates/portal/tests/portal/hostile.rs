@@ -1,4 +1,4 @@
-//! Callers who want something else: other sites, forged tokens, malformed and enormous calls, paths that climb.
+//! Callers who want something else: other sites, forged tokens, malformed and enormous calls, climbing paths.
 
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -291,6 +291,15 @@ async fn every_answer_is_hardened() {
             "{path}"
         );
     }
+    let mut zipped = Call::get("").with("accept-encoding", "gzip, br");
+    zipped.path = "/inbox".into();
+    assert_eq!(house.make(zipped).await.header("content-encoding"), "gzip");
+    let plain = Call::get("/me").bearer(&alice).with("accept-encoding", "gzip, br");
+    assert_eq!(
+        house.make(plain).await.header("content-encoding"),
+        "",
+        "answers with secrets are not compressed"
+    );
     let secret: Value = json!({ "user": "alice", "password": ["s3cret"] });
     let refused = house.make(Call::post("/sign-in", &secret)).await;
     assert!(!refused.text().contains("s3cret"), "{}", refused.text());

@@ -1,0 +1,163 @@
+//! From what the engine shows of a request to the API's shape of it. Nothing is left out.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use countersign_core::ruling::{Gate, PolicyRef};
+use countersign_core::{At, request};
+use countersign_engine::views::{
+    ParameterView, RelationView, RequestKind as Kind, RequestView, RowsView, SaidView, StageView,
+};
+
+use super::{
+    Answer, Approval, By, Encoding, HeldBy, Outcome, OutcomeResult, Parameter, Policy, Relation, Request,
+    RequestCan, RequestKind, RequestState, Rows, Setting, Stage,
+};
+
+impl From<RequestView> for Request {
+    fn from(view: RequestView) -> Self {
+        let outcome = outcome(&view);
+        Self {
+            id: view.id.to_string(),
+            state: RequestState::named(view.state),
+            kind: match view.kind {
+                Kind::Access => RequestKind::Access,
+                Kind::Action => RequestKind::Action,
+                Kind::Apply => RequestKind::Apply,
+            },
+            by: By { name: view.by.to_string(), display: view.display, person: view.person.to_string() },
+            action: view.action.to_string(),
+            role: view.role.map(|id| id.to_string()),
+            resource: view.resource.map(|id| id.to_string()),
+            bundle: view.bundle.map(|hash| hash.to_string()),
+            for_s: view.lasting.map(|span| span.millis() / 1_000),
+            reason: view.purpose,
+            ticket: view.ticket,
+            text: view.text,
+            verbs: view.verbs,
+            parameters: (1..).zip(view.parameters).map(Parameter::from).collect(),
+            relations: view.relations.into_iter().map(Into::into).collect(),
+            settings: view.settings.into_iter().map(|(name, value)| Setting { name, value }).collect(),
+            rows: view.rows.map(Into::into),
+            notes: view.notes,
+            digest: view.digest.to_string(),
+            held_by: view.gates.iter().map(Into::into).collect(),
+            stages: view.stages.into_iter().map(Into::into).collect(),
+            missing: view.missing,
+            approvals: view.approvals.into_iter().map(Into::into).collect(),
+            answer: view.denial.map(Into::into),
+            why: view.why,
+            ended_at: view.ended_at.map(At::rfc3339),
+            session: view.session.map(|id| id.to_string()),
+            grant: view.grant.map(|id| id.to_string()),
+            asked_at: view.asked_at.rfc3339(),
+            lapses_at: view.lapses_at.rfc3339(),
+            valid_until: view.valid_until.map(At::rfc3339),
+            outcome,
+            locked: view.locked,
+            erased: view.erased,
+            can: RequestCan { approve: view.can_approve, deny: view.can_deny, withdraw: view.can_withdraw },
+        }
+    }
+}
+
+fn outcome(view: &RequestView) -> Option<Outcome> {
+    let plain = |result, rows, code| Some(Outcome { result, rows, code });
+    match &view.outcome {
+        _ if view.running => plain(OutcomeResult::Running, None, None),
+        None => None,
+        Some(request::Outcome::Done { rows }) => plain(OutcomeResult::Done, *rows, None),
+        Some(request::Outcome::Failed { code }) => plain(OutcomeResult::Failed, None, Some(code.clone())),
+        Some(request::Outcome::BeyondBound { rows }) => plain(OutcomeResult::BeyondBound, Some(*rows), None),
+        Some(request::Outcome::Unknown) => plain(OutcomeResult::Unknown, None, None),
+    }
+}
+
+impl From<(usize, ParameterView)> for Parameter {
+    fn from((position, view): (usize, ParameterView)) -> Self {
+        let (encoding, value) = match view.bytes {
+            None => (Encoding::Null, None),
+            Some(bytes) if view.binary => (Encoding::Base64, Some(STANDARD.encode(bytes))),
+            Some(bytes) => match String::from_utf8(bytes) {
+                Ok(text) => (Encoding::Text, Some(text)),
+                Err(bytes) => (Encoding::Base64, Some(STANDARD.encode(bytes.as_bytes()))),
+            },
+        };
+        Self { position, r#type: view.type_id, encoding, value }
+    }
+}
+
+impl From<RelationView> for Relation {
+    fn from(view: RelationView) -> Self {
+        let RelationView { name, owner, estimate_rows, access } = view;
+        Self { name, owner, estimate_rows, access }
+    }
+}
+
+impl From<RowsView> for Rows {
+    fn from(view: RowsView) -> Self {
+        let RowsView { count, estimate, bound } = view;
+        Self { count, estimate, bound, unbounded: bound.is_none() }
+    }
+}
+
+impl From<&Gate> for HeldBy {
+    fn from(gate: &Gate) -> Self {
+        Self { rule: gate.rule.to_string(), policies: gate.policies.iter().map(Into::into).collect() }
+    }
+}
+
+impl From<&PolicyRef> for Policy {
+    fn from(policy: &PolicyRef) -> Self {
+        Self { id: policy.id.to_string(), reason: policy.reason.as_deref().map(str::to_owned) }
+    }
+}
+
+impl From<StageView> for Stage {
+    fn from(view: StageView) -> Self {
+        Self {
+            rule: view.rule.to_string(),
+            need: view.need,
+            from: view.from,
+            people: view.people.iter().map(ToString::to_string).collect(),
+            given: view.given.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+impl From<SaidView> for Approval {
+    fn from(view: SaidView) -> Self {
+        Self { by: view.by.to_string(), at: view.at.rfc3339(), comment: view.comment }
+    }
+}
+
+impl From<SaidView> for Answer {
+    fn from(view: SaidView) -> Self {
+        Self { by: view.by.to_string(), at: view.at.rfc3339(), comment: view.comment }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_shown_in_full_and_unmistakably() {
+        let shown = |binary, bytes: Option<&[u8]>| {
+            let view = ParameterView { type_id: 25, binary, bytes: bytes.map(<[u8]>::to_vec) };
+            let shown = Parameter::from((1, view));
+            (shown.encoding, shown.value)
+        };
+        assert_eq!(shown(false, None), (Encoding::Null, None));
+        assert_eq!(shown(false, Some(b"")), (Encoding::Text, Some(String::new())));
+        assert_eq!(shown(false, Some("NULL ä".as_bytes())), (Encoding::Text, Some("NULL ä".into())));
+        assert_eq!(shown(false, Some(b"\xff\xfe")), (Encoding::Base64, Some("//4=".into())));
+        assert_eq!(shown(true, Some(b"abc")), (Encoding::Base64, Some("YWJj".into())));
+    }
+
+    #[test]
+    fn every_state_of_the_core_has_its_word_here() {
+        for state in RequestState::ALL {
+            assert_eq!(RequestState::named(state.as_str()), state);
+        }
+    }
+}
