@@ -50,13 +50,9 @@ pub(crate) fn notice(message: impl AsRef<str>) -> Report {
 /// The client waits from now on.
 pub(crate) fn waits(waiting: &Waiting, now: At) -> Report {
     let lapses = waiting.lapses_at();
-    let (asked, rules) = (waiting.asked(), waiting.rules());
-    notice(format!("this waits for an approval ({rules}): asked {asked}"))
-        .detail(clean(&format!(
-            "it lapses at {}, in {}; nothing runs before",
-            clock(lapses),
-            left(lapses.since(now))
-        )))
+    let until = format!("until {} ({} left)", clock(lapses), left(lapses.since(now)));
+    notice(format!("this waits for an approval by {}, {until}", waiting.asked()))
+        .detail(clean(&format!("held by {}; nothing has run yet", waiting.reason())))
         .hint(clean(&format!("{}  (Ctrl-C withdraws it)", waiting.link())))
 }
 

@@ -143,6 +143,7 @@ impl Session {
         let mut stand_in = bytes::BytesMut::new();
         let kind = if simple {
             to_server::stand_in_query(&mut stand_in);
+            self.batch_open = false;
             Kind::Query
         } else {
             // A text and a name of ours: nothing in them can fail to be written.
