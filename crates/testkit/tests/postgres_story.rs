@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use countersign_core::Span;
+use countersign_core::{PrincipalId, Span};
 use countersign_testkit::House;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
@@ -204,6 +204,55 @@ async fn a_revoked_grant_ends_idle_busy_and_waiting_sessions() -> Result<()> {
             .await?;
         assert_eq!(left.get::<_, i64>(0), 0, "`{work}` left a backend behind");
     }
+    house.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_grant_ends_at_its_hour_and_a_disabled_account_at_once() -> Result<()> {
+    let house = House::open().await?;
+    house.grant("alice", "shop-writer", Span::seconds(3)).await?;
+    let mut psql = Psql::start(&house, "alice").await?;
+    psql.send("BEGIN;\nSELECT 'in' AS state;").await?;
+    psql.expect("in").await?;
+    house.deserted().await?;
+    let _ = psql.send("SELECT 1;").await;
+    psql.expect("FATAL:  your grant of role `shop-writer` is over").await?;
+    psql.expect("the open transaction is rolled back").await?;
+
+    house.grant("alice", "shop-writer", Span::minutes(30)).await?;
+    let mut psql = Psql::start(&house, "alice").await?;
+    psql.send("SELECT 'in' AS state;").await?;
+    psql.expect("in").await?;
+    let bob = house.person("bob").await?;
+    house.engine.disable(&bob, &PrincipalId::new("alice"), Some("left".into())).await?;
+    house.deserted().await?;
+    let _ = psql.send("SELECT 1;").await;
+    psql.expect("FATAL:  your account was disabled").await?;
+    house.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unanswered_it_lapses_and_nobody_answers_their_own() -> Result<()> {
+    let house = House::with(|files| {
+        for text in files.values_mut() {
+            *text = text
+                .replace("pending_for = \"15m\"", "pending_for = \"3s\"")
+                .replace("after = \"5m\"", "after = \"1s\"");
+        }
+    })
+    .await?;
+    house.grant("alice", "shop-writer", Span::minutes(30)).await?;
+    let mut psql = Psql::start(&house, "alice").await?;
+    psql.send("DELETE FROM payments;").await?;
+    let held = house.held().await?;
+    let alice = house.person("alice").await?;
+    assert!(house.engine.approve(&alice, held.id, None, None).await.is_err());
+    psql.expect("ERROR:  nobody answered in time, so it was not approved").await?;
+    house.becomes(held.id, "lapsed").await?;
+    psql.send("SELECT count(*) > 0 AS untouched FROM payments;").await?;
+    psql.expect(" t").await?;
     house.close().await;
     Ok(())
 }
