@@ -230,6 +230,9 @@ pub struct Approve {
     /// The digest you were shown; a changed request is then not approved.
     #[arg(long, value_name = "HEX")]
     pub digest: Option<String>,
+    /// Do not ask again at a terminal.
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// Options of `deny`.

@@ -3,13 +3,15 @@
 use std::io::{self, IsTerminal as _, Write};
 
 use anyhow::Result;
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Row, Table, presets};
 use serde_json::Value;
 
 use crate::cli::Format;
 
 /// Columns of a terminal whose width is unknown.
 const COLUMNS: u16 = 80;
+/// How much of a long text a list shows; the thing itself shows it whole.
+const LINES_A_ROW: usize = 2;
 
 /// Where results go, and how.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +76,16 @@ fn table(items: &[Value], columns: &[Column<'_>]) -> String {
     }
     table.set_header(columns.iter().map(|(head, _)| head.to_uppercase()));
     for item in items {
-        table.add_row(columns.iter().map(|(_, show)| harmless(&show(item))));
+        let mut row = Row::from(columns.iter().map(|(_, show)| harmless(&show(item))));
+        row.max_height(LINES_A_ROW);
+        table.add_row(row);
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    // The first names the thing and is there to be copied: it stays whole.
+    if let Some(first) = table.column_mut(0) {
+        first.set_constraint(ColumnConstraint::ContentWidth);
     }
     table.lines().map(|row| row.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
@@ -108,6 +119,20 @@ pub fn text_at(value: &Value, pointer: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_keeps_its_names_whole_and_fits() {
+        let id = "req_01m82pzscqefbxhr7jvk9jbfe9";
+        let why = "remove the duplicate orders of the import that ran twice on a Sunday night ".repeat(3);
+        let item = serde_json::json!({ "id": id, "what": "sql.write on shop", "why": why });
+        let column = |name: &'static str| move |item: &Value| text_at(item, name);
+        let (name, what, why) = (column("/id"), column("/what"), column("/why"));
+        let shown = table(&[item], &[("id", &name), ("what", &what), ("why", &why)]);
+        assert!(shown.contains(id), "{shown}");
+        assert!(shown.contains('…'), "{shown}");
+        assert_eq!(shown.lines().count(), 3, "{shown}");
+        assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+    }
 
     #[test]
     fn hostile_text_cannot_act() {

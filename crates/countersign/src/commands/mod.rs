@@ -23,6 +23,13 @@ pub(crate) fn when(value: &Value, pointer: &str) -> String {
     }
 }
 
+/// An instant in full, to the second, and how far it is away.
+pub(crate) fn clock(value: &Value, pointer: &str) -> String {
+    let text = text_at(value, pointer);
+    let Ok(at) = text.parse::<jiff::Timestamp>() else { return text };
+    format!("{} UTC ({})", at.strftime("%Y-%m-%d %H:%M:%S"), when(value, pointer))
+}
+
 /// Seconds to the precision that people want: minutes above ten minutes, hours above a day.
 fn coarse(seconds: i64) -> i64 {
     match seconds {

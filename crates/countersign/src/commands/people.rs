@@ -35,7 +35,7 @@ pub async fn login(cli: &Cli, home: &Home, options: &Login) -> Result<()> {
     }
     let shown = json!({ "id": principal, "state": "signed in", "expires_at": answer.get("expires_at") });
     Output(cli.output).thing(&shown, |shown| {
-        format!("Signed in as {principal}; this lasts until {}.", text_at(shown, "/expires_at"))
+        format!("Signed in as {principal}; this ends {}.", super::when(shown, "/expires_at"))
     })
 }
 

@@ -1,5 +1,6 @@
 //! Asking, answering, and what comes of it.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -7,7 +8,7 @@ use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 
 use super::people::encoded;
-use super::when;
+use super::{clock, when};
 use crate::cli::{Approve, Cli, Deny, List, Reasoned, Request, Requests};
 use crate::client::Client;
 use crate::home::Home;
@@ -126,9 +127,15 @@ pub async fn requests(cli: &Cli, home: &Home, options: &Requests) -> Result<()> 
             ("who", &|request| text_at(request, "/by/name")),
             ("what", &what),
             ("why", &|request| text_at(request, "/reason")),
-            ("lapses", &|request| when(request, "/lapses_at")),
+            ("until", &until),
         ],
     )
+}
+
+/// When a waiting request lapses, or when the answer came.
+fn until(request: &Value) -> String {
+    let pending = text_at(request, "/state") == "pending";
+    when(request, if pending { "/lapses_at" } else { "/ended_at" })
 }
 
 fn what(request: &Value) -> String {
@@ -156,8 +163,10 @@ fn in_full(request: &Value) -> String {
         ("what", what(request)),
         ("why", text_at(request, "/reason")),
         ("ticket", text_at(request, "/ticket")),
-        ("waits for", stages(request)),
-        ("lapses", format!("{} ({})", text_at(request, "/lapses_at"), when(request, "/lapses_at"))),
+        ("asks", stages(request)),
+        ("lapses", clock(request, "/lapses_at")),
+        ("ended", clock(request, "/ended_at")),
+        ("outcome", outcome_of(request)),
         ("rows", rows_of(request)),
     ];
     for relation in request.get("relations").and_then(Value::as_array).into_iter().flatten() {
@@ -187,11 +196,32 @@ fn in_full(request: &Value) -> String {
     harmless(&text)
 }
 
+fn outcome_of(request: &Value) -> String {
+    let (result, rows, code) = (
+        text_at(request, "/outcome/result"),
+        text_at(request, "/outcome/rows"),
+        text_at(request, "/outcome/code"),
+    );
+    match (rows.as_str(), code.as_str()) {
+        ("", "") => result,
+        (rows, "") => format!("{result}, {rows} rows"),
+        (_, code) => format!("{result} with {code}"),
+    }
+}
+
 fn shown_parameter(value: &Value) -> String {
     match text_at(value, "/encoding").as_str() {
         "null" => "NULL".into(),
-        "base64" => format!("{} (base64)", text_at(value, "/value")),
-        _ => text_at(value, "/value"),
+        "hex" => format!("{} (bytes of {}, in hexadecimal)", text_at(value, "/value"), type_of(value)),
+        _ => format!("{} ({})", text_at(value, "/value"), type_of(value)),
+    }
+}
+
+fn type_of(parameter: &Value) -> String {
+    match (text_at(parameter, "/type_name"), text_at(parameter, "/type")) {
+        (name, _) if !name.is_empty() => name,
+        (_, oid) if oid == "0" => "a type that is not known".into(),
+        (_, oid) => format!("type {oid}"),
     }
 }
 
@@ -217,12 +247,26 @@ pub async fn approve(cli: &Cli, home: &Home, options: &Approve) -> Result<()> {
             if Output(cli.output).is_text() {
                 line(&in_full(&shown))?;
             }
+            if text_at(&shown, "/state") == "pending" && !options.yes && !agreed()? {
+                bail!("not approved; it still waits");
+            }
             text_at(&shown, "/digest")
         }
     };
     let body = json!({ "digest": digest, "comment": options.comment });
     let done = client.post(&format!("{path}/approve"), body).await?;
     Output(cli.output).thing(&done, sentence)
+}
+
+/// Asks whoever sits at the terminal; a script has said it by calling.
+fn agreed() -> Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        return Ok(true);
+    }
+    note("Approve exactly this? [y/N]");
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 pub async fn deny(cli: &Cli, home: &Home, options: &Deny) -> Result<()> {

@@ -230,10 +230,11 @@ fn welcome(facts: &DemoFacts, data: &Path) -> String {
         })
         .collect();
     let console = &facts.console;
+    let path = missing_from_path().map(|path| format!("export {path}\n  ")).unwrap_or_default();
     format!(
         "\nCountersign is running. The console: {console}\n\n  People (name, password, group):\n{people}\n\
          Try it, in another terminal:\n\n  \
-         export COUNTERSIGN_URL={console}\n  \
+{path}export COUNTERSIGN_URL={console}\n  \
          countersign login --user alice          # then: bob, in a third terminal with\n  \
          countersign connect shop                # COUNTERSIGN_HOME=~/.countersign-bob\n  \
          countersign request shop-writer --for 30m --reason \"remove duplicates\"\n  \
@@ -247,6 +248,15 @@ fn welcome(facts: &DemoFacts, data: &Path) -> String {
         data.display(),
         data.display(),
     )
+}
+
+/// What to add to the shell's path so that `countersign` is this program, if it is not.
+fn missing_from_path() -> Option<String> {
+    let program = std::env::current_exe().ok()?;
+    let folder = program.parent()?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let there = std::env::split_paths(&path).any(|entry| entry == folder);
+    (!there).then(|| format!("PATH=\"{}:$PATH\"", folder.display()))
 }
 
 async fn listen(port: u16) -> Result<TcpListener> {
