@@ -11,7 +11,7 @@ import { check, parse, rootOf } from "../src/lib/proof";
 import { environment, quote } from "../src/lib/shell";
 import { deceives, highlight, lines, reveal } from "../src/lib/sql";
 import { away, seconds, secondsTo, span, words } from "../src/lib/time";
-import { bound, initials, rows, verb } from "../src/lib/words";
+import { bound, initials, rows, typed, verb } from "../src/lib/words";
 
 describe("time", () => {
   it("shows the two largest units", () => {
@@ -112,6 +112,15 @@ describe("words", () => {
   it("name actions and people", () => {
     expect([verb("sql.delete"), verb("ssh.exec"), verb("sql.unknown")]).toEqual(["DELETE", "ssh.exec", "statement that is not understood"]);
     expect([initials("Alice Archer"), initials("ci"), initials("")]).toEqual(["AA", "C", "?"]);
+  });
+});
+
+describe("parameters", () => {
+  it("are shown with their type", () => {
+    const one = { position: 1, type: 20, encoding: "decoded" } as const;
+    expect(typed({ ...one, type_name: "bigint" })).toBe("bigint");
+    expect(typed({ ...one, type: 0 })).toBe("type not known");
+    expect(typed({ ...one, type: 90_000, encoding: "hex" })).toBe("type 90000, bytes in hexadecimal");
   });
 });
 

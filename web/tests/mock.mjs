@@ -132,7 +132,8 @@ function history(world) {
     by: "alice", session, grant, action: "sql.write", verbs: ["update"], ago: 40,
     text: "update customers set email = $1 where id = $2 -- \u202eyas ot ysae\u202c\u200b",
     rows: { estimate: 1, unbounded: true },
-    parameters: [{ position: 1, type: 25, encoding: "text", value: "p\u0430ul.weber@example.com" }, { position: 2, type: 20, encoding: "text", value: "4117" }],
+    parameters: [{ position: 1, type: 25, type_name: "text", encoding: "text", value: "p\u0430ul.weber@example.com" },
+      { position: 2, type: 20, type_name: "bigint", encoding: "decoded", value: "4117" }],
     relations: [{ name: "public.customers", owner: "shop_owner", estimate_rows: 6000, access: "write" }],
     notes: ["a column holds personal data: customers.email", "a foreign key refers to it: orders.customer_id"],
   });

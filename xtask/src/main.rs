@@ -1,5 +1,6 @@
 //! The project's own commands. `cargo xtask demo` and `cargo xtask test` are the two that a stranger needs.
 
+mod bench;
 mod prerequisites;
 mod run;
 mod suite;
@@ -14,6 +15,7 @@ use run::{cargo, say};
 const HELP: &str = "\
 cargo xtask demo [ARGS]      build everything and start the demo; ARGS go to `countersign demo`
 cargo xtask test             install what the tests need and run every check
+cargo xtask bench [WHAT]     measure the gateway (postgres) and its judgement (verdict); default: both
 cargo xtask web              build the console into web/dist
 cargo xtask deps             check licences, sources and advisories of all dependencies
 cargo xtask fuzz [SECONDS]   fuzz every decoder for this long each (default 60)
@@ -36,6 +38,7 @@ fn dispatch(args: &[&str]) -> Result<()> {
     match args {
         ["demo", rest @ ..] => demo(rest),
         ["test"] => suite::test(),
+        ["bench", rest @ ..] => bench::bench(rest),
         ["web"] => web::build(),
         ["deps"] => suite::dependencies(),
         ["fuzz"] => suite::fuzz("60"),

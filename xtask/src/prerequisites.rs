@@ -36,6 +36,14 @@ const LIBCLANG: Need =
 const POSTGRES: Need =
     Need { what: "a PostgreSQL server", found: postgres, apt: "postgresql", brew: "postgresql@17" };
 const PSQL: Need = Need { what: "psql", found: || exists("psql"), apt: "postgresql-client", brew: "libpq" };
+const PGBENCH: Need =
+    Need { what: "pgbench", found: || exists("pgbench"), apt: "postgresql-contrib", brew: "postgresql@17" };
+const PGBOUNCER: Need = Need {
+    what: "pgbouncer, to compare with",
+    found: || exists("pgbouncer") || Path::new("/usr/sbin/pgbouncer").exists(),
+    apt: "pgbouncer",
+    brew: "pgbouncer",
+};
 const CHROMIUM: Need = Need {
     what: "Chromium, for the console's tests",
     found: || exists("chromium") || exists("chromium-browser") || exists("google-chrome"),
@@ -47,6 +55,11 @@ const CHROMIUM: Need = Need {
 pub fn for_demo() -> Result<()> {
     node()?;
     install(&[COMPILER, LIBCLANG, POSTGRES, PSQL])
+}
+
+/// What the benchmarks need.
+pub fn for_bench() -> Result<()> {
+    install(&[COMPILER, LIBCLANG, POSTGRES, PSQL, PGBENCH, PGBOUNCER])
 }
 
 /// What the tests need.

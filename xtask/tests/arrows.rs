@@ -13,7 +13,7 @@ const ALLOWED: [(&str, &[&str]); 11] = [
     ("wire", &["core"]),
     ("engine", &["core", "ledger", "policy"]),
     ("doors", &["core", "engine", "policy", "wire"]),
-    ("portal", &["core", "engine", "ledger", "policy"]),
+    ("portal", &["core", "engine", "ledger", "policy", "wire"]),
     ("integrations", &["core", "engine"]),
     ("countersign", &["core", "doors", "engine", "integrations", "ledger", "policy", "portal", "wire"]),
     ("testkit", &["core", "doors", "engine", "integrations", "ledger", "policy", "portal", "wire"]),

@@ -64,14 +64,12 @@ impl House {
         change(&mut files);
         let data = tempfile::tempdir()?;
         let store = SqliteStore::open(&data.path().join("ledger.db"))?;
-        let ports =
-            Ports { clock: Arc::new(WallClock), entropy: Arc::new(Random), secrets: Arc::new(NoSecrets) };
         let settings = Settings {
             argon2: Argon2Cost { memory_kib: 64, passes: 1 },
             console_url: "http://localhost:1".into(),
             ..Settings::default()
         };
-        let engine = Engine::start(Arc::new(store), MasterKey::new([7; 32]), ports, settings)?;
+        let engine = Engine::start(Arc::new(store), MasterKey::new([7; 32]), system_ports(), settings)?;
         let dave = PrincipalId::new("dave");
         engine.first_bundle(files, &dave).await.map_err(|error| anyhow!("{error:?}"))?;
         for account in ACCOUNTS {
@@ -231,6 +229,12 @@ fn tls() -> Result<ServerTls> {
         .with_no_client_auth()
         .with_single_cert(vec![certificate.clone()], key)?;
     Ok(ServerTls::new(&config, &certificate))
+}
+
+/// The system's clock and randomness; no secret is known outside the engine's own store.
+#[must_use]
+pub fn system_ports() -> Ports {
+    Ports { clock: Arc::new(WallClock), entropy: Arc::new(Random), secrets: Arc::new(NoSecrets) }
 }
 
 /// The system's clock.

@@ -7,5 +7,5 @@
 pub mod house;
 pub mod postgres;
 
-pub use house::House;
+pub use house::{House, system_ports};
 pub use postgres::{Database, ScratchPostgres};

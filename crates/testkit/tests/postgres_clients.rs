@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use countersign_core::Span;
+use countersign_engine::views::{ParameterView, RequestFilter, RequestView};
 use countersign_testkit::House;
+use countersign_wire::postgres::binary;
 use futures_util::{SinkExt as _, StreamExt as _, TryStreamExt as _};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
@@ -44,8 +46,8 @@ async fn parameters_are_part_of_what_is_approved() -> Result<()> {
     let approving = async {
         let held = house.held().await?;
         assert_eq!(held.text.as_deref(), Some("DELETE FROM orders WHERE status = $1 AND id > $2"));
-        let shown: Vec<String> = held.parameters.iter().map(|one| format!("{one:?}")).collect();
-        assert_eq!(shown.len(), 2, "{shown:?}");
+        // The driver left both types to the server.
+        assert_eq!(shown(&held), [(25, true, "duplicate".into()), (20, true, "24006".into())]);
         assert_eq!(held.rows.as_ref().and_then(|rows| rows.count), Some(6), "{:?}", held.notes);
         house.approve(held.id).await
     };
@@ -61,6 +63,64 @@ async fn parameters_are_part_of_what_is_approved() -> Result<()> {
     let denied = denied.err().context("it ran")?;
     assert_eq!(denied.as_db_error().map(|error| error.message()), Some("denied by bob: enough"));
     assert_eq!(count(&client.query("SELECT count(*) FROM orders WHERE status = 'duplicate'", &[]).await?), 6);
+    house.close().await;
+    Ok(())
+}
+
+/// Type, whether it came in binary form, and what an approver reads.
+fn shown(held: &RequestView) -> Vec<(u32, bool, String)> {
+    let read = |one: &ParameterView| {
+        let bytes = one.bytes.clone().unwrap_or_default();
+        let text = if one.binary { binary::text(one.type_id, &bytes) } else { String::from_utf8(bytes).ok() };
+        (one.type_id, one.binary, text.unwrap_or_default())
+    };
+    held.parameters.iter().map(read).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn types_that_a_client_leaves_open_are_known_when_it_waits() -> Result<()> {
+    let house = House::open().await?;
+    house.grant("alice", "shop-writer", Span::minutes(30)).await?;
+    let credential = house.credential("alice").await?;
+    let script = tempfile::NamedTempFile::new()?;
+    std::fs::write(&script, "DELETE FROM orders WHERE status = :status AND id > :above;\n")?;
+    // pgbench names no types and describes nothing: parse, bind and execute come in one go.
+    let mut pgbench = tokio::process::Command::new("pgbench");
+    pgbench.args(["-n", "-t", "1", "-M", "extended", "-D", "status=duplicate", "-D", "above=24006", "-f"]);
+    pgbench.arg(script.path()).args(["-h", "127.0.0.1", "-p", &house.door.port().to_string()]);
+    pgbench.args(["-U", &credential.user, "shop"]).env("PGPASSWORD", credential.password.as_str());
+    let approving = async {
+        let held = house.held().await?;
+        assert_eq!(shown(&held), [(25, false, "duplicate".into()), (20, false, "24006".into())]);
+        house.approve(held.id).await
+    };
+    let (ran, approved) = tokio::join!(pgbench.output(), approving);
+    approved?;
+    let ran = ran?;
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let direct = house.database.direct().await?;
+    let left = direct.query("SELECT count(*) FROM orders WHERE status = 'duplicate'", &[]).await?;
+    assert_eq!(count(&left), 6);
+    house.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_asked_for_what_the_server_has_refused_already() -> Result<()> {
+    let house = House::open().await?;
+    house.grant("alice", "shop-writer", Span::minutes(30)).await?;
+    let credential = house.credential("alice").await?;
+    let script = tempfile::NamedTempFile::new()?;
+    std::fs::write(&script, "DELETE FROM nowhere WHERE id = :id;\n")?;
+    let mut pgbench = tokio::process::Command::new("pgbench");
+    pgbench.args(["-n", "-t", "1", "-M", "extended", "-D", "id=1", "-f"]).arg(script.path());
+    pgbench.args(["-h", "127.0.0.1", "-p", &house.door.port().to_string(), "-U", &credential.user, "shop"]);
+    let ran = pgbench.env("PGPASSWORD", credential.password.as_str()).output().await?;
+    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+    assert!(said.contains("relation \"nowhere\" does not exist"), "{said}");
+    let bob = house.person("bob").await?;
+    let filter = RequestFilter { state: Some("withdrawn"), ..RequestFilter::default() };
+    assert_eq!(house.engine.request_views(&bob, filter).len(), 0);
     house.close().await;
     Ok(())
 }

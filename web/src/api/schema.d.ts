@@ -793,7 +793,7 @@ export interface components {
          * @description How a value is written.
          * @enum {string}
          */
-        Encoding: "null" | "text" | "base64";
+        Encoding: "null" | "text" | "decoded" | "hex";
         /** @description One line of the ledger. */
         Event: {
             /** @description Its index, as text. */
@@ -1294,9 +1294,11 @@ export interface components {
             position: number;
             /**
              * Format: int32
-             * @description The protocol's identifier of its type, 0 if the server chooses.
+             * @description The protocol's identifier of its type, 0 if it is not known.
              */
             type: number;
+            /** @description What its type is called: `bigint`, `text[]`; absent for types that users made. */
+            type_name?: string;
             /** @description How `value` is written. */
             encoding: components["schemas"]["Encoding"];
             /** @description The value; absent for SQL's NULL. */

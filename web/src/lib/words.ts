@@ -46,6 +46,12 @@ export function verdict(line: Event): string | undefined {
   return known ?? (line.outcome === "failure" ? line.outcome : undefined);
 }
 
+/** `bigint`; what cannot be read is said to be bytes. */
+export function typed(parameter: Schemas["Parameter"]): string {
+  const name = parameter.type_name ?? (parameter.type === 0 ? "type not known" : `type ${parameter.type}`);
+  return parameter.encoding === "hex" ? `${name}, bytes in hexadecimal` : name;
+}
+
 /** What a yes covers. */
 export function bound(known: Schemas["Rows"]): string {
   if (known.unbounded) return "No bound can be kept: a yes covers however many rows it touches.";

@@ -2,12 +2,12 @@
 // touches, what holds it, who else is asked, how long there is.
 
 import { IconAlertTriangle, IconCheck } from "@tabler/icons-react";
-import { createContext, Fragment, useContext, type ReactNode } from "react";
+import { createContext, useContext, type ReactNode } from "react";
 import { Link } from "wouter";
 
 import type { Request, Schemas } from "../api/client";
 import { words } from "../lib/time";
-import { bound, ending, outcome, party, rows, wants } from "../lib/words";
+import { bound, ending, outcome, party, rows, typed, wants } from "../lib/words";
 import { Copy, Face, Facts, State } from "./Bits";
 import { Note } from "./Page";
 import { Plain, Sql } from "./Sql";
@@ -142,17 +142,21 @@ function What({ of }: { of: Request }) {
 
 function Parameters({ of }: { of: readonly Schemas["Parameter"][] }) {
   return (
-    <dl className="facts sheet" style={{ padding: "10px 14px" }}>
-      {of.map((one) => (
-        <Fragment key={one.position}>
-          <dt className="mono k-parameter">${one.position}</dt>
-          <dd className="mono">
-            {one.value === undefined ? <em className="quiet">NULL</em> : <Plain text={one.value} />}
-            {one.encoding === "base64" && <span className="quiet"> (bytes, in base 64)</span>}
-          </dd>
-        </Fragment>
-      ))}
-    </dl>
+    <section className="stack tight">
+      <Label>With these parameters</Label>
+      <ol className="values sheet">
+        {of.map((one) => (
+          <li key={one.position}>
+            <span className="mono k-parameter">${one.position}</span>
+            <span className="small quiet">{typed(one)}</span>
+            <span className="mono value">
+              {one.value === undefined ? <em className="quiet">NULL</em> : <Plain text={one.value} />}
+              {one.value === "" && <em className="quiet">empty</em>}
+            </span>
+          </li>
+        ))}
+      </ol>
+    </section>
   );
 }
 

@@ -221,8 +221,12 @@ pub struct By {
 pub struct Parameter {
     /// Its place, counted from one.
     pub position: usize,
-    /// The protocol's identifier of its type, 0 if the server chooses.
+    /// The protocol's identifier of its type, 0 if it is not known.
     pub r#type: u32,
+    /// What its type is called: `bigint`, `text[]`; absent for types that users made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub type_name: Option<String>,
     /// How `value` is written.
     pub encoding: Encoding,
     /// The value; absent for SQL's NULL.
@@ -237,10 +241,12 @@ pub struct Parameter {
 pub enum Encoding {
     /// There is none: SQL's NULL.
     Null,
-    /// As the client sent it.
+    /// As the client sent it: the type's text form.
     Text,
-    /// Bytes that are no text, or the protocol's binary form, in base 64.
-    Base64,
+    /// The client sent the type's binary form; this is what it says, as the target would write it as text.
+    Decoded,
+    /// Bytes that are no text, or the binary form of a type that can't be read here, in hexadecimal.
+    Hex,
 }
 
 /// A session setting.

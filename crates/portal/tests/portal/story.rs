@@ -115,7 +115,7 @@ async fn a_held_statement_is_shown_in_full() {
     assert_eq!(seen["text"], "delete from orders where customer = $1 and note = $2");
     assert_eq!(
         seen["parameters"][0],
-        json!({ "position": 1, "type": 25, "encoding": "text", "value": "17" })
+        json!({ "position": 1, "type": 25, "type_name": "text", "encoding": "text", "value": "17" })
     );
     assert_eq!(seen["parameters"][1], json!({ "position": 2, "type": 0, "encoding": "null" }));
     assert_eq!(seen["rows"], json!({ "count": 12, "estimate": 10, "bound": 12, "unbounded": false }));

@@ -2,7 +2,8 @@
 //!
 //! What: total decoders that borrow and keep the bytes ([`frame`], [`startup`], [`frontend`], [`backend`]),
 //! encoders for what a gateway itself says ([`encode`]), the SCRAM and MD5 exchanges as state machines
-//! ([`scram`], [`md5`]) and a follower of one session's two directions ([`track`]).
+//! ([`scram`], [`md5`]), a follower of one session's two directions ([`track`]), and what binary values say to a
+//! person ([`mod@binary`]).
 //!
 //! Why so: the two sides of a gateway are both hostile. Every decoder either understands a whole message, to
 //! its last byte, or says [`Malformed`]; it never panics, never allocates by a length it was told, and hands
@@ -12,6 +13,7 @@
 //! here: its encoding is a setting of the session and is judged above.
 
 pub mod backend;
+pub mod binary;
 pub mod encode;
 mod fields;
 pub mod frame;

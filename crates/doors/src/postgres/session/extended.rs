@@ -39,7 +39,7 @@ impl Session {
         let understood = self.understand(&statement).await?;
         if understood.unparsed().is_some() {
             // Not understood, so it is an action already to hand it to the server's parser.
-            let action = Action::new(&statement, understood, Vec::new(), raw.clone());
+            let action = Action::new(&statement, understood, raw.clone());
             let Some(granted) = self.permit(action, false).await? else { return Ok(()) };
             return self.forward_parse(&granted.bytes.clone(), statement, Some(granted)).await;
         }
@@ -77,7 +77,8 @@ impl Session {
             let binary = bind.formats.of(index) == Some(Format::Binary);
             parameters.push(value.map(|bytes| Parameter { binary, bytes: raw.slice_ref(bytes) }));
         }
-        let portal = Arc::new(Portal { statement, parameters, approved: OnceLock::new() });
+        let prepared = raw.slice_ref(bind.statement);
+        let portal = Arc::new(Portal { statement, prepared, parameters, approved: OnceLock::new() });
         let bytes = BytesMut::from(&raw[..]);
         self.deferred =
             Some(Deferred { name: raw.slice_ref(bind.portal), portal, ends: vec![bytes.len()], bytes });
@@ -181,7 +182,7 @@ impl Session {
         }
         let Some(portal) = self.portal(execute.portal).await? else { return Ok(()) };
         let understood = self.understand(&portal.statement).await?;
-        let action = Action::new(&portal.statement, understood, portal.parameters.clone(), raw.clone());
+        let action = Action::of_portal(&portal, understood, raw.clone());
         let Course::Granted(granted) = self.permit_portal(action, &portal).await? else { return Ok(()) };
         let bound =
             granted.as_ref().map_or_else(|| portal.approved.get().copied().flatten(), Granted::rows_max);
@@ -218,7 +219,7 @@ impl Session {
         }
         let Deferred { portal, bytes, ends, .. } = deferred;
         let understood = self.understand(&portal.statement).await?;
-        let action = Action::new(&portal.statement, understood, portal.parameters.clone(), bytes.freeze());
+        let action = Action::of_portal(&portal, understood, bytes.freeze());
         let Course::Granted(Some(granted)) = self.permit_portal(action, &portal).await? else {
             return Ok(());
         };

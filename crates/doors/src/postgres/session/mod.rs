@@ -106,6 +106,8 @@ pub(super) struct Parts {
 #[derive(Debug)]
 pub(super) struct Portal {
     statement: Arc<Statement>,
+    /// The name that the statement had when it was bound.
+    prepared: Bytes,
     parameters: Vec<Option<Parameter>>,
     /// Set when a person has approved it: the row bound, if one is kept.
     approved: OnceLock<Option<u64>>,

@@ -28,6 +28,8 @@ const PREPARED_MAX: usize = 4_096;
 pub(super) struct OwnAnswer {
     /// The first column of each row.
     pub(super) values: Vec<String>,
+    /// The types of a statement's parameters.
+    pub(super) types: Option<Vec<u32>>,
     /// The error, if it was one.
     pub(super) error: Option<OwnError>,
 }
@@ -49,6 +51,7 @@ impl OwnAnswer {
                 let first = values.iter().next().flatten().unwrap_or_default();
                 self.values.push(String::from_utf8_lossy(first).into_owned());
             }
+            Body::ParameterDescription(types) => self.types = Some(types.iter().collect()),
             Body::ErrorResponse(fields) => {
                 let code = String::from_utf8_lossy(fields.code().unwrap_or_default()).into_owned();
                 self.error = Some(OwnError { code, raw: Bytes::copy_from_slice(raw) });
@@ -86,6 +89,34 @@ impl Session {
         for text in SHOWN {
             self.own_show(text).await?;
         }
+        let answer = self.own_answer().await?;
+        if let ([path, role, authorization], None) = (answer.values.as_slice(), &answer.error) {
+            self.known.shown(path, role, authorization);
+        }
+        Ok(())
+    }
+
+    /// The types that the server has given to a statement's parameters, in order. Everything before has been answered.
+    /// Nothing for a statement that is no longer there under this name.
+    pub(super) async fn ask_types(
+        &mut self,
+        name: &[u8],
+        statement: &Arc<Statement>,
+    ) -> Result<Option<Vec<u32>>, End> {
+        let known = self.tracker.statement(name).certain();
+        if !known.is_some_and(|known| Arc::ptr_eq(known, statement)) || self.tracker.is_copying_in() {
+            return Ok(None);
+        }
+        self.own = OwnAnswer::default();
+        let mut message = BytesMut::new();
+        let target = Target::Statement(name);
+        to_server::describe(&mut message, target).map_err(|error| unwritten(&error))?;
+        self.forward(Kind::Describe(target), &message, ours()).await?;
+        Ok(self.own_answer().await?.types)
+    }
+
+    /// Waits for the answers to what was asked in the extended protocol.
+    async fn own_answer(&mut self) -> Result<OwnAnswer, End> {
         if self.batch_open {
             // The client's batch goes on: nothing may end it, so the answers are asked for by `Flush`.
             self.flushed = false;
@@ -96,10 +127,11 @@ impl Session {
         }
         self.settle().await?;
         let answer = std::mem::take(&mut self.own);
-        if let ([path, role, authorization], None) = (answer.values.as_slice(), &answer.error) {
-            self.known.shown(path, role, authorization);
+        if let Some(error) = answer.error.as_ref().filter(|_| self.tracker.is_skipping()) {
+            // It has failed the client's batch with it, so it is the client's error.
+            self.append(&error.raw);
         }
-        Ok(())
+        Ok(answer)
     }
 
     async fn own_show(&mut self, text: &[u8]) -> Result<(), End> {
@@ -118,6 +150,7 @@ impl Session {
         let statement = Arc::new(Statement::new(Bytes::copy_from_slice(text), Vec::new()));
         let portal = Arc::new(Portal {
             statement: Arc::clone(&statement),
+            prepared: Bytes::from_static(NAME),
             parameters: Vec::new(),
             approved: OnceLock::new(),
         });

@@ -19,7 +19,7 @@ impl Session {
         }
         let statement = Arc::new(Statement::new(text, Vec::new()));
         let understood = self.understand(&statement).await?;
-        let action = Action::new(&statement, Arc::clone(&understood), Vec::new(), raw.clone());
+        let action = Action::new(&statement, Arc::clone(&understood), raw.clone());
         let Some(granted) = self.permit(action, true).await? else { return Ok(()) };
         let bound = granted.rows_max();
         let raw = granted.bytes.clone();

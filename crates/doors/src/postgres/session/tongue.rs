@@ -24,19 +24,51 @@ pub(super) struct Action {
     statement: Arc<Statement>,
     understood: Arc<Understood>,
     parameters: Vec<Option<Parameter>>,
+    /// The types of the parameters: as declared, and for a held action as the server has resolved them.
+    types: Arc<[u32]>,
+    /// The name under which the server has the statement.
+    prepared: Option<Bytes>,
     bytes: Bytes,
     seen: look::Seen,
 }
 
 impl Action {
-    pub(super) fn new(
-        statement: &Arc<Statement>,
-        understood: Arc<Understood>,
-        parameters: Vec<Option<Parameter>>,
-        bytes: Bytes,
-    ) -> Self {
-        Self { statement: Arc::clone(statement), understood, parameters, bytes, seen: look::Seen::default() }
+    /// A statement without parameters.
+    pub(super) fn new(statement: &Arc<Statement>, understood: Arc<Understood>, bytes: Bytes) -> Self {
+        Self {
+            statement: Arc::clone(statement),
+            understood,
+            parameters: Vec::new(),
+            types: Arc::clone(&statement.types),
+            prepared: None,
+            bytes,
+            seen: look::Seen::default(),
+        }
     }
+
+    /// A statement with the parameters of its portal.
+    pub(super) fn of_portal(portal: &Portal, understood: Arc<Understood>, bytes: Bytes) -> Self {
+        let (parameters, prepared) = (portal.parameters.clone(), Some(portal.prepared.clone()));
+        Self { parameters, prepared, ..Self::new(&portal.statement, understood, bytes) }
+    }
+
+    /// Whether the client has left the type of a parameter to the server.
+    fn has_open_types(&self) -> bool {
+        let declared = self.types.iter().take(self.parameters.len()).filter(|oid| is_declared(**oid));
+        declared.count() < self.parameters.len()
+    }
+
+    /// Fills in what the client has left open.
+    fn resolve(&mut self, resolved: &[u32]) {
+        let declared = self.types.iter().copied().chain(std::iter::repeat(0));
+        let either = |(oid, resolved): (u32, &u32)| if is_declared(oid) { oid } else { *resolved };
+        self.types = declared.zip(resolved).map(either).collect();
+    }
+}
+
+/// `unknown` leaves the choice to the server, as 0 does.
+const fn is_declared(oid: u32) -> bool {
+    oid != 0 && oid != 705
 }
 
 /// What may be forwarded now.
@@ -159,9 +191,11 @@ impl Session {
     /// not if policy denies it now.
     pub(super) async fn permit_portal(&mut self, action: Action, portal: &Portal) -> Result<Course, End> {
         if portal.approved.get().is_some() {
-            let attempt =
-                Asking { session: self, action: Action { seen: look::Seen::default(), ..action.copy() } }
-                    .attempt();
+            let attempt = Asking {
+                session: self,
+                action: Action::of_portal(portal, Arc::clone(&action.understood), action.bytes.clone()),
+            }
+            .attempt();
             match self.shared.engine.judge(&self.me, attempt) {
                 Judgement::Deny(_) => {}
                 Judgement::Allow(_) | Judgement::Hold(_) => return Ok(Course::Granted(None)),
@@ -206,12 +240,6 @@ impl Session {
     }
 }
 
-impl Action {
-    fn copy(&self) -> Self {
-        Self::new(&self.statement, Arc::clone(&self.understood), self.parameters.clone(), self.bytes.clone())
-    }
-}
-
 /// A session that asks for an action.
 struct Asking<'a> {
     session: &'a mut Session,
@@ -220,7 +248,7 @@ struct Asking<'a> {
 
 impl Asking<'_> {
     fn attempt(&self) -> Attempt {
-        let Action { statement, understood, parameters, bytes, seen } = &self.action;
+        let Action { statement, understood, parameters, types, bytes, seen, .. } = &self.action;
         Attempt {
             kind: understood.kind.clone(),
             actions: understood.actions.clone(),
@@ -228,7 +256,7 @@ impl Asking<'_> {
             provable_read: understood.facts.provable_read,
             context: self.context(),
             text: Arc::clone(&statement.text),
-            parameter_types: statement.types.to_vec(),
+            parameter_types: types.to_vec(),
             parameters: parameters.clone(),
             relations: seen.versions.clone(),
             settings: self.session.known.settings().as_ref().clone(),
@@ -253,10 +281,24 @@ impl Asking<'_> {
         ])
     }
 
+    /// An approver reads values by their types, so those that the client has left open are asked for.
+    async fn resolve_types(&mut self) -> Result<(), End> {
+        if let Some(name) = self.action.prepared.clone().filter(|_| self.action.has_open_types())
+            && let Some(types) = self.session.ask_types(&name, &self.action.statement).await?
+        {
+            self.action.resolve(&types);
+        }
+        Ok(())
+    }
+
     /// Why this action cannot wait for a person, if it cannot.
     fn impatient(&self) -> Option<Refused> {
         let understood = &self.action.understood;
         let session = &self.session;
+        if session.tracker.is_skipping() {
+            // The client has the server's own error, and this one goes nowhere.
+            return Some(no_wait("an earlier message of its batch has failed", "correct that and try again"));
+        }
         if let Some(why) = understood.unparsed() {
             return Some(no_wait(why, "nobody is asked about a text that can't be read; correct it"));
         }
@@ -309,6 +351,10 @@ impl Tongue for Asking<'_> {
         if let Some(refused) = self.impatient() {
             return Ok(Err(refused));
         }
+        self.resolve_types().await?;
+        if let Some(refused) = self.impatient() {
+            return Ok(Err(refused));
+        }
         let (target, shared) = (Arc::clone(&self.session.target), Arc::clone(&self.session.shared));
         let facts = Arc::clone(&self.action.understood.facts);
         self.action.seen = self.session.drive(look::relations(&target, &shared, &facts)).await?;
@@ -317,7 +363,7 @@ impl Tongue for Asking<'_> {
             understood: &self.action.understood,
             session: &session,
             text: &self.action.statement.text,
-            types: &self.action.statement.types,
+            types: &self.action.types,
             parameters: &self.action.parameters,
         };
         let looked = look::look(&target, &shared, &counted, &self.action.seen);

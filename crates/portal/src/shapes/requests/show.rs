@@ -1,12 +1,11 @@
 //! From what the engine shows of a request to the API's shape of it. Nothing is left out.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use countersign_core::ruling::{Gate, PolicyRef};
 use countersign_core::{At, request};
 use countersign_engine::views::{
     ParameterView, RelationView, RequestKind as Kind, RequestView, RowsView, SaidView, StageView,
 };
+use countersign_wire::postgres::binary;
 
 use super::{
     Answer, Approval, By, Encoding, HeldBy, Outcome, OutcomeResult, Parameter, Policy, Relation, Request,
@@ -76,13 +75,19 @@ impl From<(usize, ParameterView)> for Parameter {
     fn from((position, view): (usize, ParameterView)) -> Self {
         let (encoding, value) = match view.bytes {
             None => (Encoding::Null, None),
-            Some(bytes) if view.binary => (Encoding::Base64, Some(STANDARD.encode(bytes))),
-            Some(bytes) => match String::from_utf8(bytes) {
-                Ok(text) => (Encoding::Text, Some(text)),
-                Err(bytes) => (Encoding::Base64, Some(STANDARD.encode(bytes.as_bytes()))),
-            },
+            Some(bytes) => {
+                let (encoding, text) = if view.binary {
+                    (Encoding::Decoded, binary::text(view.type_id, &bytes))
+                } else {
+                    (Encoding::Text, std::str::from_utf8(&bytes).ok().map(str::to_owned))
+                };
+                match text {
+                    Some(text) => (encoding, Some(text)),
+                    None => (Encoding::Hex, Some(binary::hex(&bytes))),
+                }
+            }
         };
-        Self { position, r#type: view.type_id, encoding, value }
+        Self { position, r#type: view.type_id, type_name: binary::type_name(view.type_id), encoding, value }
     }
 }
 
@@ -142,16 +147,27 @@ mod tests {
 
     #[test]
     fn parameters_are_shown_in_full_and_unmistakably() {
-        let shown = |binary, bytes: Option<&[u8]>| {
-            let view = ParameterView { type_id: 25, binary, bytes: bytes.map(<[u8]>::to_vec) };
-            let shown = Parameter::from((1, view));
-            (shown.encoding, shown.value)
+        let shown = |type_id, binary, bytes: Option<&[u8]>| {
+            let view = ParameterView { type_id, binary, bytes: bytes.map(<[u8]>::to_vec) };
+            let Parameter { type_name, encoding, value, .. } = Parameter::from((1, view));
+            (type_name.unwrap_or_default(), encoding, value.unwrap_or_default())
         };
-        assert_eq!(shown(false, None), (Encoding::Null, None));
-        assert_eq!(shown(false, Some(b"")), (Encoding::Text, Some(String::new())));
-        assert_eq!(shown(false, Some("NULL ä".as_bytes())), (Encoding::Text, Some("NULL ä".into())));
-        assert_eq!(shown(false, Some(b"\xff\xfe")), (Encoding::Base64, Some("//4=".into())));
-        assert_eq!(shown(true, Some(b"abc")), (Encoding::Base64, Some("YWJj".into())));
+        let expected = |name: &str, encoding, value: &str| (name.to_owned(), encoding, value.to_owned());
+        assert_eq!(shown(25, false, None), expected("text", Encoding::Null, ""));
+        assert_eq!(shown(25, false, Some(b"")), expected("text", Encoding::Text, ""));
+        assert_eq!(
+            shown(0, false, Some("NULL ä".as_bytes())),
+            expected("", Encoding::Text, "NULL ä"),
+            "text is shown as it is"
+        );
+        assert_eq!(shown(25, false, Some(b"\xff\xfe")), expected("text", Encoding::Hex, "fffe"));
+        assert_eq!(
+            shown(20, true, Some(&[0, 0, 0, 0, 0, 0, 1, 0])),
+            expected("bigint", Encoding::Decoded, "256")
+        );
+        assert_eq!(shown(20, true, Some(&[1, 0])), expected("bigint", Encoding::Hex, "0100"));
+        assert_eq!(shown(869, true, Some(&[2, 32])), expected("inet", Encoding::Hex, "0220"));
+        assert_eq!(shown(90_000, true, Some(b"abc")), expected("", Encoding::Hex, "616263"));
     }
 
     #[test]

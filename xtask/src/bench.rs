@@ -1,0 +1,47 @@
+//! The benchmarks: built in release, run from the repository's root. They print; they assert nothing about time.
+
+use anyhow::{Result, bail};
+
+use crate::prerequisites;
+use crate::run::{cargo, finish, program, say, target};
+
+/// How the benchmarks are asked for.
+const HELP: &str = "\
+cargo xtask bench                       both of:
+cargo xtask bench postgres [OPTIONS]    direct, relay, pgbouncer and gateway; --help lists the options
+cargo xtask bench verdict               what one verdict of the policy costs";
+
+/// Runs what is named, or everything.
+pub fn bench(args: &[&str]) -> Result<()> {
+    match args {
+        [] => {
+            build()?;
+            verdict()?;
+            postgres(&[])
+        }
+        ["postgres", options @ ..] => {
+            build()?;
+            postgres(options)
+        }
+        ["verdict"] => {
+            build()?;
+            verdict()
+        }
+        [unknown, ..] => bail!("there is no benchmark `{unknown}`:\n{HELP}"),
+    }
+}
+
+/// Everything at once, as the tests build it: other features of a dependency would mean another gateway.
+fn build() -> Result<()> {
+    prerequisites::for_bench()?;
+    say("building in release (the first time takes a while)");
+    cargo(&["build", "--release", "--workspace", "--bins", "--examples", "--locked"])
+}
+
+fn postgres(options: &[&str]) -> Result<()> {
+    finish(program(target().join("release/examples/bench")).args(options))
+}
+
+fn verdict() -> Result<()> {
+    finish(&mut program(target().join("release/examples/verdict_bench")))
+}
