@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 
 import { QueryClient } from "@tanstack/react-query";
+import type { Event } from "../src/api/client";
 import { beforeEach, describe, expect, it } from "vitest";
 
 import { forget, STALE, type Topic } from "../src/api/live";
@@ -11,7 +12,7 @@ import { check, parse, rootOf } from "../src/lib/proof";
 import { environment, quote } from "../src/lib/shell";
 import { deceives, highlight, lines, reveal } from "../src/lib/sql";
 import { away, seconds, secondsTo, span, words } from "../src/lib/time";
-import { bound, initials, rows, typed, verb } from "../src/lib/words";
+import { bound, completion, initials, rows, typed, verb } from "../src/lib/words";
 
 describe("time", () => {
   it("shows the two largest units", () => {
@@ -121,6 +122,16 @@ describe("parameters", () => {
     expect(typed({ ...one, type_name: "bigint" })).toBe("bigint");
     expect(typed({ ...one, type: 0 })).toBe("type not known");
     expect(typed({ ...one, type: 90_000, encoding: "hex" })).toBe("type 90000, bytes in hexadecimal");
+  });
+});
+
+describe("completions", () => {
+  it("are told in figures", () => {
+    const line = { type: "action.completed" } as Event;
+    expect(completion(line)).toBeUndefined();
+    expect(completion({ ...line, result: "done", rows: 1, bytes: 486, micros: 3_120 })).toBe("1 row, 486 bytes, 3.1 ms");
+    expect(completion({ ...line, result: "failed", code: "23505", bytes: 0 })).toBe("failed, error 23505");
+    expect(completion({ ...line, result: "unknown" })).toBe("outcome unknown");
   });
 });
 

@@ -21,14 +21,15 @@ const PEOPLE = [
   { id: "dave", name: "Dave Dyer", kind: "user", groups: ["admins"] },
   { id: "ci", name: "Nightly report", kind: "service", groups: [], owner: "dave" },
 ];
-const RUN = ["request.read", "grant.read", "grant.revoke", "session.read", "session.end", "principal.read", "principal.disable",
-  "principal.enable", "policy.read"];
+const RUN = ["policy.read", "principal.disable", "principal.read"];
 const CAN = {
-  alice: ["access.request"],
-  bob: ["access.request", "request.approve", "request.deny", ...RUN, "ledger.read", "ledger.export"],
-  carol: ["access.request", "request.approve", "request.deny", ...RUN, "ledger.read"],
-  dave: ["access.request", ...RUN, "policy.apply"],
+  alice: [],
+  bob: ["ledger.export", "ledger.read", "principal.enable", ...RUN],
+  carol: ["ledger.export", "ledger.read", ...RUN],
+  dave: ["policy.apply", "principal.enable", ...RUN],
 };
+/** Whether somebody sees and ends what is others'. */
+const runs = (who) => CAN[who]?.includes("policy.read") ?? false;
 const ROLES = [
   { id: "shop-reader", title: "Read the shop", resources: ["shop"], impact: "high", actions: ["sql.read"], longest_s: 14400 },
   { id: "shop-writer", title: "Read and change the shop", resources: ["shop"], impact: "high",
@@ -56,6 +57,8 @@ const controls = (type) => ({ request: ["AC-2", "AC-3", "AC-24", "AU-12"], grant
   session: ["AC-12", "AU-14"], ledger: ["AU-6", "AU-9"], system: ["AU-5", "SI-13"] })[type.split(".")[0]] ?? ["AU-12"];
 
 const person = (name) => PEOPLE.find((one) => one.id === name);
+const party = (name) => ({ name, display: person(name).name });
+const by = (name) => ({ by: name, display: person(name).name });
 
 function ask(world, { by, role, for_s, reason, ticket, ago = 0, ...more }) {
   const one = {
@@ -63,7 +66,7 @@ function ask(world, { by, role, for_s, reason, ticket, ago = 0, ...more }) {
     action: "access.request", role, for_s, reason, ticket, verbs: [], settings: [], erased: false, parameters: [], relations: [], notes: [],
     digest: hash(String(Math.random())).toString("hex"),
     held_by: [{ rule: "shop-access", policies: [{ id: "access-to-the-shop-needs-the-dba", reason: "roles of the shop are held with the approval of a DBA" }] }],
-    stages: [{ rule: "shop-access", need: 1, from: ["group:dba"], people: ["bob"], given: [] }],
+    stages: [{ rule: "shop-access", need: 1, from: ["group:dba"], people: [party("bob")], given: [] }],
     missing: "1 of group:dba (bob)", approvals: [], asked_at: at(-ago), lapses_at: at(1800 - ago), locked: false, ...more,
   };
   world.state.requests.unshift(one);
@@ -76,7 +79,7 @@ function hold(world, { by, text, action, session, grant, verbs, rows, relations,
   Object.assign(one, {
     kind: "action", action, verbs, settings: [{ name: "search_path", value: "public" }], resource: "shop", text, parameters, relations, rows, notes, session: session.id, grant: grant.id,
     held_by: [{ rule: "prod-write", policies: [{ id: "writes-to-high-impact-need-the-dba", reason: "changes to a resource of high impact need a second pair of eyes" }] }],
-    stages: [{ rule: "prod-write", need: 1, from: ["group:dba", "owner"], people: ["bob"], given: [] }],
+    stages: [{ rule: "prod-write", need: 1, from: ["group:dba", "owner"], people: [party("bob")], given: [] }],
     missing: "1 of group:dba or owner (bob)", lapses_at: at(900 - ago),
   });
   delete one.for_s;
@@ -86,7 +89,7 @@ function hold(world, { by, text, action, session, grant, verbs, rows, relations,
 
 function give(world, request, by, ago = 0) {
   const grant = {
-    id: id("gra"), state: "live", principal: request.by.name, person: request.by.person, role: request.role, resources: ["shop"],
+    id: id("gra"), state: "live", principal: request.by.name, display: request.by.display, person: request.by.person, role: request.role, resources: ["shop"],
     request: request.id, not_before: at(), not_after: at(request.for_s), purpose: request.reason,
   };
   request.grant = grant.id;
@@ -100,27 +103,29 @@ function history(world) {
   record("system.started", { ago: 5400 });
   record("policy.activated", { ago: 5390, actor: "dave", person: "dave" });
   const no = ask(world, { by: "alice", role: "shop-writer", for_s: 14400, reason: "Look around", ago: 5200 });
-  Object.assign(no, { state: "denied", answer: { by: "bob", at: at(-5100), comment: "Four hours to look around is too long. Ask for shop-reader." }, ended_at: at(-5100), missing: "" });
+  Object.assign(no, { state: "denied", answer: { ...by("bob"), at: at(-5100), comment: "Four hours to look around is too long. Ask for shop-reader." }, ended_at: at(-5100), missing: "" });
   record("decision.denied", { ago: 5100, actor: "bob", person: "bob", request: no.id, subject: "alice", outcome: "failure" });
   const old = ask(world, { by: "carol", role: "shop-reader", for_s: 3600, reason: "Check the export that the auditors asked about", ago: 5000 });
-  Object.assign(old, { state: "approved", approvals: [{ by: "bob", at: at(-4900) }], missing: "" });
+  Object.assign(old, { state: "approved", approvals: [{ ...by("bob"), at: at(-4900) }], missing: "" });
   const gone = give(world, old, "bob", 4900);
   Object.assign(gone, { state: "expired", not_before: at(-4900), not_after: at(-1300) });
   const first = ask(world, { by: "alice", role: "shop-writer", for_s: 3600, reason: "Remove the twelve duplicate orders that the March import left behind", ticket: "SHOP-481", ago: 1500 });
-  Object.assign(first, { state: "approved", approvals: [{ by: "bob", at: at(-1380), comment: "Fine. Delete by status, please, not by id." }], missing: "", valid_until: at(-800) });
-  first.stages[0].given = ["bob"];
+  Object.assign(first, { state: "approved", approvals: [{ ...by("bob"), at: at(-1380), comment: "Fine. Delete by status, please, not by id." }], missing: "", valid_until: at(-800) });
+  first.stages[0].given = [party("bob")];
   const grant = give(world, first, "bob", 1380);
   Object.assign(grant, { not_before: at(-1380), not_after: at(2220) });
   ask(world, { by: "ci", role: "shop-reader", for_s: 900, reason: "Nightly report of 22 November", ago: 700 });
-  const session = { id: id("ses"), state: "live", principal: "alice", person: "alice", role: "shop-writer", resource: "shop", door: "postgres",
+  const session = { id: id("ses"), state: "live", principal: "alice", display: person("alice").name, person: "alice", role: "shop-writer", resource: "shop", door: "postgres",
     address: "127.0.0.1:52144", application: "psql", opened_at: at(-1200), grant: grant.id, purpose: grant.purpose };
-  const past = { ...session, id: id("ses"), principal: "carol", person: "carol", role: "shop-reader", application: "DBeaver 24.3", state: "ended",
+  const past = { ...session, id: id("ses"), principal: "carol", display: person("carol").name, person: "carol", role: "shop-reader", application: "DBeaver 24.3", state: "ended",
     address: "127.0.0.1:51022", opened_at: at(-4800), ended_at: at(-3900), ending: "user", grant: gone.id, purpose: gone.purpose };
   state.sessions.push(session, past);
   record("session.opened", { ago: 1200, actor: "alice", person: "alice", resource: "shop", session: session.id });
   const act = (ago, type, text, outcome) => record(type, { ago, actor: "alice", person: "alice", resource: "shop", role: "shop-writer", session: session.id, outcome }, text);
   act(1180, "action.allowed", "select status, count(*) from orders group by status order by 2 desc", "success");
   act(1100, "action.allowed", "select id, customer_id, total, created_at\nfrom orders\nwhere status = 'duplicate'", "success");
+  record("action.completed", { ago: 1099, actor: "alice", person: "alice", resource: "shop", role: "shop-writer", session: session.id,
+    result: "done", rows: 12, bytes: 486, micros: 3120 });
   act(1020, "action.blocked", "drop table orders", "failure");
   hold(world, {
     by: "alice", session, grant, action: "sql.write", verbs: ["delete"], ago: 130,
@@ -172,13 +177,13 @@ function routes(world, passwords) {
   const view = (one, who) => ({
     ...one,
     can: {
-      approve: one.state === "pending" && one.stages.some((stage) => stage.people.includes(who)) && one.by.person !== who,
-      deny: one.state === "pending" && one.stages.some((stage) => stage.people.includes(who)) && one.by.person !== who,
+      approve: one.state === "pending" && one.stages.some((stage) => stage.people.some((one) => one.name === who)) && one.by.person !== who,
+      deny: one.state === "pending" && one.stages.some((stage) => stage.people.some((one) => one.name === who)) && one.by.person !== who,
       withdraw: one.state === "pending" && one.by.name === who,
     },
   });
-  const sees = (who, owner) => who === owner || CAN[who]?.includes("request.read");
-  const held = (grant, who) => ({ ...grant, can: { revoke: grant.state === "live" && CAN[who].includes("grant.revoke") && grant.principal !== who, relinquish: grant.state === "live" && grant.principal === who } });
+  const sees = (who, owner) => who === owner || runs(who);
+  const held = (grant, who) => ({ ...grant, can: { revoke: grant.state === "live" && runs(who) && grant.principal !== who, relinquish: grant.state === "live" && grant.principal === who } });
   const live = (who) => state.grants.filter((grant) => grant.principal === who && grant.state === "live" && grant.not_after > at());
   const find = (list, wanted, what) => list.find((one) => one.id === wanted) ?? refuse(404, `there is no ${what} \`${wanted}\` that you may see`);
   const refuse = (status, detail, hint) => {
@@ -186,10 +191,10 @@ function routes(world, passwords) {
   };
   const reader = (who) => CAN[who].includes("ledger.read") || refuse(403, "you may not read the ledger", "ask somebody who looks after it");
   const end = (session, ending) => Object.assign(session, { state: "ended", ended_at: at(), ending });
-  const endGrant = (grant, how, by) => {
-    Object.assign(grant, { state: how, ended: { at: at(), by } });
+  const endGrant = (grant, how, who) => {
+    Object.assign(grant, { state: how, ended: { at: at(), ...by(who) } });
     state.sessions.filter((one) => one.grant === grant.id && one.state === "live").forEach((one) => end(one, how));
-    record(`grant.${how}`, { actor: by, person: by, subject: grant.principal, grant: grant.id, role: grant.role });
+    record(`grant.${how}`, { actor: who, person: who, subject: grant.principal, grant: grant.id, role: grant.role });
     changed("grants", "sessions", "ledger", "requests");
   };
   const open = (one) => one.state === "pending" || (one.state === "approved" && !one.outcome && one.valid_until > at());
@@ -226,7 +231,7 @@ function routes(world, passwords) {
         if (query.get("inbox") === "true") return view(one, who).can.approve;
         if (query.get("mine") === "true" && one.by.name !== who) return false;
         if (!sees(who, one.by.name)) return false;
-        return query.get("state") ? one.state === query.get("state") : open(one);
+        return query.get("state") === "all" || (query.get("state") ? one.state === query.get("state") : open(one));
       }).map((one) => view(one, who)),
     }),
     "GET /requests/:id": (who, [wanted]) => {
@@ -237,8 +242,8 @@ function routes(world, passwords) {
       const one = find(state.requests, wanted, "request");
       if (!view(one, who).can.approve) refuse(403, "you may not approve this request", "nobody approves the request of their own person");
       if (body.digest && body.digest !== one.digest) refuse(409, "the request is no longer what you saw");
-      Object.assign(one, { state: "approved", missing: "", valid_until: at(600), approvals: [{ by: who, at: at(), ...(body.comment ? { comment: body.comment } : {}) }] });
-      one.stages[0].given = [who];
+      Object.assign(one, { state: "approved", missing: "", valid_until: at(600), approvals: [{ ...by(who), at: at(), ...(body.comment ? { comment: body.comment } : {}) }] });
+      one.stages[0].given = [party(who)];
       record("decision.approved", { actor: who, person: who, subject: one.by.name, request: one.id, role: one.role }, body.comment);
       if (one.kind === "access") give(world, one, who);
       else one.outcome = { result: "done", rows: one.rows?.count ?? 1 };
@@ -248,7 +253,7 @@ function routes(world, passwords) {
     "POST /requests/:id/deny": (who, [wanted], _, body) => {
       const one = find(state.requests, wanted, "request");
       if (!view(one, who).can.deny) refuse(403, "you may not deny this request");
-      Object.assign(one, { state: "denied", missing: "", ended_at: at(), answer: { by: who, at: at(), ...(body.comment ? { comment: body.comment } : {}) } });
+      Object.assign(one, { state: "denied", missing: "", ended_at: at(), answer: { ...by(who), at: at(), ...(body.comment ? { comment: body.comment } : {}) } });
       record("decision.denied", { actor: who, person: who, subject: one.by.name, request: one.id, outcome: "failure" }, body.comment);
       changed("requests", "ledger");
       return view(one, who);
@@ -266,6 +271,10 @@ function routes(world, passwords) {
     "GET /sessions": (who, _, query) => ({
       items: state.sessions.filter((one) => one.state === (query.get("state") ?? "live") && sees(who, one.principal)).map((one) => ({ ...one, can: { end: one.state === "live" } })),
     }),
+    "GET /sessions/:id": (who, [wanted]) => {
+      const one = find(state.sessions, wanted, "session");
+      return sees(who, one.principal) ? { ...one, can: { end: one.state === "live" } } : refuse(404, `there is no session \`${wanted}\` that you may see`);
+    },
     "GET /sessions/:id/actions": (who, [wanted], query) => page(state.lines.filter((one) => one.session === wanted && one.type.startsWith("action.")), query),
     "POST /sessions/:id/end": (who, [wanted]) => {
       end(find(state.sessions, wanted, "session"), "killed");
@@ -300,7 +309,7 @@ function routes(world, passwords) {
       const is = (name, field) => !query.get(name) || field === query.get(name);
       const found = page(state.lines.filter((one) =>
         (!query.get("text") || `${one.text ?? ""}`.toLowerCase().includes(query.get("text").toLowerCase()))
-        && (!query.get("type") || one.type === query.get("type") || (query.get("type").endsWith(".") && one.type.startsWith(query.get("type"))))
+        && (!query.get("type") || `${one.type}.`.startsWith(`${query.get("type").replace(/\.$/, "")}.`))
         && (is("principal", one.actor) || is("principal", one.subject)) && is("session", one.session) && is("request", one.request)
         && (!query.get("control") || one.controls.includes(query.get("control")))), query);
       record("ledger.read", { actor: who, person: who });

@@ -206,7 +206,7 @@ pub struct Requests {
     /// Only this one, in full.
     #[arg(value_name = "ID")]
     pub id: Option<String>,
-    /// In this state: pending, approved, denied, lapsed, withdrawn or void.
+    /// In this state: pending, approved, denied, lapsed, withdrawn, void, or all.
     #[arg(long, value_name = "STATE")]
     pub state: Option<String>,
 }
@@ -329,7 +329,7 @@ pub struct Search {
     /// Words in texts, reasons, names.
     #[arg(long, value_name = "TEXT")]
     pub text: Option<String>,
-    /// Event type, for example grant.issued; or its beginning, for example grant.
+    /// Event type, for example grant.issued; or its beginning up to a dot, for example grant.
     #[arg(long = "type", value_name = "TYPE")]
     pub kind: Option<String>,
     /// Whose.

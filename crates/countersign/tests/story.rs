@@ -57,6 +57,8 @@ fn killed_while_a_statement_waits() {
     let mut demo = demo.again();
     let bob = demo.sign_in("bob");
     assert_eq!(text(&bob.json(&["requests", &held]), "state"), "withdrawn");
+    let all = bob.json(&["requests", "--state", "all"]);
+    assert!(first(&all, "id", &held).is_some() && first(&all, "state", "approved").is_some(), "{all}");
     assert_eq!(
         bob.json(&["grants"]).pointer("/items/0/not_after"),
         grants.pointer("/items/0/not_after"),

@@ -75,6 +75,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     post("/grants/{id}/relinquish", Class::Ask, "", Judge::Engine),
     post("/grants/{id}/revoke", Class::Decide, "grant.revoke", Judge::Engine),
     get("/sessions", "session.read", Judge::Engine),
+    get("/sessions/{id}", "session.read", Judge::Engine),
     get("/sessions/{id}/actions", "ledger.read", Judge::Engine),
     post("/sessions/{id}/end", Class::Decide, "session.end", Judge::Engine),
     post("/credentials", Class::Mint, "credential.mint", Judge::Engine),

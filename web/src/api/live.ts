@@ -16,7 +16,7 @@ export type Topic = Schemas["Topic"];
 export const STALE: Record<Topic, readonly string[]> = {
   requests: ["requests", "request", "inbox", "roles"],
   grants: ["grants", "me", "resources", "roles", "principals"],
-  sessions: ["sessions"],
+  sessions: ["sessions", "session"],
   principals: ["principals", "me"],
   bundle: ["roles", "resources", "principals", "me", "requests", "request", "inbox"],
   ledger: ["ledger"],

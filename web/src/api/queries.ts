@@ -5,7 +5,7 @@ import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { setNow } from "../lib/clock";
 import { api, body, type Schemas } from "./client";
 
-export type RequestState = Schemas["RequestState"];
+export type RequestStates = Schemas["RequestState"] | "all";
 
 /** Which lines of the ledger somebody looks for. */
 export interface Looked {
@@ -32,7 +32,7 @@ export const inbox = queryOptions({
   queryFn: async () => (await body(api.GET("/requests", { params: { query: { inbox: true } } }))).items,
 });
 
-export const requests = (query: { mine?: boolean; state?: RequestState; limit?: number }) =>
+export const requests = (query: { mine?: boolean; state?: RequestStates; limit?: number }) =>
   queryOptions({
     queryKey: ["requests", query],
     queryFn: async () => (await body(api.GET("/requests", { params: { query } }))).items,
@@ -52,6 +52,9 @@ export const sessions = (state: Schemas["SessionState"]) =>
     queryKey: ["sessions", state],
     queryFn: async () => (await body(api.GET("/sessions", { params: { query: { state } } }))).items,
   });
+
+export const session = (id: string) =>
+  queryOptions({ queryKey: ["session", id], queryFn: () => body(api.GET("/sessions/{id}", { params: { path: { id } } })) });
 
 export const actions = (id: string) =>
   infiniteQueryOptions({

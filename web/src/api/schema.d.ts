@@ -499,6 +499,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sessions/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One session, open or ended. */
+        get: operations["session"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sessions/{id}/actions": {
         parameters: {
             query?: never;
@@ -575,6 +592,8 @@ export interface components {
         Answer: {
             /** @description Who. */
             by: string;
+            /** @description How people call them. */
+            display: string;
             /**
              * Format: date-time
              * @description When.
@@ -601,6 +620,8 @@ export interface components {
         Approval: {
             /** @description Who. */
             by: string;
+            /** @description How people call them. */
+            display: string;
             /**
              * Format: date-time
              * @description When.
@@ -830,6 +851,28 @@ export interface components {
             session?: string;
             /** @description For which request. */
             request?: string;
+            /**
+             * @description How the action ended, in one word: `done`, `failed`, `beyond_bound`, `unknown`. This and what follows is there for
+             *     `action.completed`.
+             */
+            result?: string;
+            /**
+             * Format: int64
+             * @description Rows that it touched or gave, if the target told.
+             */
+            rows?: number;
+            /**
+             * Format: int64
+             * @description Bytes of the answer.
+             */
+            bytes?: number;
+            /** @description The target's error code. */
+            code?: string;
+            /**
+             * Format: int64
+             * @description How long it took, in microseconds.
+             */
+            micros?: number;
             /** @description The controls that this type of line is evidence for. */
             controls: string[];
             /** @description The statement, command or reason behind it, when the caller may see it and it is kept still. */
@@ -881,6 +924,8 @@ export interface components {
             state: components["schemas"]["GrantState"];
             /** @description Who holds it. */
             principal: string;
+            /** @description How people call them. */
+            display: string;
             /** @description The human behind them. */
             person: string;
             /** @description In which role. */
@@ -922,6 +967,8 @@ export interface components {
             at: string;
             /** @description Who ended it. */
             by: string;
+            /** @description How people call them. */
+            display: string;
         };
         /**
          * @description Where a grant stands.
@@ -988,6 +1035,8 @@ export interface components {
                 state: components["schemas"]["GrantState"];
                 /** @description Who holds it. */
                 principal: string;
+                /** @description How people call them. */
+                display: string;
                 /** @description The human behind them. */
                 person: string;
                 /** @description In which role. */
@@ -1199,6 +1248,8 @@ export interface components {
                 state: components["schemas"]["SessionState"];
                 /** @description Who. */
                 principal: string;
+                /** @description How people call them. */
+                display: string;
                 /** @description The human behind them. */
                 person: string;
                 /** @description In which role. */
@@ -1246,8 +1297,9 @@ export interface components {
             /** @description The groups it belongs to, nested ones included. */
             groups: string[];
             /**
-             * @description The actions that policy permits the caller on the gateway itself, so that clients can offer them. What
-             *     is offered is judged again when it is done.
+             * @description The actions by which clients show or hide something as a whole: those that policy permits the caller on the
+             *     gateway itself, and `principal.*` that it permits on somebody else. What is offered is judged again when it
+             *     is done.
              */
             capabilities: string[];
             /** @description The caller's live grants, newest first. */
@@ -1303,6 +1355,13 @@ export interface components {
             encoding: components["schemas"]["Encoding"];
             /** @description The value; absent for SQL's NULL. */
             value?: string;
+        };
+        /** @description Somebody. */
+        Party: {
+            /** @description The principal's name. */
+            name: string;
+            /** @description How people call it. */
+            display: string;
         };
         /** @description A policy. */
         Policy: {
@@ -1607,6 +1666,8 @@ export interface components {
             state: components["schemas"]["SessionState"];
             /** @description Who. */
             principal: string;
+            /** @description How people call them. */
+            display: string;
             /** @description The human behind them. */
             person: string;
             /** @description In which role. */
@@ -1699,10 +1760,10 @@ export interface components {
             need: number;
             /** @description How the rule names them: `group:dba`, `owner`. */
             from: string[];
-            /** @description The principals who may fill a place now. */
-            people: string[];
-            /** @description The principals who did. */
-            given: string[];
+            /** @description Who may fill a place now. */
+            people: components["schemas"]["Party"][];
+            /** @description Who did. */
+            given: components["schemas"]["Party"][];
         };
         /**
          * @description A subject that changed.
@@ -2079,7 +2140,7 @@ export interface operations {
             query?: {
                 /** @description Only those with this text in the line or in what it commits to. Not case-sensitive. */
                 text?: string;
-                /** @description Only this type; a type that ends in `.` is a prefix: `grant.`. */
+                /** @description Only this type, or those that begin with it and a dot: `grant` finds `grant.issued`. */
                 type?: string;
                 /** @description Only what this principal did or what was done to them. */
                 principal?: string;
@@ -2400,8 +2461,8 @@ export interface operations {
     requests: {
         parameters: {
             query?: {
-                /** @description Only those in this state; without it, those that are open. */
-                state?: "pending" | "approved" | "denied" | "lapsed" | "withdrawn" | "void";
+                /** @description Only those in this state, or `all`; without it, those that are open. */
+                state?: "all" | "pending" | "approved" | "denied" | "lapsed" | "withdrawn" | "void";
                 /** @description Only those that the caller could answer now. */
                 inbox?: boolean;
                 /** @description Only the caller's own. */
@@ -2719,6 +2780,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["List_Session"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the session's identifier */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The session */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
                 };
             };
             /** @description A problem (RFC 9457) */

@@ -81,6 +81,23 @@ export function outcome(known: Schemas["Outcome"]): string {
   }
 }
 
+const RESULTS: Record<string, string> = {
+  done: "done", failed: "failed", beyond_bound: "rolled back: more rows than were approved", unknown: "outcome unknown",
+};
+
+/** How an action ended, as its line in the ledger says: `12 rows, 18 bytes, 4 ms`. */
+export function completion(line: Event): string | undefined {
+  if (line.result === undefined) return undefined;
+  const count = (n: number, noun: string): string => `${n.toLocaleString()} ${noun}${n === 1 ? "" : "s"}`;
+  return [
+    line.result === "done" && line.rows !== undefined ? undefined : RESULTS[line.result] ?? line.result,
+    line.code && `error ${line.code}`,
+    line.rows !== undefined && count(line.rows, "row"),
+    line.bytes && count(line.bytes, "byte"),
+    line.micros !== undefined && `${line.micros < 10_000 ? (line.micros / 1000).toFixed(1) : Math.round(line.micros / 1000).toLocaleString()} ms`,
+  ].filter(Boolean).join(", ");
+}
+
 /** `group:dba` as `group dba`. */
 export const party = (from: string): string => from.replace(/^group:/, "group ");
 

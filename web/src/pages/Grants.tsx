@@ -8,7 +8,7 @@ import { Link, useSearchParams } from "wouter";
 import { api, type Grant, type Schemas } from "../api/client";
 import { forget } from "../api/live";
 import { grants } from "../api/queries";
-import { State, Tags } from "../parts/Bits";
+import { Named, State, Tags } from "../parts/Bits";
 import { useConfirm } from "../parts/Confirm";
 import { Blank, Bones, Head, Reading } from "../parts/Page";
 import { Plain } from "../parts/Sql";
@@ -70,14 +70,14 @@ function Row({ grant, live }: { grant: Grant; live: boolean }) {
     try {
       if (how === "revoke") await api.POST("/grants/{id}/revoke", { params, body: reason ? { reason } : {} });
       else await api.POST("/grants/{id}/relinquish", { params });
-      said(how === "revoke" ? "Revoked" : "Given back", `${grant.role} of ${grant.principal}`);
+      said(how === "revoke" ? "Revoked" : "Given back", `${grant.role} of ${grant.display}`);
     } catch (error) {
       failed(error as Error);
     }
     forget(client, ["grants", "sessions"]);
   };
   const revoke = (): void => ask({
-    title: `Revoke ${grant.role} of ${grant.principal}?`, label: "Revoke", danger: true, run: (reason) => end("revoke", reason),
+    title: `Revoke ${grant.role} of ${grant.display}?`, label: "Revoke", danger: true, run: (reason) => end("revoke", reason),
     children: "Every session that stands on it is cut within a second, a running query is cancelled.",
     reason: { label: "Reason" },
   });
@@ -87,7 +87,7 @@ function Row({ grant, live }: { grant: Grant; live: boolean }) {
   });
   return (
     <tr>
-      <td data-label="Who"><b>{grant.principal}</b></td>
+      <td data-label="Who"><Named id={grant.principal} display={grant.display} /></td>
       <td data-label="Role">{grant.role}</td>
       <td data-label="Reaches"><Tags of={grant.resources} /></td>
       <td data-label="Purpose">
@@ -95,7 +95,7 @@ function Row({ grant, live }: { grant: Grant; live: boolean }) {
       </td>
       <td data-label={live ? "Time left" : "Ended"}>
         {live ? <Left until={grant.not_after} over="ends now" />
-          : grant.ended ? <span className="small"><Ago at={grant.ended.at} /> by {grant.ended.by}</span>
+          : grant.ended ? <span className="small"><Ago at={grant.ended.at} /> by {grant.ended.display}</span>
             : <span className="row"><State of={grant.state} /><When at={grant.not_after} /></span>}
       </td>
       <td className="end">

@@ -8,6 +8,7 @@ import { Link, useLocation, useSearchParams } from "wouter";
 
 import { Problem, type Event, type Schemas } from "../api/client";
 import { ledger, lines, type Looked } from "../api/queries";
+import { completion } from "../lib/words";
 import { Command, Copy, Facts, State, Verdict } from "../parts/Bits";
 import { Blank, Bones, Head, Reading } from "../parts/Page";
 import { Plain } from "../parts/Sql";
@@ -15,7 +16,7 @@ import { Ago, When } from "../parts/Time";
 
 const FIELDS: readonly (readonly [keyof Looked, string, string])[] = [
   ["text", "Text", "orders"],
-  ["type", "Type", "grant. or request.created"],
+  ["type", "Type", "grant or request.created"],
   ["principal", "Principal", "alice"],
   ["session", "Session", "ses_"],
   ["request", "Request", "req_"],
@@ -166,6 +167,16 @@ function Filters({ looked, set }: { looked: Looked; set: (next: Looked) => void 
   );
 }
 
+function Told({ of }: { of: Event }) {
+  const how = completion(of);
+  return (
+    <span>
+      {of.text && <span className="clip mono small"><Plain text={of.text} /></span>}
+      {how && <span className="small quiet" style={{ display: "block" }}>{how}</span>}
+    </span>
+  );
+}
+
 function Table({ items }: { items: readonly Event[] }) {
   const [, go] = useLocation();
   return (
@@ -181,7 +192,7 @@ function Table({ items }: { items: readonly Event[] }) {
             <td data-label="What"><span className="row" style={{ gap: 6 }}><span className="mono small nowrap">{one.type}</span><Verdict of={one} /></span></td>
             <td data-label="Who">{(one.actor || one.subject) && <span className="nowrap">{one.actor}{one.subject && one.subject !== one.actor && <span className="quiet"> to {one.subject}</span>}</span>}</td>
             <td data-label="On">{(one.resource || one.role) && <span>{one.resource}{one.role && <span className="quiet nowrap">{one.resource ? " as " : ""}{one.role}</span>}</span>}</td>
-            <td data-label="Text">{one.text && <span className="clip mono small"><Plain text={one.text} /></span>}</td>
+            <td data-label="Text">{(one.text || one.result) && <Told of={one} />}</td>
             <td data-label="Proof"><State of={one.state} /></td>
           </tr>
         ))}

@@ -9,6 +9,7 @@ import { Link } from "wouter";
 import type { Schemas } from "../api/client";
 import { line } from "../api/queries";
 import { check, type Finding } from "../lib/proof";
+import { completion } from "../lib/words";
 import { Command, Copy, Facts, State, Tags, Verdict } from "../parts/Bits";
 import { Bones, Head, Note, Reading } from "../parts/Page";
 import { Plain, SqlLine } from "../parts/Sql";
@@ -45,6 +46,7 @@ function Shown({ of, again }: { of: Detail; again: () => void }) {
             ["What", <span className="row"><b className="mono">{of.type}</b><Verdict of={of} /></span>],
             ["When", <When at={of.at} />],
             of.actor && ["Who", <>{of.actor}{of.person && of.person !== of.actor && <span className="quiet"> (person {of.person})</span>}</>],
+            of.result !== undefined && ["Outcome", completion(of)],
             of.subject && ["To whom", of.subject],
             of.resource && ["Resource", of.resource],
             of.role && ["Role", of.role],

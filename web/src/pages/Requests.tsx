@@ -5,12 +5,13 @@ import { IconStack2 } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useSearchParams } from "wouter";
 
-import { requests, type RequestState } from "../api/queries";
+import { requests, type RequestStates } from "../api/queries";
 import { Blank, Bones, Head, Reading } from "../parts/Page";
 import { RequestRow } from "../parts/RequestRow";
 
-const STATES: readonly (readonly [RequestState | "", string])[] = [
+const STATES: readonly (readonly [RequestStates | "", string])[] = [
   ["", "Open"], ["approved", "Approved"], ["denied", "Denied"], ["lapsed", "Lapsed"], ["withdrawn", "Withdrawn"], ["void", "Void"],
+  ["all", "All"],
 ];
 
 export default function Requests() {

@@ -5,9 +5,9 @@ import { IconListSearch, IconPlugConnectedX } from "@tabler/icons-react";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link } from "wouter";
 
-import type { Event, Session } from "../api/client";
-import { actions, ledger, sessions } from "../api/queries";
-import { ending } from "../lib/words";
+import { Problem, type Event, type Session } from "../api/client";
+import { actions, ledger, session } from "../api/queries";
+import { completion, ending } from "../lib/words";
 import { Facts, State, Verdict } from "../parts/Bits";
 import { useEndSession } from "../parts/endSession";
 import { Blank, Bones, Head, Reading } from "../parts/Page";
@@ -16,29 +16,20 @@ import { Ago, When } from "../parts/Time";
 import { may, useMe } from "../parts/who";
 
 export default function SessionPage({ id }: { id: string }) {
-  const live = useQuery(sessions("live"));
-  const ended = useQuery(sessions("ended"));
-  const find = (items: readonly Session[] | undefined) => items?.find((one) => one.id === id);
-  const session = find(live.data) ?? find(ended.data);
-  const both = {
-    data: session ?? (live.data && ended.data ? null : undefined),
-    error: live.error ?? ended.error,
-    refetch: live.refetch,
-  };
-  return (
-    <Reading of={both as Parameters<typeof Reading<Session | null>>[0]["of"]}>
-      {(of) => of ? <Shown of={of} /> : (
-        <>
-          <Head title="Session" />
-          <div className="sheet">
-            <Blank icon={IconPlugConnectedX} title="No such session" action={{ to: "/sessions", label: "Go to sessions" }}>
-              It does not exist, ended long ago, or is not yours to see.
-            </Blank>
-          </div>
-        </>
-      )}
-    </Reading>
-  );
+  const one = useQuery({ ...session(id), retry: false });
+  if (one.error instanceof Problem && one.error.status === 404) {
+    return (
+      <>
+        <Head title="Session" />
+        <div className="sheet">
+          <Blank icon={IconPlugConnectedX} title="No such session" action={{ to: "/sessions", label: "Go to sessions" }}>
+            It does not exist, or is not yours to see.
+          </Blank>
+        </div>
+      </>
+    );
+  }
+  return <Reading of={one}>{(of) => <Shown of={of} />}</Reading>;
 }
 
 function Shown({ of }: { of: Session }) {
@@ -46,7 +37,7 @@ function Shown({ of }: { of: Session }) {
   return (
     <>
       <Head
-        title={`${of.principal} on ${of.resource}`}
+        title={`${of.display} on ${of.resource}`}
         aside={of.can.end && of.state === "live" && <Button color="brick" onClick={() => end(of)}>End session</Button>}
       >
         {of.purpose && <Plain text={of.purpose} />}
@@ -55,6 +46,7 @@ function Shown({ of }: { of: Session }) {
         <Facts
           of={[
             ["State", <span className="row"><State of={of.state} />{of.ending && <span className="quiet">{ending(of.ending)}</span>}</span>],
+            ["Who", <>{of.principal}{of.person !== of.principal && <span className="quiet">, for whom {of.person} answers</span>}</>],
             ["Role", of.role],
             ["Door", of.door],
             ["Client", <>{of.application && <Plain text={of.application} />} <span className="quiet">{of.address}</span></>],
@@ -105,6 +97,7 @@ function Actions({ of }: { of: Session }) {
 
 function Action({ of }: { of: Event }) {
   const ledgerOpen = may(useMe(), "ledger.read");
+  const how = completion(of);
   return (
     <li className="stack" style={{ gap: 6 }}>
       <div className="row apart">
@@ -119,6 +112,7 @@ function Action({ of }: { of: Event }) {
         </span>
       </div>
       {of.text && (of.type.startsWith("action.") ? <SqlLine text={of.text} /> : <p className="small quiet"><Plain text={of.text} /></p>)}
+      {how && <p className="small quiet">{how}</p>}
     </li>
   );
 }

@@ -3,11 +3,12 @@
 import { Button } from "@mantine/core";
 import { IconPlugConnectedX } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
-import { Link, useSearchParams } from "wouter";
+import { useSearchParams } from "wouter";
 
 import type { Session } from "../api/client";
 import { sessions } from "../api/queries";
 import { ending } from "../lib/words";
+import { Named } from "../parts/Bits";
 import { useEndSession } from "../parts/endSession";
 import { Blank, Bones, Head, Reading } from "../parts/Page";
 import { Plain } from "../parts/Sql";
@@ -55,7 +56,7 @@ function Table({ items }: { items: readonly Session[] }) {
         <tbody>
           {items.map((one) => (
             <tr key={one.id}>
-              <td data-label="Who"><Link href={`/sessions/${one.id}`}><b>{one.principal}</b></Link></td>
+              <td data-label="Who"><Named id={one.principal} display={one.display} to={`/sessions/${one.id}`} /></td>
               <td data-label="On">{one.resource} <span className="quiet">through {one.door}</span></td>
               <td data-label="As">{one.role}</td>
               <td data-label="Client"><span>{one.application && <Plain text={one.application} />} <span className="quiet">{one.address}</span></span></td>

@@ -5,6 +5,7 @@ import {
   IconBan, IconCheck, IconClockPause, IconCopy, IconHourglass, IconPlayerStop, IconPlugConnected, IconX, type Icon,
 } from "@tabler/icons-react";
 import type { ReactNode } from "react";
+import { Link } from "wouter";
 
 import type { Event } from "../api/client";
 import { initials, verdict } from "../lib/words";
@@ -58,6 +59,16 @@ export function Verdict({ of }: { of: Event }) {
 
 export function Face({ name, big = false }: { name: string; big?: boolean }) {
   return <span className={big ? "face big" : "face"} aria-hidden="true">{initials(name)}</span>;
+}
+
+/** Somebody in a list: how people call them, and the name that commands take. */
+export function Named({ id, display, to }: { id: string; display: string; to?: string }) {
+  return (
+    <span>
+      {to ? <Link href={to}><b>{display}</b></Link> : <b>{display}</b>}
+      {display !== id && <span className="small quiet" style={{ display: "block" }}>{id}</span>}
+    </span>
+  );
 }
 
 export function Tags({ of }: { of: readonly string[] }) {

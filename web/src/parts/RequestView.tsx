@@ -73,7 +73,7 @@ function Result({ of }: { of: Request }) {
   if (of.state === "denied") {
     return (
       <Note tone="bad">
-        <b>Denied by {of.answer?.by ?? "somebody"}</b>{of.answer && <>, <Ago at={of.answer.at} /></>}
+        <b>Denied by {of.answer?.display ?? "somebody"}</b>{of.answer && <>, <Ago at={of.answer.at} /></>}
         {of.answer?.comment && <p><Plain text={of.answer.comment} /></p>}
       </Note>
     );
@@ -217,6 +217,8 @@ function Why({ of }: { of: Request }) {
   );
 }
 
+const called = (one: Schemas["Party"]): string => one.display;
+
 function Asked({ of }: { of: Request }) {
   return (
     <section className="stack tight">
@@ -230,8 +232,8 @@ function Asked({ of }: { of: Request }) {
               <div>
                 <p><b>{stage.need}</b> of {stage.from.map(party).join(" or ")}</p>
                 <p className="small quiet">
-                  {stage.given.length > 0 && <>given by {stage.given.join(", ")}. </>}
-                  {!full && (stage.people.length > 0 ? <>asked: {stage.people.join(", ")}</> : "nobody may fill this place")}
+                  {stage.given.length > 0 && <>given by {stage.given.map(called).join(", ")}. </>}
+                  {!full && (stage.people.length > 0 ? <>asked: {stage.people.map(called).join(", ")}</> : "nobody may fill this place")}
                 </p>
               </div>
             </li>
@@ -241,7 +243,7 @@ function Asked({ of }: { of: Request }) {
       </ul>
       {of.approvals.map((approval) => (
         <div key={approval.by} className="small">
-          <b>{approval.by}</b> said yes <Ago at={approval.at} />
+          <b>{approval.display}</b> said yes <Ago at={approval.at} />
           {approval.comment && <p className="said" style={{ fontSize: 15 }}><Plain text={approval.comment} /></p>}
         </div>
       ))}

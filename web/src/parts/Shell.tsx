@@ -25,7 +25,7 @@ interface Way {
   readonly label: string;
   readonly icon: Icon;
   readonly key: string;
-  /** The action that the gateway must permit for the page to be of use. */
+  /** What policy must permit for the page to be of use. */
   readonly needs?: string;
 }
 
@@ -42,7 +42,7 @@ const SECOND: readonly Way[] = [
 ];
 const THIRD: readonly Way[] = [
   { to: "/resources", label: "Resources", icon: IconDatabase, key: "g d" },
-  { to: "/people", label: "People", icon: IconUsers, key: "g p" },
+  { to: "/people", label: "People", icon: IconUsers, key: "g p", needs: "principal.read" },
 ];
 
 export const WAYS: readonly Way[] = [...FIRST, ...SECOND, ...THIRD];

@@ -13,14 +13,14 @@ export function useEndSession() {
   const run = async (session: Session): Promise<void> => {
     try {
       await api.POST("/sessions/{id}/end", { params: { path: { id: session.id } } });
-      said("Session ended", `${session.principal} on ${session.resource}`);
+      said("Session ended", `${session.display} on ${session.resource}`);
     } catch (error) {
       failed(error as Error);
     }
     forget(client, ["sessions"]);
   };
   const end = (session: Session): void => ask({
-    title: `End the session of ${session.principal} on ${session.resource}?`, label: "End session", danger: true,
+    title: `End the session of ${session.display} on ${session.resource}?`, label: "End session", danger: true,
     children: "A running query is cancelled and the connection is cut. The grant stays: they can connect again.",
     run: () => run(session),
   });

@@ -13,5 +13,5 @@ export function useMe(): Me {
   return me;
 }
 
-/** Whether policy permits the caller an action on the gateway itself; what is offered is judged again when it is done. */
+/** Whether policy permits the caller an action as a whole; what is offered is judged again when it is done. */
 export const may = (me: Me, action: string): boolean => me.capabilities.includes(action);

@@ -332,6 +332,16 @@ impl Engine {
         self.may(caller, &self.snapshot(), action.as_str(), Target::Gateway)
     }
 
+    /// As [`Engine::permitted`], or once somebody has approved it.
+    #[must_use]
+    pub fn permitted_in_the_end(&self, caller: &Caller, action: &ActionName) -> bool {
+        let snapshot = self.snapshot();
+        let desk = self.desk(&snapshot);
+        let ruling = desk.asks(&caller.principal, action.as_str(), Target::Gateway, caller.from());
+        snapshot.book.is_enabled(&caller.principal)
+            && ruling.is_some_and(|ruling| !matches!(ruling.verdict(), Verdict::Deny(_)))
+    }
+
     /// Whether policy permits the caller an action on a principal.
     #[must_use]
     pub fn permitted_on(&self, caller: &Caller, action: &str, principal: &PrincipalId) -> bool {

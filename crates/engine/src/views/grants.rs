@@ -5,7 +5,7 @@ use countersign_core::question::Target;
 use countersign_core::session::Ending;
 use countersign_core::{At, GrantId, PersonId, Refusal, SessionId};
 
-use super::{GrantFilter, GrantView, SessionView, TOLD_MAX};
+use super::{GrantFilter, GrantView, Named, SessionView, TOLD_MAX};
 use crate::engine::Engine;
 use crate::index::{grant_key, session_key};
 use crate::line::Line;
@@ -62,6 +62,15 @@ impl Engine {
         views
     }
 
+    /// One session, open or ended, if the caller may see it.
+    ///
+    /// # Errors
+    /// There is none, or it is none of the caller's business; it is not said which.
+    pub fn session_view(&self, caller: &Caller, id: SessionId) -> Result<SessionView, Refused> {
+        let found = self.session_of(caller, &self.snapshot(), id);
+        found.ok_or_else(|| Refusal::NoSuchSession(id).into())
+    }
+
     /// Sessions that the caller may see, newest first: `live`, `ended`, or without a state those that are live.
     #[must_use]
     pub fn session_views(&self, caller: &Caller, state: Option<&str>) -> Vec<SessionView> {
@@ -100,11 +109,12 @@ impl Engine {
             purpose: content.map(|content| content.purpose).filter(|purpose| !purpose.is_empty()),
             ended: match &grant.state {
                 grant::State::Live | grant::State::Expired { .. } => None,
-                grant::State::Revoked { at, by, .. } => Some((*at, by.clone())),
-                grant::State::Relinquished { at } => Some((*at, grant.principal.clone())),
+                grant::State::Revoked { at, by, .. } => Some((*at, Named::of(snapshot, by))),
+                grant::State::Relinquished { at } => Some((*at, Named::of(snapshot, &grant.principal))),
             },
             can_revoke: live && self.may(caller, snapshot, "grant.revoke", target_of_grant(grant)),
             can_relinquish: live && grant.principal == caller.principal,
+            holder: Named::of(snapshot, &grant.principal),
             grant: grant.clone(),
         }
     }
@@ -135,7 +145,7 @@ impl Engine {
         Some(SessionView {
             id,
             state: if live.is_some() { "live" } else { "ended" },
-            principal: opened.actor.clone()?,
+            principal: Named::of(snapshot, &opened.actor.clone()?),
             role: opened.role.clone()?,
             resource: opened.resource.clone()?,
             door: opened.data.get("door").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned(),

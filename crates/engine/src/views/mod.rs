@@ -19,6 +19,7 @@ use crate::engine::Engine;
 use crate::house::House;
 use crate::index::id_in;
 use crate::line::read_event;
+use crate::snapshot::Snapshot;
 use crate::store::{Drawer, Order, Scan};
 
 /// How many entries of the past are looked at for one list.
@@ -30,7 +31,7 @@ const TOLD_MAX: usize = 512;
 /// Which requests.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RequestFilter {
-    /// Only those in this state; without one, those of which something may still come.
+    /// Only those in this state, `all` for whatever state; without one, those of which something may still come.
     pub state: Option<&'static str>,
     /// Only those that the caller could answer now.
     pub inbox: bool,
@@ -47,6 +48,15 @@ pub struct GrantFilter {
     pub state: Option<&'static str>,
     /// Only the caller's own.
     pub mine: bool,
+}
+
+/// A principal, and how people call it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// Its name.
+    pub id: PrincipalId,
+    /// How people call it; its name once no bundle knows it any more.
+    pub display: String,
 }
 
 /// What a request is for.
@@ -70,9 +80,7 @@ pub struct RequestView {
     /// What it is for.
     pub kind: RequestKind,
     /// Who asks.
-    pub by: PrincipalId,
-    /// How people call them.
-    pub display: String,
+    pub by: Named,
     /// Who answers for it.
     pub person: PersonId,
     /// The action that a yes would allow.
@@ -190,16 +198,16 @@ pub struct StageView {
     /// How the rule names them.
     pub from: Vec<String>,
     /// Who may fill a place now.
-    pub people: Vec<PrincipalId>,
+    pub people: Vec<Named>,
     /// Who did.
-    pub given: Vec<PrincipalId>,
+    pub given: Vec<Named>,
 }
 
 /// Somebody's yes or no.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SaidView {
     /// Who.
-    pub by: PrincipalId,
+    pub by: Named,
     /// When.
     pub at: At,
     /// In their words.
@@ -211,6 +219,8 @@ pub struct SaidView {
 pub struct GrantView {
     /// The grant.
     pub grant: Grant,
+    /// Who holds it.
+    pub holder: Named,
     /// Where it stands now, in one word.
     pub state: &'static str,
     /// What the role reaches.
@@ -218,7 +228,7 @@ pub struct GrantView {
     /// Why it was asked for.
     pub purpose: Option<String>,
     /// When and by whom it was ended before its hour.
-    pub ended: Option<(At, PrincipalId)>,
+    pub ended: Option<(At, Named)>,
     /// The caller may end it.
     pub can_revoke: bool,
     /// The caller may give it back.
@@ -233,7 +243,7 @@ pub struct SessionView {
     /// `live` or `ended`.
     pub state: &'static str,
     /// Who.
-    pub principal: PrincipalId,
+    pub principal: Named,
     /// Who answers for them.
     pub person: PersonId,
     /// In which role.
@@ -275,6 +285,13 @@ impl Engine {
     /// A book that knows nothing but what is told of one thing.
     pub(super) fn fold(&self, key: &[u8]) -> Book {
         fold(&self.0.house, key)
+    }
+}
+
+impl Named {
+    pub(crate) fn of(snapshot: &Snapshot, id: &PrincipalId) -> Self {
+        let known = snapshot.book.catalogue.principals.get(id);
+        Self { id: id.clone(), display: known.map_or_else(|| id.to_string(), |found| found.display.clone()) }
     }
 }
 

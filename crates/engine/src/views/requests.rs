@@ -11,7 +11,8 @@ use countersign_core::request::{Ask, Request, RowBound, State};
 use countersign_core::{Refusal, RequestId};
 
 use super::{
-    ParameterView, RelationView, RequestFilter, RequestKind, RequestView, RowsView, SaidView, StageView,
+    Named, ParameterView, RelationView, RequestFilter, RequestKind, RequestView, RowsView, SaidView,
+    StageView,
 };
 use crate::engine::Engine;
 use crate::index::request_key;
@@ -48,6 +49,7 @@ impl Engine {
         let snapshot = self.snapshot();
         let limit = if filter.limit == 0 { PAGE_MAX } else { filter.limit.min(PAGE_MAX) };
         let wanted = |request: &Request| match filter.state {
+            Some("all") => true,
             Some(state) => request.state.as_str() == state,
             None => !request.is_closed(),
         };
@@ -102,13 +104,11 @@ impl Engine {
         let may = |action| could_answer && self.may(caller, snapshot, action, target_of(request));
         let open = matches!(&request.state, State::Pending)
             || matches!(&request.state, State::Approved(found) if found.running.is_none() && found.used < found.uses);
-        let principal = snapshot.book.catalogue.principals.get(&request.by);
         let mut view = RequestView {
             id: request.id,
             state: request.state.as_str(),
             kind: kind_of(&request.ask),
-            by: request.by.clone(),
-            display: principal.map_or_else(|| request.by.to_string(), |found| found.display.clone()),
+            by: Named::of(snapshot, &request.by),
             person: request.person.clone(),
             action: request.action(),
             role: action.as_ref().and_then(|action| action.role.clone()),
@@ -126,9 +126,9 @@ impl Engine {
             settings: Vec::new(),
             digest: request.digest,
             gates: request.gates.clone(),
-            stages: stages(request, &tally),
+            stages: stages(snapshot, request, &tally),
             missing: tally.missing(),
-            approvals: self.approvals(request),
+            approvals: self.approvals(snapshot, request),
             denial: None,
             why: None,
             ended_at: None,
@@ -146,16 +146,16 @@ impl Engine {
             can_withdraw: open && self.may(caller, snapshot, "request.withdraw", target_of(request)),
         };
         view.ask(&request.ask, snapshot);
-        self.end(&mut view, request);
+        self.end(&mut view, snapshot, request);
         if let Some(content) = content {
             view.content(content, action);
         }
         view
     }
 
-    fn approvals(&self, request: &Request) -> Vec<SaidView> {
+    fn approvals(&self, snapshot: &Snapshot, request: &Request) -> Vec<SaidView> {
         let said = |given: &countersign_core::request::Approval| SaidView {
-            by: given.by.clone(),
+            by: Named::of(snapshot, &given.by),
             at: given.at,
             comment: self.comment(request.id, given.comment),
         };
@@ -163,7 +163,7 @@ impl Engine {
     }
 
     /// Where a request has come to.
-    fn end(&self, view: &mut RequestView, request: &Request) {
+    fn end(&self, view: &mut RequestView, snapshot: &Snapshot, request: &Request) {
         match &request.state {
             State::Pending => {}
             State::Approved(receipt) => {
@@ -173,7 +173,7 @@ impl Engine {
             }
             State::Denied { by, at, comment } => {
                 let comment = self.comment(request.id, *comment);
-                view.denial = Some(SaidView { by: by.clone(), at: *at, comment });
+                view.denial = Some(SaidView { by: Named::of(snapshot, by), at: *at, comment });
                 view.ended_at = Some(*at);
             }
             State::Lapsed { at } => view.ended_at = Some(*at),
@@ -242,14 +242,15 @@ fn target_of(request: &Request) -> Target {
     Target::Request { id: request.id, person: request.person.clone(), action: request.action() }
 }
 
-fn stages(request: &Request, tally: &Tally<'_>) -> Vec<StageView> {
+fn stages(snapshot: &Snapshot, request: &Request, tally: &Tally<'_>) -> Vec<StageView> {
+    let given = |index: &usize| Some(Named::of(snapshot, &request.approvals.get(*index)?.by));
     let places = tally.stages.iter().zip(&tally.seated);
     let view = places.map(|(stage, seated)| StageView {
         rule: stage.rule.clone(),
         need: stage.need,
         from: stage.from.iter().map(ToString::to_string).collect(),
-        people: stage.who.keys().map(|who| (*who).clone()).collect(),
-        given: seated.iter().filter_map(|index| Some(request.approvals.get(*index)?.by.clone())).collect(),
+        people: stage.who.keys().map(|who| Named::of(snapshot, who)).collect(),
+        given: seated.iter().filter_map(given).collect(),
     });
     view.collect()
 }

@@ -100,7 +100,10 @@ fn show(
         groups: book.catalogue.groups_of(id).iter().map(ToString::to_string).collect(),
         roles: book.live_roles(id, now).iter().map(|(role, _)| role.to_string()).collect(),
         can: PrincipalCan {
-            disable: !disabled_itself && rooms.engine.permitted_on(caller, "principal.disable", id),
+            // Whoever wants to leave asks somebody else: shutting oneself out is offered to nobody.
+            disable: !disabled_itself
+                && *id != caller.principal
+                && rooms.engine.permitted_on(caller, "principal.disable", id),
             enable: disabled_itself && rooms.engine.permitted_on(caller, "principal.enable", id),
         },
     }

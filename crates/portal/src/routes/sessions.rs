@@ -18,7 +18,11 @@ use crate::shapes::ledger::EventPage;
 use crate::shapes::sessions::{ActionFilter, Session, SessionFilter};
 
 pub(crate) fn router() -> OpenApiRouter<Rooms> {
-    OpenApiRouter::new().routes(routes!(sessions)).routes(routes!(end)).routes(routes!(actions))
+    OpenApiRouter::new()
+        .routes(routes!(sessions))
+        .routes(routes!(session))
+        .routes(routes!(end))
+        .routes(routes!(actions))
 }
 
 /// Sessions that the caller may see, newest first.
@@ -35,6 +39,22 @@ async fn sessions(
     let state = query.state.map(|state| state.as_str());
     let views = reading(&rooms, move |engine| engine.session_views(&caller, state)).await?;
     Ok(Json(List { items: views.into_iter().map(Into::into).collect() }))
+}
+
+/// One session, open or ended.
+#[utoipa::path(
+    get, path = "/sessions/{id}", tag = "sessions", operation_id = "session",
+    params(("id" = String, Path, description = "the session's identifier")),
+    responses((status = 200, description = "The session", body = Session), Problems)
+)]
+async fn session(
+    State(rooms): State<Rooms>,
+    SignedIn(caller): SignedIn,
+    id: Segment,
+) -> Result<Json<Session>, Problem> {
+    let id: SessionId = id.parse()?;
+    let view = reading(&rooms, move |engine| engine.session_view(&caller, id)).await??;
+    Ok(Json(view.into()))
 }
 
 /// Ends a session.

@@ -62,6 +62,8 @@ pub struct Grant {
     pub state: GrantState,
     /// Who holds it.
     pub principal: String,
+    /// How people call them.
+    pub display: String,
     /// The human behind them.
     pub person: String,
     /// In which role.
@@ -96,6 +98,8 @@ pub struct GrantEnd {
     pub at: String,
     /// Who ended it.
     pub by: String,
+    /// How people call them.
+    pub display: String,
 }
 
 /// What the caller may do about a grant.
@@ -114,6 +118,7 @@ impl From<GrantView> for Grant {
             id: grant.id.to_string(),
             state: GrantState::named(view.state),
             principal: grant.principal.to_string(),
+            display: view.holder.display,
             person: grant.person.to_string(),
             role: grant.role.to_string(),
             resources: view.resources.iter().map(ToString::to_string).collect(),
@@ -121,7 +126,11 @@ impl From<GrantView> for Grant {
             not_before: grant.not_before.rfc3339(),
             not_after: grant.not_after.rfc3339(),
             purpose: view.purpose,
-            ended: view.ended.map(|(at, by)| GrantEnd { at: At::rfc3339(at), by: by.to_string() }),
+            ended: view.ended.map(|(at, by)| GrantEnd {
+                at: At::rfc3339(at),
+                by: by.id.to_string(),
+                display: by.display,
+            }),
             can: GrantCan { revoke: view.can_revoke, relinquish: view.can_relinquish },
         }
     }

@@ -45,7 +45,7 @@ pub struct EventFilter {
     /// Only those with this text in the line or in what it commits to. Not case-sensitive.
     #[param(max_length = 200)]
     pub text: Option<String>,
-    /// Only this type; a type that ends in `.` is a prefix: `grant.`.
+    /// Only this type, or those that begin with it and a dot: `grant` finds `grant.issued`.
     pub r#type: Option<String>,
     /// Only what this principal did or what was done to them.
     pub principal: Option<String>,
@@ -121,6 +121,27 @@ pub struct Event {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub request: Option<String>,
+    /// How the action ended, in one word: `done`, `failed`, `beyond_bound`, `unknown`. This and what follows is there for
+    /// `action.completed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub result: Option<String>,
+    /// Rows that it touched or gave, if the target told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub rows: Option<u64>,
+    /// Bytes of the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub bytes: Option<u64>,
+    /// The target's error code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub code: Option<String>,
+    /// How long it took, in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub micros: Option<u64>,
     /// The controls that this type of line is evidence for.
     pub controls: Vec<String>,
     /// The statement, command or reason behind it, when the caller may see it and it is kept still.
@@ -229,6 +250,10 @@ impl From<audit::EventView> for Event {
     fn from(view: audit::EventView) -> Self {
         let line = view.line;
         let text = |id: &dyn ToString| id.to_string();
+        let (result, rows, bytes, code, micros) = match view.ended {
+            Some(ended) => (Some(ended.result), ended.rows, ended.bytes, ended.code, ended.micros),
+            None => (None, None, None, None, None),
+        };
         Self {
             id: line.index.to_string(),
             state: match view.stage {
@@ -252,6 +277,11 @@ impl From<audit::EventView> for Event {
             grant: line.grant.map(|id| text(&id)),
             session: line.session.map(|id| text(&id)),
             request: line.request.map(|id| text(&id)),
+            result,
+            rows,
+            bytes,
+            code,
+            micros,
             controls: view.controls.iter().map(ToString::to_string).collect(),
             text: view.text,
         }

@@ -47,8 +47,9 @@ pub struct Me {
     pub name: String,
     /// The groups it belongs to, nested ones included.
     pub groups: Vec<String>,
-    /// The actions that policy permits the caller on the gateway itself, so that clients can offer them. What
-    /// is offered is judged again when it is done.
+    /// The actions by which clients show or hide something as a whole: those that policy permits the caller on the
+    /// gateway itself, and `principal.*` that it permits on somebody else. What is offered is judged again when it
+    /// is done.
     pub capabilities: Vec<String>,
     /// The caller's live grants, newest first.
     pub grants: Vec<Grant>,

@@ -30,9 +30,9 @@ pub struct AskAccess {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct RequestFilter {
-    /// Only those in this state; without it, those that are open.
+    /// Only those in this state, or `all`; without it, those that are open.
     #[param(inline)]
-    pub state: Option<RequestState>,
+    pub state: Option<RequestStates>,
     /// Only those that the caller could answer now.
     #[serde(default)]
     pub inbox: bool,
@@ -42,6 +42,42 @@ pub struct RequestFilter {
     /// At most so many.
     #[param(minimum = 1, maximum = 500)]
     pub limit: Option<usize>,
+}
+
+/// Which states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RequestStates {
+    /// Whatever state.
+    All,
+    /// It waits.
+    Pending,
+    /// Every place is filled.
+    Approved,
+    /// Somebody, or policy, said no.
+    Denied,
+    /// Nobody answered, or the yes was not used, in time.
+    Lapsed,
+    /// It was given up.
+    Withdrawn,
+    /// Its ground moved.
+    Void,
+}
+
+impl RequestStates {
+    /// The states in one word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Pending => RequestState::Pending.as_str(),
+            Self::Approved => RequestState::Approved.as_str(),
+            Self::Denied => RequestState::Denied.as_str(),
+            Self::Lapsed => RequestState::Lapsed.as_str(),
+            Self::Withdrawn => RequestState::Withdrawn.as_str(),
+            Self::Void => RequestState::Void.as_str(),
+        }
+    }
 }
 
 /// Where a request stands.
@@ -325,10 +361,19 @@ pub struct Stage {
     pub need: u32,
     /// How the rule names them: `group:dba`, `owner`.
     pub from: Vec<String>,
-    /// The principals who may fill a place now.
-    pub people: Vec<String>,
-    /// The principals who did.
-    pub given: Vec<String>,
+    /// Who may fill a place now.
+    pub people: Vec<Party>,
+    /// Who did.
+    pub given: Vec<Party>,
+}
+
+/// Somebody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Party {
+    /// The principal's name.
+    pub name: String,
+    /// How people call it.
+    pub display: String,
 }
 
 /// One yes.
@@ -336,6 +381,8 @@ pub struct Stage {
 pub struct Approval {
     /// Who.
     pub by: String,
+    /// How people call them.
+    pub display: String,
     /// When.
     #[schema(format = DateTime)]
     pub at: String,
@@ -350,6 +397,8 @@ pub struct Approval {
 pub struct Answer {
     /// Who.
     pub by: String,
+    /// How people call them.
+    pub display: String,
     /// When.
     #[schema(format = DateTime)]
     pub at: String,

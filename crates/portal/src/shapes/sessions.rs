@@ -56,6 +56,8 @@ pub struct Session {
     pub state: SessionState,
     /// Who.
     pub principal: String,
+    /// How people call them.
+    pub display: String,
     /// The human behind them.
     pub person: String,
     /// In which role.
@@ -107,7 +109,8 @@ impl From<SessionView> for Session {
         Self {
             id: view.id.to_string(),
             state,
-            principal: view.principal.to_string(),
+            principal: view.principal.id.to_string(),
+            display: view.principal.display,
             person: view.person.to_string(),
             role: view.role.to_string(),
             resource: view.resource.to_string(),

@@ -14,3 +14,4 @@ mod matrix;
 mod serving;
 mod story;
 mod streams;
+mod views;

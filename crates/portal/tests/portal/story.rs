@@ -327,7 +327,7 @@ async fn gather(house: &House) -> BTreeMap<String, Vec<u8>> {
     files
 }
 
-fn delete() -> Attempt {
+pub fn delete() -> Attempt {
     let text = "delete from orders where customer = $1 and note = $2";
     let context: Context = Sql {
         plain: Plain { now: At(0), source: None, via: Via::Postgres },

@@ -3,13 +3,13 @@
 use countersign_core::ruling::{Gate, PolicyRef};
 use countersign_core::{At, request};
 use countersign_engine::views::{
-    ParameterView, RelationView, RequestKind as Kind, RequestView, RowsView, SaidView, StageView,
+    Named, ParameterView, RelationView, RequestKind as Kind, RequestView, RowsView, SaidView, StageView,
 };
 use countersign_wire::postgres::binary;
 
 use super::{
-    Answer, Approval, By, Encoding, HeldBy, Outcome, OutcomeResult, Parameter, Policy, Relation, Request,
-    RequestCan, RequestKind, RequestState, Rows, Setting, Stage,
+    Answer, Approval, By, Encoding, HeldBy, Outcome, OutcomeResult, Parameter, Party, Policy, Relation,
+    Request, RequestCan, RequestKind, RequestState, Rows, Setting, Stage,
 };
 
 impl From<RequestView> for Request {
@@ -23,7 +23,11 @@ impl From<RequestView> for Request {
                 Kind::Action => RequestKind::Action,
                 Kind::Apply => RequestKind::Apply,
             },
-            by: By { name: view.by.to_string(), display: view.display, person: view.person.to_string() },
+            by: By {
+                name: view.by.id.to_string(),
+                display: view.by.display,
+                person: view.person.to_string(),
+            },
             action: view.action.to_string(),
             role: view.role.map(|id| id.to_string()),
             resource: view.resource.map(|id| id.to_string()),
@@ -123,21 +127,29 @@ impl From<StageView> for Stage {
             rule: view.rule.to_string(),
             need: view.need,
             from: view.from,
-            people: view.people.iter().map(ToString::to_string).collect(),
-            given: view.given.iter().map(ToString::to_string).collect(),
+            people: view.people.into_iter().map(Into::into).collect(),
+            given: view.given.into_iter().map(Into::into).collect(),
         }
+    }
+}
+
+impl From<Named> for Party {
+    fn from(named: Named) -> Self {
+        Self { name: named.id.to_string(), display: named.display }
     }
 }
 
 impl From<SaidView> for Approval {
     fn from(view: SaidView) -> Self {
-        Self { by: view.by.to_string(), at: view.at.rfc3339(), comment: view.comment }
+        let Party { name: by, display } = view.by.into();
+        Self { by, display, at: view.at.rfc3339(), comment: view.comment }
     }
 }
 
 impl From<SaidView> for Answer {
     fn from(view: SaidView) -> Self {
-        Self { by: view.by.to_string(), at: view.at.rfc3339(), comment: view.comment }
+        let Party { name: by, display } = view.by.into();
+        Self { by, display, at: view.at.rfc3339(), comment: view.comment }
     }
 }
 

@@ -3,26 +3,23 @@
 //! Tiles and checkpoints hold lines, and lines hold no content. Whatever shows content asks policy first, and is
 //! itself a line: the audit trail is never read unrecorded.
 
+mod tiles;
+
 use std::ops::Range;
 
 use countersign_core::question::Target;
 use countersign_core::{At, PrincipalId, RequestId, SessionId};
+use countersign_ledger::Hash;
 use countersign_ledger::content::{Record, commitments};
 use countersign_ledger::events;
-use countersign_ledger::proof::TlogProof;
-use countersign_ledger::tile::{Kind, TILE_HEIGHT, TILE_WIDTH, Tile, encode_entries, encode_hashes};
-use countersign_ledger::tree::{Folded, HashReader};
-use countersign_ledger::{Hash, tile};
 
 use crate::engine::Engine;
-use crate::house::{House, Kept};
+use crate::house::Kept;
 use crate::line::{Count, Line, Sealed, Topic, read};
 use crate::people::Caller;
 use crate::seal::Field;
 use crate::settings::{PAGE_MAX, SEARCH_LINES_MAX};
-use crate::store::Drawer;
 use crate::words::{Refused, RefusedCode};
-use crate::writer::tree::{Published, tile_key};
 use crate::writer::work::Note;
 
 /// How many lines are read from the store at a time.
@@ -36,7 +33,7 @@ const EXPORT_BYTES_MAX: usize = 256 << 20;
 pub struct LedgerQuery {
     /// Only those with this text in the line or in what it commits to, whatever the case.
     pub text: Option<String>,
-    /// Only this type; one that ends in `.` is a prefix.
+    /// Only this type, or those that begin with it and a dot: `grant` finds `grant.issued`.
     pub kind: Option<String>,
     /// Only what this principal did or what was done to them.
     pub principal: Option<PrincipalId>,
@@ -68,10 +65,27 @@ pub struct EventView {
     pub line: Line,
     /// The statement, comment, reason or purpose behind it, if it is kept still.
     pub text: Option<String>,
+    /// How what it tells of ended, for `action.completed`.
+    pub ended: Option<EndedView>,
     /// How far it has come.
     pub stage: Stage,
     /// The controls that its type is evidence for.
     pub controls: &'static [String],
+}
+
+/// How an action ended, as its line says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndedView {
+    /// In one word: `done`, `failed`, `beyond_bound`, `unknown`.
+    pub result: String,
+    /// Rows touched or given, if the target told.
+    pub rows: Option<u64>,
+    /// Bytes of the answer.
+    pub bytes: Option<u64>,
+    /// The target's error code.
+    pub code: Option<String>,
+    /// How long it took, in microseconds.
+    pub micros: Option<u64>,
 }
 
 /// How far a line has come.
@@ -150,31 +164,6 @@ impl Engine {
             published: published.as_ref().map_or(0, |last| last.size),
             root: published.as_ref().map(|last| last.root),
             signed_at: published.as_ref().map(|last| last.at).filter(|at| *at > At(0)),
-        }
-    }
-
-    /// A tile of the published tree, by its C2SP path: `tile/0/x001/067`, `tile/entries/000.p/12`. Partial tiles of
-    /// every checkpoint that was ever published are to be had. Reads the store.
-    #[must_use]
-    pub fn tile(&self, path: &str) -> Option<Vec<u8>> {
-        let tile: Tile = path.parse().ok()?;
-        let published = self.0.hall.published.load_full()?;
-        let width = u64::from(tile.width);
-        let end = tile.index.checked_mul(u64::from(TILE_WIDTH))?.checked_add(width)?;
-        if end > tile::count_on(tile.kind, published.size) {
-            return None;
-        }
-        match tile.kind {
-            Kind::Entries => {
-                let first = tile.index * u64::from(TILE_WIDTH);
-                let lines = self.0.house.store.read(first, usize::from(tile.width)).ok()?;
-                let entries: Vec<Vec<u8>> = lines.into_iter().map(|line| line.bytes).collect();
-                (entries.len() == usize::from(tile.width)).then(|| encode_entries(&entries).ok())?
-            }
-            Kind::Hashes(level) => {
-                let hashes = tile_hashes(&self.0.house, &published, level, tile.index)?;
-                hashes.get(..usize::from(tile.width)).map(encode_hashes)
-            }
         }
     }
 
@@ -304,7 +293,7 @@ impl Engine {
             let action: serde_json::Value = serde_json::from_str(&content.action).ok()?;
             action.get("text")?.as_str().map(str::to_owned)
         });
-        EventView { line, text, stage, controls }
+        EventView { ended: ended(&line), line, text, stage, controls }
     }
 
     fn detail(&self, line: Line) -> EventDetail {
@@ -321,17 +310,6 @@ impl Engine {
             proof: self.proof(line.index),
             event: self.view(line),
         }
-    }
-
-    /// The proof that a line is under the last checkpoint.
-    fn proof(&self, index: u64) -> Option<String> {
-        let published = self.0.hall.published.load_full()?;
-        if index >= published.size {
-            return None;
-        }
-        let tiles = Tiles { house: &self.0.house, published: &published };
-        let proof = TlogProof::make(&Folded(tiles), index, &published.note).ok()?;
-        Some(proof.to_string())
     }
 
     fn disclose(&self, range: Range<u64>) -> Result<Vec<u8>, Refused> {
@@ -365,41 +343,8 @@ impl Engine {
     }
 }
 
-/// Completed nodes of the published tree, on the levels that tiles keep.
-struct Tiles<'a> {
-    house: &'a House,
-    published: &'a Published,
-}
-
-impl HashReader for Tiles<'_> {
-    fn hash(&self, level: u8, index: u64) -> Option<Hash> {
-        if !level.is_multiple_of(TILE_HEIGHT) {
-            return None;
-        }
-        let (tile, place) = (index / u64::from(TILE_WIDTH), index % u64::from(TILE_WIDTH));
-        let hashes = tile_hashes(self.house, self.published, level / TILE_HEIGHT, tile)?;
-        hashes.get(usize::try_from(place).ok()?).copied()
-    }
-}
-
-/// The hashes of a tile of the published tree, as many as there are.
-fn tile_hashes(house: &House, published: &Published, level: u8, index: u64) -> Option<Vec<Hash>> {
-    let count = tile::count_on(Kind::Hashes(level), published.size);
-    if (index + 1).checked_mul(u64::from(TILE_WIDTH))? <= count {
-        let bytes = house.store.get(Drawer::Tiles, &tile_key(level, index)).ok()??;
-        return tile::decode_hashes(&bytes, TILE_WIDTH).ok();
-    }
-    if index == count / u64::from(TILE_WIDTH) {
-        return published.partials.get(usize::from(level)).cloned();
-    }
-    None
-}
-
 fn matches(query: &LedgerQuery, line: &Line) -> bool {
-    let kind = query.kind.as_deref().is_none_or(|kind| match kind.strip_suffix('.') {
-        Some(_) => line.kind.starts_with(kind),
-        None => line.kind == kind,
-    });
+    let kind = query.kind.as_deref().is_none_or(|kind| is_or_is_beneath(&line.kind, kind));
     let of = |who: &PrincipalId| line.actor.as_ref() == Some(who) || line.subject.as_ref() == Some(who);
     let control = |control: &str| {
         events::find(&line.kind).is_some_and(|kind| kind.controls.iter().any(|one| covers(control, one)))
@@ -410,10 +355,29 @@ fn matches(query: &LedgerQuery, line: &Line) -> bool {
         && query.control.as_deref().is_none_or(control)
 }
 
+/// `grant.issued` is beneath `grant`, with or without the dot, and not beneath `gra`.
+fn is_or_is_beneath(kind: &str, asked: &str) -> bool {
+    let asked = asked.strip_suffix('.').unwrap_or(asked);
+    kind.strip_prefix(asked).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
 /// Whether a control id is the one asked for, or a part of it: `AC-2` covers `AC-2(6)` and `AC-2e`, not `AC-24`.
 fn covers(asked: &str, control: &str) -> bool {
     let Some((start, rest)) = control.split_at_checked(asked.len()) else { return false };
     start.eq_ignore_ascii_case(asked) && !rest.starts_with(|next: char| next.is_ascii_digit())
+}
+
+fn ended(line: &Line) -> Option<EndedView> {
+    let text = |name: &str| Some(line.data.get(name)?.as_str()?.to_owned());
+    let number = |name: &str| line.data.get(name)?.as_u64();
+    (line.kind == "action.completed").then_some(())?;
+    Some(EndedView {
+        result: text("result")?,
+        rows: number("rows"),
+        bytes: number("bytes"),
+        code: text("code"),
+        micros: number("micros"),
+    })
 }
 
 /// What a person reads first: the statement, comment, reason or purpose.
