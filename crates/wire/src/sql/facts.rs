@@ -115,8 +115,15 @@ impl Facts {
 
     /// The facts of an `EXECUTE name`, given the facts of the statement that was prepared under that name in this
     /// session. The caller vouches that nothing replaced it since (see `taints_session`).
+    ///
+    /// Only a text that is this one EXECUTE becomes known by it. Beside other statements, or as the source of a
+    /// CREATE TABLE, it stays what it is.
     #[must_use]
     pub fn with_prepared(&self, prepared: &Facts) -> Facts {
+        let runs = |verb: &Verb| matches!(verb.as_str(), "execute" | "explain");
+        if self.statements != 1 || self.prepared.len() != 1 || !self.verbs.iter().all(runs) {
+            return self.clone();
+        }
         let mut facts = prepared.clone();
         facts.verbs.extend(self.verbs.iter().copied());
         facts.functions.extend(self.functions.iter().cloned());
@@ -125,10 +132,18 @@ impl Facts {
         facts.parameters.clone_from(&self.parameters);
         facts.statements = self.statements;
         facts.row_count = None;
+        facts.kinds.extend(self.kinds.iter().filter(|kind| **kind != Kind::Unknown));
         // EXECUTE's own arguments are expressions, and a prepared read is planned again at leisure: never provable.
         facts.provable_read = false;
-        if facts.kinds.remove(&Kind::Read) || facts.kinds.is_empty() {
+        let calls = !(self.functions.is_empty() && self.operators.is_empty() && self.types.is_empty());
+        let reads = !self.relations.is_empty();
+        if facts.kinds.remove(&Kind::Read) || facts.kinds.is_empty() || calls || reads {
             facts.kinds.insert(Kind::Call);
+        }
+        if calls || reads {
+            facts.relations.extend(self.relations.iter().cloned());
+            facts.reasons.push("the arguments of EXECUTE are not looked into".to_owned());
+            facts.taints_session = true;
         }
         facts.kind = facts.kinds.last().copied().unwrap_or(Kind::Unknown);
         facts.reasons.insert(0, "EXECUTE runs a statement that was prepared earlier".to_owned());

@@ -38,7 +38,7 @@ pub fn classify(parsed: &Parsed, context: &Context<'_>) -> Facts {
     let mut facts = Facts::empty();
     facts.secret_spans.clone_from(&parsed.secret_spans);
     facts.statements = u32::try_from(parsed.statements.len()).unwrap_or(u32::MAX);
-    if let Some(why) = context.session.unreadable() {
+    if let Some(why) = context.session.misread(parsed.letters) {
         // The grammar read the text under other rules than the server will: nothing it found counts.
         let mut unknown = Facts::of(Kind::Unknown, why);
         unknown.secret_spans = facts.secret_spans;

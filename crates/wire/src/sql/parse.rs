@@ -9,6 +9,7 @@
 use super::facts::Facts;
 use super::kinds::Kind;
 use super::secrets;
+use super::session::Letters;
 use super::statement::{self, Statement};
 use super::tree::{TreeError, tree_of};
 use super::{STATEMENTS_MAX, TEXT_BYTES_MAX};
@@ -17,6 +18,7 @@ use super::{STATEMENTS_MAX, TEXT_BYTES_MAX};
 #[derive(Debug, Clone)]
 pub struct Parsed {
     pub(super) statements: Vec<Statement>,
+    pub(super) letters: Letters,
     pub(super) secret_spans: Vec<std::ops::Range<usize>>,
 }
 
@@ -115,5 +117,5 @@ pub fn parse(text: &[u8]) -> Result<Parsed, Unparsed> {
         statements.push(statement::read(&tree, node.as_ref()));
     }
     let secret_spans = secrets::spans(text, secretive);
-    Ok(Parsed { statements, secret_spans })
+    Ok(Parsed { statements, letters: Letters::of(text.as_bytes()), secret_spans })
 }

@@ -51,8 +51,8 @@ impl SessionState {
     ///
     /// Errs towards not knowing: a search path that may have changed is not known until the caller asks the server
     /// again. Settings that the server reports by itself (`client_encoding`, `standard_conforming_strings`) are
-    /// taken to have changed for the worse at once, because statements that are already under way will meet them;
-    /// the caller overwrites them with what the server reports.
+    /// taken to have changed for the worse at once, because it reports them only when it is ready again, and only if
+    /// they are others then; the caller asks for them too, or overwrites them with what the server reports.
     #[must_use]
     pub fn after(&self, facts: &Facts) -> SessionState {
         let mut next = self.clone();
@@ -60,13 +60,18 @@ impl SessionState {
         if facts.taints_session {
             next.search_path = None;
             next.role = None;
+            next.doubt_reading();
         }
         if facts.role_change {
             next.role = None;
         }
         for change in &facts.settings {
             match change.name.as_str() {
-                "search_path" | "all" => next.search_path = None,
+                "search_path" => next.search_path = None,
+                "all" => {
+                    next.search_path = None;
+                    next.doubt_reading();
+                }
                 "client_encoding" => {
                     next.client_encoding = change.value.clone().unwrap_or_else(|| "unknown".to_owned());
                 }
@@ -88,22 +93,49 @@ impl SessionState {
         next
     }
 
-    /// Why text of this session cannot be understood at all, if so.
-    pub(super) fn unreadable(&self) -> Option<String> {
-        if !self.standard_conforming_strings {
+    /// What quotes and bytes mean is not known.
+    fn doubt_reading(&mut self) {
+        self.standard_conforming_strings = false;
+        self.client_encoding = "unknown".to_owned();
+    }
+
+    /// Why this text of the session cannot be understood at all, if so: the server may see other characters in it
+    /// than the grammar did. Without a backslash it does not matter what one means, and bytes of ASCII alone are the
+    /// same characters in every encoding that a client can have.
+    #[must_use]
+    pub fn unreadable(&self, text: &[u8]) -> Option<String> {
+        self.misread(Letters::of(text))
+    }
+
+    /// The same, of a text whose letters were looked at before.
+    pub(super) fn misread(&self, letters: Letters) -> Option<String> {
+        if letters.backslash && !self.standard_conforming_strings {
             return Some(
                 "standard_conforming_strings is off, so quotes and backslashes may mean something else; set it on"
                     .to_owned(),
             );
         }
         let encoding = self.client_encoding.to_ascii_uppercase();
-        if !matches!(encoding.as_str(), "UTF8" | "UNICODE" | "SQL_ASCII") {
+        if letters.beyond_ascii && !matches!(encoding.as_str(), "UTF8" | "UNICODE" | "SQL_ASCII") {
             return Some(format!(
                 "the session's encoding is `{}`; only UTF8 and SQL_ASCII are understood",
                 self.client_encoding
             ));
         }
         None
+    }
+}
+
+/// What of a text depends on how it is read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Letters {
+    backslash: bool,
+    beyond_ascii: bool,
+}
+
+impl Letters {
+    pub(super) fn of(text: &[u8]) -> Letters {
+        Letters { backslash: text.contains(&b'\\'), beyond_ascii: !text.is_ascii() }
     }
 }
 

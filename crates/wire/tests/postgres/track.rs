@@ -1,8 +1,8 @@
 //! The tracker in the situations that matter, one by one.
 
 use countersign_wire::postgres::track::{
-    Answer, Desync, Known, NAMES_MAX, PENDING_MAX, Refused, Route, SETTINGS_MAX, Sent, Ticket, Tracker,
-    WEIGHT_BYTES_MAX,
+    Answer, Desync, Known, NAME_BYTES_MAX, NAMES_MAX, PENDING_MAX, Refused, Route, SETTINGS_MAX, Sent,
+    Ticket, Tracker, WEIGHT_BYTES_MAX,
 };
 use countersign_wire::postgres::{Limits, Phase, Target, TransactionStatus, backend, frontend};
 
@@ -353,6 +353,21 @@ fn a_client_that_never_reads_is_not_read_either() {
     assert_eq!(session.send(Sent::Query), Ok(Route::Wait));
     golden(&mut session, READY).unwrap();
     ticket(session.send(Sent::Query));
+}
+
+#[test]
+fn a_name_that_the_server_would_cut_off_is_refused() {
+    let mut session = Session::new();
+    let (short, long) = (vec![b'n'; NAME_BYTES_MAX], vec![b'n'; NAME_BYTES_MAX + 1]);
+    ticket(parse(&mut session, &short, b"", "s"));
+    assert_eq!(parse(&mut session, &long, b"", "s"), Err(Refused::NameLength));
+    for target in [Target::Statement(&long), Target::Portal(&long)] {
+        assert_eq!(session.send(Sent::Close(target)), Err(Refused::NameLength));
+        assert_eq!(session.send(Sent::Describe(target)), Err(Refused::NameLength));
+    }
+    assert_eq!(bind(&mut session, &long, &short, "p"), Err(Refused::NameLength));
+    assert_eq!(bind(&mut session, b"", &long, "p"), Err(Refused::NameLength));
+    ticket(bind(&mut session, &short, &short, "p"));
 }
 
 #[test]

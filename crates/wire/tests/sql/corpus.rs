@@ -229,6 +229,13 @@ fn a_prepared_statement_is_judged_as_what_it_runs() {
     assert!(delete.has_verb("execute") && delete.has_verb("delete"));
     let read = execute.with_prepared(&case("select id from orders"));
     assert_eq!((read.kind, read.provable_read), (Kind::Call, false));
+    // What stands beside an EXECUTE, around it or in its arguments is not what was prepared.
+    for sql in ["execute p; delete from todo", "create table made as execute p", "execute p; execute q"] {
+        let text = case(sql);
+        assert_eq!(text.with_prepared(&case("select id from orders")), text, "{sql}");
+    }
+    let arguments = case("execute p(evil())").with_prepared(&case("delete from orders"));
+    assert!(arguments.kinds.contains(&Kind::Call) && arguments.taints_session);
 }
 
 #[test]
@@ -247,4 +254,13 @@ fn what_a_session_knows_afterwards_errs_towards_doubt() {
     assert!(after("do $$begin end$$").temporary_objects);
     assert!(!after("set standard_conforming_strings = off").standard_conforming_strings);
     assert_eq!(after("set client_encoding = 'SJIS'").client_encoding, "SJIS");
+    // The server says what they are now only when it is ready again, or never, if they are what it said before.
+    for unseen in ["reset all", "discard all", "select evil()"] {
+        let next = after(unseen);
+        assert!(
+            next.unreadable("'ä'".as_bytes()).is_some() && next.unreadable(br"'\'").is_some(),
+            "{unseen}"
+        );
+        assert_eq!(next.unreadable(b"rollback"), None, "{unseen}");
+    }
 }

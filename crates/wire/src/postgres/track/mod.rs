@@ -38,6 +38,9 @@ use super::TransactionStatus;
 pub const PENDING_MAX: usize = 16_384;
 /// How many prepared statements, and how many portals, one session may hold.
 pub const NAMES_MAX: usize = 16_384;
+/// The longest name of a prepared statement or portal, in bytes. A server cuts off what is longer, so that two
+/// names of a client are one of the server's (`NAMEDATALEN`).
+pub const NAME_BYTES_MAX: usize = 63;
 /// What prepared statements and portals of one session may weigh together, in bytes of the messages that made
 /// them.
 pub const WEIGHT_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -106,6 +109,9 @@ pub enum Refused {
     /// Another message while the server waits for copy data: the server would end the session.
     #[error("a {0} message while a copy is running; finish the copy with CopyDone or CopyFail first")]
     DuringCopy(&'static str),
+    /// A name that the server would take for another one.
+    #[error("a prepared statement or portal has a name of more than {NAME_BYTES_MAX} bytes; shorten it")]
+    NameLength,
     /// Too many names.
     #[error("more than {NAMES_MAX} prepared statements or portals in one session; close some")]
     Names,

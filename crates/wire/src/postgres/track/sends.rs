@@ -2,7 +2,7 @@
 
 use super::names::Known;
 use super::queue::{Flow, Kind};
-use super::{Refused, Route, Tracker};
+use super::{NAME_BYTES_MAX, Refused, Route, Tracker};
 use crate::postgres::Target;
 use crate::postgres::frontend::{Bind, Body, Parse};
 
@@ -80,6 +80,7 @@ impl<S: Clone, P: Clone> Tracker<S, P> {
         if let Some(route) = self.not_now("Parse")? {
             return Ok(route);
         }
+        is_short(parse.statement)?;
         let bytes = parse.statement.len() + parse.text.len() + parse.types.len() * 4;
         let made = (statement, bytes + ENTRY_OVERHEAD_BYTES);
         let change = self.statements.make(parse.statement, made, self.portals.weight_bytes())?;
@@ -95,6 +96,8 @@ impl<S: Clone, P: Clone> Tracker<S, P> {
         if let Some(route) = self.not_now("Bind")? {
             return Ok(route);
         }
+        is_short(bind.portal)?;
+        is_short(bind.statement)?;
         let formats = (bind.formats.len() + bind.result_formats.len()) * 2;
         let bytes = bind.portal.len() + bind.statement.len() + bind.parameters.byte_len() + formats;
         let made = (portal, bytes + ENTRY_OVERHEAD_BYTES);
@@ -118,6 +121,10 @@ impl<S: Clone, P: Clone> Tracker<S, P> {
         }
         if let Some(route) = self.not_now(sent.name())? {
             return Ok(route);
+        }
+        if let Sent::Describe(target) | Sent::Close(target) = sent {
+            let (Target::Statement(name) | Target::Portal(name)) = target;
+            is_short(name)?;
         }
         let kind = match sent {
             Sent::Describe(Target::Statement(_)) => Kind::DescribeStatement,
@@ -205,4 +212,8 @@ impl<S: Clone, P: Clone> Tracker<S, P> {
         }
         Route::Forward(None)
     }
+}
+
+const fn is_short(name: &[u8]) -> Result<(), Refused> {
+    if name.len() > NAME_BYTES_MAX { Err(Refused::NameLength) } else { Ok(()) }
 }
