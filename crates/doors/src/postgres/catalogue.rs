@@ -92,6 +92,16 @@ impl Cache {
         }
     }
 
+    /// The catalogue, if its probe was sent after `then`.
+    pub(crate) fn probed_after(&self, then: At) -> Option<Arc<Loaded>> {
+        self.lock().loaded.clone().filter(|loaded| loaded.probed > then)
+    }
+
+    /// Whether asking has failed a moment before `now`.
+    pub(crate) fn has_failed(&self, now: At) -> bool {
+        self.lock().failed.is_some_and(|at| now.since(at).millis() < RETRY_MS)
+    }
+
     /// Asks the server. `now` is read before anything is sent.
     ///
     /// # Errors
@@ -137,13 +147,17 @@ async fn read(
     now: At,
 ) -> Result<Arc<Loaded>, Unloaded> {
     let version = probe(link).await?;
-    if let Some(known) = known
+    if let Some(known) = &known
         && *known.version == *version
     {
         let (catalogue, version) = (Arc::clone(&known.catalogue), Arc::clone(&known.version));
         return Ok(Arc::new(Loaded { catalogue, version, probed: now }));
     }
-    let loader = sections(link, CatalogueLoader::new(&version)).await?;
+    let loader = match &known {
+        Some(known) => CatalogueLoader::after(&version, &known.catalogue),
+        None => CatalogueLoader::new(&version),
+    };
+    let loader = sections(link, loader).await?;
     let (sender, receiver) = tokio::sync::oneshot::channel();
     let job = move || {
         let _ = sender.send(loader.finish());

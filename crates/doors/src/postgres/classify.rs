@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use countersign_core::ActionName;
 use countersign_wire::sql::{
-    Access, ClassCache, ClassKey, Context, Facts, Kind, Parser, PreparedUse, classify, classify_unparsed,
-    parse,
+    Access, ClassCache, ClassKey, Context, Facts, Kind, Parser, PreparedUse, SessionState, classify,
+    classify_unparsed, parse,
 };
 
 use super::catalogue::Loaded;
@@ -25,8 +25,11 @@ pub(crate) const KEPT_MAX: usize = 4_096;
 pub(crate) struct Statement {
     /// The text as sent.
     pub(crate) raw: Bytes,
-    /// The text for people; where it is not valid UTF-8, as near as can be.
+    /// The text for people; where it is not valid UTF-8, with every such byte spelt out.
     pub(crate) text: Arc<str>,
+    /// Under which encoding and rules for quotes the server has read it, once and for all: what is prepared keeps them,
+    /// whatever the session changes afterwards.
+    read_under: Arc<SessionState>,
     /// The parameter types that the client declared.
     pub(crate) types: Arc<[u32]>,
     latest: Mutex<Option<(Stamp, Arc<Understood>)>>,
@@ -57,10 +60,46 @@ pub(crate) struct Understood {
 }
 
 impl Statement {
-    /// A statement that was not looked at yet.
-    pub(crate) fn new(raw: Bytes, types: Vec<u32>) -> Self {
-        let text = String::from_utf8_lossy(&raw).into();
-        Self { raw, text, types: types.into(), latest: Mutex::new(None) }
+    /// A statement that the server reads, or prepares, in this state of its session.
+    pub(crate) fn new(raw: Bytes, types: Vec<u32>, read_under: &Arc<SessionState>) -> Self {
+        let text = match std::str::from_utf8(&raw) {
+            Ok(text) => text.into(),
+            Err(_) => raw.escape_ascii().to_string().into(),
+        };
+        let read_under = Arc::clone(read_under);
+        Self { raw, text, types: types.into(), read_under, latest: Mutex::new(None) }
+    }
+
+    /// The same statement when the server reads it again, in this state of its session.
+    pub(crate) fn read_again(self: &Arc<Self>, session: &Arc<SessionState>) -> Arc<Self> {
+        if same_reading(&self.read_under, session) {
+            return Arc::clone(self);
+        }
+        Arc::new(Self {
+            raw: self.raw.clone(),
+            text: Arc::clone(&self.text),
+            types: Arc::clone(&self.types),
+            read_under: Arc::clone(session),
+            latest: Mutex::new(None),
+        })
+    }
+
+    /// The state that it is judged in: that of its session, but for how the server has read it.
+    pub(crate) fn session(&self, known: &Known) -> Arc<SessionState> {
+        let session = known.shared_session();
+        if same_reading(&self.read_under, session) {
+            return Arc::clone(session);
+        }
+        Arc::new(SessionState {
+            client_encoding: self.read_under.client_encoding.clone(),
+            standard_conforming_strings: self.read_under.standard_conforming_strings,
+            ..SessionState::clone(session)
+        })
+    }
+
+    /// Why nobody can be shown what the server reads in it, if so.
+    pub(crate) fn unreadable(&self) -> Option<String> {
+        self.read_under.unreadable(&self.raw)
     }
 
     /// What was understood of it before, if nothing that it depended on has changed.
@@ -131,6 +170,11 @@ impl Understood {
             && counted.iter().any(|verb| facts.has_verb(verb))
             && facts.prepared.is_empty()
     }
+}
+
+fn same_reading(one: &SessionState, other: &SessionState) -> bool {
+    one.client_encoding == other.client_encoding
+        && one.standard_conforming_strings == other.standard_conforming_strings
 }
 
 pub(crate) fn qualified(schema: Option<&str>, name: &str) -> String {
@@ -206,7 +250,7 @@ pub(crate) fn classification(
     known: &Known,
     loaded: Option<&Arc<Loaded>>,
 ) -> Classification {
-    let session = Arc::clone(known.shared_session());
+    let session = statement.session(known);
     let version = loaded.map(|loaded| &loaded.version);
     let key = |text| ClassKey {
         text,
@@ -252,7 +296,6 @@ pub(crate) enum Classification {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use countersign_wire::sql::SessionState;
 
     fn understood(text: &'static str) -> Understood {
         let parser = Parser::threads(1).unwrap();
@@ -296,6 +339,30 @@ mod tests {
         assert_eq!(one.unparsed(), Some("the text does not parse: syntax error at or near \"selec\""));
         assert_eq!(understood("do $$ begin end $$").unparsed(), None);
         assert_eq!(understood("").unparsed(), None);
+    }
+
+    #[test]
+    fn a_text_that_is_no_text_is_spelt_out() {
+        let state = Arc::new(SessionState::fresh(150_000, "writer"));
+        let statement = Statement::new(Bytes::from_static(b"select '\xff\xfe'"), Vec::new(), &state);
+        assert_eq!(&*statement.text, r"select \'\xff\xfe\'");
+    }
+
+    #[test]
+    fn what_is_prepared_keeps_how_it_was_read() {
+        let state = |encoding: &str| {
+            let mut state = SessionState::fresh(150_000, "writer");
+            state.client_encoding = encoding.to_owned();
+            Arc::new(state)
+        };
+        let text = Bytes::from_static("select 'ä'".as_bytes());
+        let statement = Arc::new(Statement::new(text, Vec::new(), &state("SJIS")));
+        let mut known = Known::new("writer", &[]);
+        known.report(b"client_encoding", b"UTF8");
+        assert_eq!(statement.session(&known).client_encoding, "SJIS");
+        assert!(statement.unreadable().is_some());
+        let again = statement.read_again(known.shared_session());
+        assert_eq!((again.unreadable(), &again.text), (None, &statement.text));
     }
 
     #[test]

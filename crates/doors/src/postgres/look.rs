@@ -19,8 +19,8 @@ use super::query::{Bound, QueryError, Row, bound, parameter_types, simple};
 use super::stream::Link;
 use super::target::Target;
 
-/// How many relations of one statement are looked at.
-const RELATIONS_MAX: usize = 64;
+/// How many relations of one statement are looked at. One that names more can't wait: what they are would be unbound.
+pub(crate) const RELATIONS_MAX: usize = 1_000;
 
 /// What was seen of the relations: their versions, and what an approver is shown.
 #[derive(Debug, Default)]

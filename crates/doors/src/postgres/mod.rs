@@ -17,7 +17,8 @@ mod look;
 mod query;
 mod session;
 mod startup;
-mod state;
+#[doc(hidden)]
+pub mod state;
 mod stream;
 mod target;
 mod tls;

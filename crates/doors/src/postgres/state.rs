@@ -1,9 +1,10 @@
 //! What is known of a session's settings that change what statements mean.
 //!
-//! The server reports some of them itself (`ParameterStatus`); search path and role it does not (before version 18).
-//! Those are asked for with SHOW, which takes no snapshot and runs in any transaction that has not failed. From the
-//! moment that something may have changed them until they were asked for again, they are unknown, and statements
-//! are judged by the stricter reading.
+//! The server reports some of them itself (`ParameterStatus`), but only when it is ready again; search path and role it
+//! does not (before version 18). All are asked for with SHOW, which takes no snapshot and runs in any transaction that
+//! has not failed. From the moment that something may have changed them until they were asked for again, they are
+//! unknown, and statements are judged by the stricter reading. What was asked for inside a transaction is known until it
+//! ends, or is rolled back in part: nobody says then which settings were taken back.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,26 +12,27 @@ use std::sync::Arc;
 use countersign_wire::sql::{Facts, SessionState, TransactionStep};
 
 /// Settings reported by the server that change the meaning of literals.
-const REPORTED: &[&str] =
+pub(crate) const REPORTED: &[&str] =
     &["client_encoding", "standard_conforming_strings", "DateStyle", "IntervalStyle", "TimeZone"];
 /// What stands for a setting that is not known.
 const UNKNOWN: &str = "(unknown)";
 
 /// What is known of one session.
 #[derive(Debug)]
-pub(crate) struct Known {
+pub struct Known {
     session: Arc<SessionState>,
     account: String,
     reported: BTreeMap<String, String>,
     settings: Arc<BTreeMap<String, String>>,
     generation: u64,
     doubtful: bool,
-    changed_in_transaction: bool,
+    /// What is known was asked for inside a transaction or batch, whose end may take it back.
+    provisional: bool,
 }
 
 impl Known {
     /// A session under `account`, whose server reported these settings. Search path and role are still unknown.
-    pub(crate) fn new(account: &str, reported: &[(Vec<u8>, Vec<u8>)]) -> Self {
+    pub fn new(account: &str, reported: &[(Vec<u8>, Vec<u8>)]) -> Self {
         let mut session = SessionState::fresh(0, account);
         session.search_path = None;
         let mut known = Self {
@@ -40,7 +42,7 @@ impl Known {
             settings: Arc::new(BTreeMap::new()),
             generation: 0,
             doubtful: true,
-            changed_in_transaction: false,
+            provisional: false,
         };
         for (name, value) in reported {
             known.report(name, value);
@@ -50,7 +52,7 @@ impl Known {
     }
 
     /// The state as classification takes it.
-    pub(crate) const fn shared_session(&self) -> &Arc<SessionState> {
+    pub const fn shared_session(&self) -> &Arc<SessionState> {
         &self.session
     }
 
@@ -65,12 +67,12 @@ impl Known {
     }
 
     /// Whether search path and role must be asked for before anything is judged.
-    pub(crate) const fn is_doubtful(&self) -> bool {
+    pub const fn is_doubtful(&self) -> bool {
         self.doubtful
     }
 
     /// The server has reported a setting.
-    pub(crate) fn report(&mut self, name: &[u8], value: &[u8]) {
+    pub fn report(&mut self, name: &[u8], value: &[u8]) {
         let (Ok(name), Ok(value)) = (std::str::from_utf8(name), std::str::from_utf8(value)) else {
             self.doubtful = true;
             return;
@@ -89,10 +91,11 @@ impl Known {
     }
 
     /// The answers to SHOW search_path, SHOW role and SHOW session_authorization.
-    pub(crate) fn shown(&mut self, search_path: &str, role: &str, authorization: &str) {
+    pub fn shown(&mut self, search_path: &str, role: &str, authorization: &str) {
         let role = if role == "none" { authorization } else { role };
         let (path, role) = (identifiers(search_path), Some(role.to_owned()));
         self.doubtful = false;
+        self.provisional = false;
         if self.session.search_path != path || self.session.role != role {
             let session = Arc::make_mut(&mut self.session);
             session.search_path = path;
@@ -101,22 +104,65 @@ impl Known {
         }
     }
 
+    /// What was shown was asked for inside a transaction or a batch that goes on.
+    pub fn shown_within(&mut self) {
+        self.provisional = true;
+    }
+
     /// A statement is being sent: from here on it may have run.
-    pub(crate) fn sends(&mut self, facts: &Facts) {
-        let changes = facts.taints_session || facts.role_change || !facts.settings.is_empty();
-        let ends = facts.transaction.iter().any(|step| {
-            !matches!(
-                step,
-                TransactionStep::Begin | TransactionStep::Savepoint(_) | TransactionStep::Release(_)
-            )
-        });
-        let mut next = self.session.after(facts);
-        if changes || (ends && self.changed_in_transaction) {
+    pub fn sends(&mut self, facts: &Facts) {
+        let changes = facts.taints_session
+            || facts.role_change
+            || facts.settings.iter().any(|change| is_followed(&change.name));
+        let mut next = self.session.after_in_transaction(facts);
+        if changes || (self.provisional && takes_back(facts)) {
             self.doubtful = true;
             next.search_path = None;
             next.role = None;
         }
-        self.changed_in_transaction = (self.changed_in_transaction && !ends) || changes;
+        self.turn_into(next);
+    }
+
+    /// The server is ready, and no transaction is open.
+    pub fn is_idle(&mut self) {
+        if !self.provisional {
+            return;
+        }
+        (self.provisional, self.doubtful) = (false, true);
+        let mut next = SessionState::clone(&self.session);
+        next.search_path = None;
+        next.role = None;
+        self.turn_into(next);
+    }
+
+    /// Whether something may have been defined that the catalogue does not tell of.
+    pub fn has_definitions(&self) -> bool {
+        self.session.uncommitted_definitions
+    }
+
+    /// A catalogue was asked for since, while no transaction was open.
+    pub fn definitions_are_known(&mut self) {
+        let next = SessionState { uncommitted_definitions: false, ..SessionState::clone(&self.session) };
+        self.turn_into(next);
+    }
+
+    /// Whether the session may have temporary objects.
+    pub fn may_have_temporary_objects(&self) -> bool {
+        self.session.temporary_objects
+    }
+
+    /// The server says that the session has no temporary schema, and no transaction was open.
+    pub fn has_no_temporary_objects(&mut self) {
+        let next = SessionState { temporary_objects: false, ..SessionState::clone(&self.session) };
+        self.turn_into(next);
+    }
+
+    /// Whether what is known was asked for inside a transaction that a statement ends, or takes back in part.
+    pub fn loses(&self, facts: &Facts) -> bool {
+        self.provisional && takes_back(facts)
+    }
+
+    fn turn_into(&mut self, next: SessionState) {
         if next != *self.session {
             self.session = Arc::new(next);
             self.renew();
@@ -135,10 +181,25 @@ impl Known {
     }
 }
 
-/// Whether a statement may leave the session with other settings, names or transaction than before, so that what
-/// follows can't be judged until it is answered.
-pub(crate) fn may_change(facts: &Facts) -> bool {
+/// Whether a transaction ends with it, or goes back to a savepoint.
+fn takes_back(facts: &Facts) -> bool {
+    let goes_on = |step: &TransactionStep| {
+        matches!(step, TransactionStep::Begin | TransactionStep::Savepoint(_) | TransactionStep::Release(_))
+    };
+    !facts.transaction.iter().all(goes_on)
+}
+
+/// Whether a setting is among those that are followed here.
+fn is_followed(name: &str) -> bool {
+    let of_names = ["all", "search_path", "role", "session_authorization"];
+    of_names.contains(&name) || REPORTED.iter().any(|reported| reported.eq_ignore_ascii_case(name))
+}
+
+/// Whether a statement may leave the session with other settings, names, definitions or transaction than before, so that
+/// what follows can't be judged until it is answered.
+pub fn may_change(facts: &Facts) -> bool {
     facts.taints_session
+        || facts.may_define()
         || facts.role_change
         || !facts.settings.is_empty()
         || !facts.transaction.is_empty()

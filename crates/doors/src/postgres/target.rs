@@ -5,8 +5,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use countersign_core::ResourceId;
 use countersign_core::catalogue::Resource;
+use countersign_core::{At, ResourceId};
 use countersign_wire::sql::ClassCache;
 use tokio::sync::Semaphore;
 
@@ -90,6 +90,24 @@ impl Target {
         if let Knowledge::Fresh(loaded) = self.catalogue.knowledge(now) {
             return Some(loaded);
         }
+        self.ask(shared, now).await
+    }
+
+    /// The catalogue as it is from now on: what was defined up to this moment is in it. Without a look account, or when
+    /// asking has failed a moment ago, there is none.
+    pub(crate) async fn refreshed(&self, shared: &Shared) -> Option<Arc<Loaded>> {
+        let now = shared.engine.now();
+        if self.look_account.is_none() || self.catalogue.has_failed(now) {
+            return None;
+        }
+        let Ok(_permit) = self.permits.acquire().await else { return None };
+        if let Some(loaded) = self.catalogue.probed_after(now) {
+            return Some(loaded);
+        }
+        self.ask(shared, now).await
+    }
+
+    async fn ask(&self, shared: &Shared, now: At) -> Option<Arc<Loaded>> {
         let mut link = match self.link(shared).await {
             Ok(link) => link,
             Err(error) => {

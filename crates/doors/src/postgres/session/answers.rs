@@ -206,7 +206,10 @@ impl Session {
         }
     }
 
-    fn ready_from_server(&mut self, number: u64, message: &Message<'_>, _status: TransactionStatus) {
+    fn ready_from_server(&mut self, number: u64, message: &Message<'_>, status: TransactionStatus) {
+        if status == TransactionStatus::Idle {
+            self.known.is_idle();
+        }
         let Some(sent) = self.sent.take(number) else { return };
         match sent.show {
             Show::Client | Show::Quiet | Show::Refusal(_) => self.show(sent.act, message.raw()),

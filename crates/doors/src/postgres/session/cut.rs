@@ -32,17 +32,29 @@ const RECORDS_MS_MAX: u64 = 5_000;
 /// How often the server is asked whether a backend is gone, in milliseconds.
 const GONE_POLL_MS: u64 = 20;
 
+/// What became of what a client left behind.
+enum Left {
+    /// It goes on.
+    Running,
+    /// The server has closed.
+    Closed,
+    /// The ground it stood on is gone.
+    Cut(Ending),
+}
+
 impl Session {
     /// Ends the session.
     pub(super) async fn finish(mut self, end: End) {
+        self.deferred = None;
+        let end = match end {
+            // What runs on stands on a grant like everything else.
+            End::Client => self.leave().await,
+            other => other,
+        };
         // A cut has been felt, or something else was first: neither is asked about again.
         self.ended.set(std::future::pending());
-        self.deferred = None;
         let (ending, last_words) = match end {
-            End::Client => {
-                self.leave().await;
-                (Ending::User, None)
-            }
+            End::Client => (Ending::User, None),
             End::Server if self.tracker.has_ended() => (Ending::Upstream, None),
             End::Server => {
                 let report = wording::fatal(wording::NO_SERVER, "the connection to the server was lost")
@@ -76,15 +88,22 @@ impl Session {
         self.shared.engine.close_session(&self.me, ending).await;
     }
 
-    /// The client has gone: the server is told, and what was on its way is given time to end.
-    async fn leave(&mut self) {
+    /// The client has gone: the server is told, and what was on its way is given time to end, unless it is cut.
+    async fn leave(&mut self) -> End {
         self.mute();
         to_server::terminate(&mut self.server.output);
-        if !self.until_server_closes(LEFT_MS_MAX).await {
+        let mut left = self.until_server_closes(LEFT_MS_MAX).await;
+        if matches!(left, Left::Running) {
             self.cancel_upstream().await;
-            self.until_server_closes(CANCEL_MS_MAX).await;
+            left = self.until_server_closes(CANCEL_MS_MAX).await;
         }
-        self.server.close().await;
+        match left {
+            Left::Cut(ending) => End::Cut(ending),
+            Left::Running | Left::Closed => {
+                self.server.close().await;
+                End::Client
+            }
+        }
     }
 
     /// Stops whatever goes on at the server, and says what became of it.
@@ -128,14 +147,15 @@ impl Session {
         }
     }
 
-    /// Takes in answers until the server has closed. Says whether it did.
-    async fn until_server_closes(&mut self, limit_ms: u64) -> bool {
+    /// Takes in answers until the server has closed.
+    async fn until_server_closes(&mut self, limit_ms: u64) -> Left {
         loop {
             match self.until(limit_ms, |_| false).await {
-                Ok(_) => return false,
+                Ok(_) => return Left::Running,
                 // The client is gone anyway: what could not be written to it is of no interest.
                 Err(End::Client) => self.client.abandon(),
-                Err(_) => return true,
+                Err(End::Cut(ending)) => return Left::Cut(ending),
+                Err(_) => return Left::Closed,
             }
         }
     }

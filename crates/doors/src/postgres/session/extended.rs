@@ -15,6 +15,7 @@ use countersign_wire::postgres::{Format, Frame, Limits, Phase, Target};
 
 use super::super::classify::Statement;
 use super::super::wording;
+use super::acts::ActId;
 use super::sent::{Sent, Show};
 use super::tongue::{Action, Course, Granted};
 use super::{End, Portal, Session};
@@ -35,10 +36,12 @@ impl Session {
             return Ok(());
         }
         let text = raw.slice_ref(parse.text);
-        let statement = Arc::new(Statement::new(text, parse.types.iter().collect()));
+        self.ascertain().await?;
+        let types = parse.types.iter().collect();
+        let statement = Arc::new(Statement::new(text, types, self.known.shared_session()));
         let understood = self.understand(&statement).await?;
-        if understood.unparsed().is_some() {
-            // Not understood, so it is an action already to hand it to the server's parser.
+        if understood.unparsed().is_some() || self.is_denied(&statement, &understood, raw) {
+            // Not understood, so it is an action already to hand it to the server's parser; or denied, and that is recorded.
             let action = Action::new(&statement, understood, raw.clone());
             let Some(granted) = self.permit(action, false).await? else { return Ok(()) };
             return self.forward_parse(&granted.bytes.clone(), statement, Some(granted)).await;
@@ -61,6 +64,9 @@ impl Session {
             return Ok(());
         };
         self.batch_open = true;
+        if let Some(Body::Parse(parse)) = decoded(raw) {
+            self.forget_prepared(parse.statement);
+        }
         let sent = act.map_or_else(Self::passing, |act| Self::of_act(act, true, Show::Client));
         self.put(number, raw, sent);
         Ok(())
@@ -92,6 +98,8 @@ impl Session {
                 Known::Certain(statement) => return Ok(Some(Arc::clone(statement))),
                 Known::Doubtful(statement) => {
                     let statement = Arc::clone(statement);
+                    self.ascertain().await?;
+                    let statement = statement.read_again(self.known.shared_session());
                     self.remake(name, &statement).await?;
                     return Ok(Some(statement));
                 }
@@ -143,6 +151,9 @@ impl Session {
 
     pub(super) async fn close(&mut self, raw: &Bytes, target: Target<'_>) -> Result<(), End> {
         self.release_deferred().await?;
+        if let Target::Statement(name) = target {
+            self.forget_prepared(name);
+        }
         self.pass(Kind::Close(target), raw).await
     }
 
@@ -182,11 +193,13 @@ impl Session {
         }
         let Some(portal) = self.portal(execute.portal).await? else { return Ok(()) };
         let understood = self.understand(&portal.statement).await?;
+        let facts = Arc::clone(&understood.facts);
         let action = Action::of_portal(&portal, understood, raw.clone());
         let Course::Granted(granted) = self.permit_portal(action, &portal).await? else { return Ok(()) };
         let bound =
             granted.as_ref().map_or_else(|| portal.approved.get().copied().flatten(), Granted::rows_max);
-        self.send_execute(granted, raw.clone(), bound).await
+        let act = self.send_execute(granted, raw.clone(), bound).await?;
+        self.remember_names(&portal.statement, &facts, act.unwrap_or_default()).await
     }
 
     /// The portal that an `Execute` means. Cursors made by SQL are fetched from by SQL.
@@ -219,7 +232,7 @@ impl Session {
         }
         let Deferred { portal, bytes, ends, .. } = deferred;
         let understood = self.understand(&portal.statement).await?;
-        let action = Action::of_portal(&portal, understood, bytes.freeze());
+        let action = Action::of_portal(&portal, understood, bytes.freeze()).alone(!executes);
         let Course::Granted(Some(granted)) = self.permit_portal(action, &portal).await? else {
             return Ok(());
         };
@@ -258,7 +271,7 @@ impl Session {
         if let Some(rows_max) = bound.filter(|_| executes) {
             self.keep_bound(act, rows_max).await?;
         }
-        self.remember_names(&statement, &facts, act).await
+        if executes { self.remember_names(&statement, &facts, act).await } else { Ok(()) }
     }
 
     async fn send_execute(
@@ -266,20 +279,19 @@ impl Session {
         granted: Option<Granted>,
         raw: Bytes,
         bound: Option<u64>,
-    ) -> Result<(), End> {
+    ) -> Result<Option<ActId>, End> {
         let act = granted.map(|granted| self.begin(granted));
         self.batch_open = true;
         let Some(number) = self.route(|session| session.tracker.send(Kind::Execute)).await? else {
             self.abandon(act);
-            return Ok(());
+            return Ok(act);
         };
         let show = if bound.is_some() { Show::Capture } else { Show::Client };
         self.put(number, &raw, Sent { act, ends: true, show });
-        match (bound, act) {
-            (Some(rows_max), Some(act)) => self.keep_bound(act, rows_max).await,
-            (Some(rows_max), None) => self.keep_bound(0, rows_max).await,
-            (None, _) => Ok(()),
+        if let Some(rows_max) = bound {
+            self.keep_bound(act.unwrap_or_default(), rows_max).await?;
         }
+        Ok(act)
     }
 
     /// Waits until what a name or a statement means is settled.

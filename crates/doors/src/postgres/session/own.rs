@@ -11,6 +11,7 @@ use countersign_wire::postgres::{Frame, Limits, Phase, Target, TransactionStatus
 use countersign_wire::sql::{Facts, PreparedUse};
 
 use super::super::classify::Statement;
+use super::super::state::REPORTED;
 use super::super::wording;
 use super::acts::ActId;
 use super::sent::{Sent, Show};
@@ -20,6 +21,8 @@ use super::{End, Portal, Session};
 const NAME: &[u8] = b"countersign_own";
 /// Takes no snapshot, runs in every transaction that has not failed.
 const SHOWN: [&[u8]; 3] = [b"SHOW search_path", b"SHOW role", b"SHOW session_authorization"];
+/// Takes a snapshot, so it is asked only between transactions.
+const TEMPORARY: &[u8] = b"SELECT pg_catalog.pg_my_temp_schema()";
 /// How many statements prepared by SQL are remembered for one session.
 const PREPARED_MAX: usize = 4_096;
 
@@ -76,7 +79,8 @@ impl Session {
         Ok(std::mem::take(&mut self.own))
     }
 
-    /// Asks for the settings that the server does not report. Where that is not possible they stay unknown.
+    /// Asks for the settings that the server does not report, or not before it is ready, and whether there is a temporary
+    /// schema. Where that is not possible they stay unknown.
     pub(super) async fn ask_settings(&mut self) -> Result<(), End> {
         if self.tracker.is_copying_in() {
             return Ok(());
@@ -85,15 +89,37 @@ impl Session {
         if self.tracker.is_skipping() || self.tracker.status() == TransactionStatus::Failed {
             return Ok(());
         }
+        let within = self.batch_open || !self.tracker.is_quiet();
         self.own = OwnAnswer::default();
         for text in SHOWN {
             self.own_show(text).await?;
         }
+        for name in REPORTED {
+            self.own_show(format!("SHOW {name}").as_bytes()).await?;
+        }
+        if self.known.may_have_temporary_objects() && !within {
+            self.own_show(TEMPORARY).await?;
+        }
         let answer = self.own_answer().await?;
-        if let ([path, role, authorization], None) = (answer.values.as_slice(), &answer.error) {
-            self.known.shown(path, role, authorization);
+        if answer.error.is_none() {
+            self.shown(&answer.values, within);
         }
         Ok(())
+    }
+
+    fn shown(&mut self, values: &[String], within: bool) {
+        let Some(([path, role, authorization], rest)) = values.split_first_chunk() else { return };
+        let Some((reported, temporary)) = rest.split_at_checked(REPORTED.len()) else { return };
+        self.known.shown(path, role, authorization);
+        for (name, value) in REPORTED.iter().zip(reported) {
+            self.known.report(name.as_bytes(), value.as_bytes());
+        }
+        if within {
+            self.known.shown_within();
+        }
+        if temporary.iter().any(|schema| schema == "0") {
+            self.known.has_no_temporary_objects();
+        }
     }
 
     /// The types that the server has given to a statement's parameters, in order. Everything before has been answered.
@@ -147,7 +173,8 @@ impl Session {
         };
         let mut messages: [BytesMut; 5] = Default::default();
         write(&mut messages).map_err(|error| unwritten(&error))?;
-        let statement = Arc::new(Statement::new(Bytes::copy_from_slice(text), Vec::new()));
+        let session = self.known.shared_session();
+        let statement = Arc::new(Statement::new(Bytes::copy_from_slice(text), Vec::new(), session));
         let portal = Arc::new(Portal {
             statement: Arc::clone(&statement),
             prepared: Bytes::from_static(NAME),
@@ -180,6 +207,13 @@ impl Session {
                 None => Ok(countersign_wire::postgres::track::Route::Drop),
             },
             None => Ok(countersign_wire::postgres::track::Route::Drop),
+        }
+    }
+
+    /// A name of the protocol's is made or closed: what SQL had prepared under it is gone.
+    pub(super) fn forget_prepared(&mut self, name: &[u8]) {
+        if let Ok(name) = std::str::from_utf8(name) {
+            self.prepared.remove(name);
         }
     }
 

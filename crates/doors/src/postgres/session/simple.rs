@@ -17,10 +17,20 @@ impl Session {
         if self.tracker.is_skipping() {
             return Ok(());
         }
-        let statement = Arc::new(Statement::new(text, Vec::new()));
+        self.ascertain().await?;
+        let statement = Arc::new(Statement::new(text, Vec::new(), self.known.shared_session()));
         let understood = self.understand(&statement).await?;
         let action = Action::new(&statement, Arc::clone(&understood), raw.clone());
         let Some(granted) = self.permit(action, true).await? else { return Ok(()) };
+        if self.batch_open {
+            // Something before it may fail yet, and then the server ignores this.
+            self.settle().await?;
+        }
+        if self.tracker.is_skipping() {
+            let act = self.begin(granted);
+            self.abandon(Some(act));
+            return Ok(());
+        }
         let bound = granted.rows_max();
         let raw = granted.bytes.clone();
         let act = self.begin(granted);

@@ -4,6 +4,8 @@ use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use countersign_core::ActionName;
+use countersign_core::action::RelationVersion;
 use countersign_core::question::{Context, Value};
 use countersign_core::request::{RowBound, Voidance, Withdrawal};
 use countersign_engine::{Attempt, Ground, Judgement, Look, Parameter, Pending, Ran, Refused, RefusedCode};
@@ -28,6 +30,8 @@ pub(super) struct Action {
     types: Arc<[u32]>,
     /// The name under which the server has the statement.
     prepared: Option<Bytes>,
+    /// It is a `Bind` without its `Execute`.
+    alone: bool,
     bytes: Bytes,
     seen: look::Seen,
 }
@@ -41,6 +45,7 @@ impl Action {
             parameters: Vec::new(),
             types: Arc::clone(&statement.types),
             prepared: None,
+            alone: false,
             bytes,
             seen: look::Seen::default(),
         }
@@ -50,6 +55,11 @@ impl Action {
     pub(super) fn of_portal(portal: &Portal, understood: Arc<Understood>, bytes: Bytes) -> Self {
         let (parameters, prepared) = (portal.parameters.clone(), Some(portal.prepared.clone()));
         Self { parameters, prepared, ..Self::new(&portal.statement, understood, bytes) }
+    }
+
+    /// The same, if it is a `Bind` alone.
+    pub(super) fn alone(self, alone: bool) -> Self {
+        Self { alone, ..self }
     }
 
     /// Whether the client has left the type of a parameter to the server.
@@ -116,14 +126,33 @@ pub(super) enum Course {
 }
 
 impl Session {
-    /// Classifies a statement under what is known of the session now, finding that out first where it is in doubt.
-    pub(super) async fn understand(&mut self, statement: &Arc<Statement>) -> Result<Arc<Understood>, End> {
+    /// Finds out what is in doubt of the session: nothing is judged by what may have changed.
+    pub(super) async fn ascertain(&mut self) -> Result<(), End> {
         if self.acts.has_changing() {
             self.settle().await?;
         }
         if self.known.is_doubtful() {
             self.ask_settings().await?;
         }
+        if self.known.has_definitions() {
+            self.settle().await?;
+            // Inside a transaction nobody else sees them, so no catalogue tells of them.
+            if self.tracker.is_quiet() && !self.batch_open && self.asked_catalogue().await? {
+                self.known.definitions_are_known();
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for the catalogue as it is now. False: it can't be asked for.
+    async fn asked_catalogue(&mut self) -> Result<bool, End> {
+        let (target, shared) = (Arc::clone(&self.target), Arc::clone(&self.shared));
+        Ok(self.drive(target.refreshed(&shared)).await?.is_some())
+    }
+
+    /// Classifies a statement under what is known of the session now, finding that out first where it is in doubt.
+    pub(super) async fn understand(&mut self, statement: &Arc<Statement>) -> Result<Arc<Understood>, End> {
+        self.ascertain().await?;
         let understood = self.classified(statement).await?;
         let names: Vec<String> = understood.executes().map(str::to_owned).collect();
         let mut facts = None;
@@ -212,6 +241,18 @@ impl Session {
         }
     }
 
+    /// Whether policy denies it as things are: then the server is not even handed its text.
+    pub(super) fn is_denied(
+        &mut self,
+        statement: &Arc<Statement>,
+        understood: &Arc<Understood>,
+        raw: &Bytes,
+    ) -> bool {
+        let action = Action::new(statement, Arc::clone(understood), raw.clone());
+        let attempt = Asking { session: self, action }.attempt();
+        matches!(self.shared.engine.judge(&self.me, attempt), Judgement::Deny(_))
+    }
+
     /// An action is about to be forwarded: what it may change is in doubt from here on.
     pub(super) fn begin(&mut self, granted: Granted) -> ActId {
         let facts = Arc::clone(&granted.understood.facts);
@@ -221,8 +262,10 @@ impl Session {
             Order::First(ran) => self.acts.recorded(ran, now, changing),
             Order::BeforeRelease(pending) => self.acts.reading(pending, now, changing),
         };
+        // At the end of a transaction deferred triggers run, which are anybody's code.
+        let loses = self.known.loses(&facts);
         self.known.sends(&facts);
-        if facts.taints_session || !facts.prepared.is_empty() || !facts.cursors.is_empty() {
+        if facts.taints_session || loses || !facts.prepared.is_empty() || !facts.cursors.is_empty() {
             self.tracker.doubt_names();
         }
         if facts.taints_session {
@@ -302,6 +345,15 @@ impl Asking<'_> {
         if let Some(why) = understood.unparsed() {
             return Some(no_wait(why, "nobody is asked about a text that can't be read; correct it"));
         }
+        if let Some(why) = self.action.statement.unreadable() {
+            return Some(no_wait(&why, "nobody is asked about a text that the server may read otherwise"));
+        }
+        if self.action.alone {
+            return Some(no_wait(
+                "what waits for an approval is bound and executed in one go",
+                "send Execute behind Bind, with nothing but a Describe of the portal in between",
+            ));
+        }
         if understood.facts.copies.contains(&CopyTarget::FromClient) {
             return Some(no_wait(
                 "COPY from the client can't wait for an approval, because its data comes after the yes",
@@ -358,6 +410,12 @@ impl Tongue for Asking<'_> {
         let (target, shared) = (Arc::clone(&self.session.target), Arc::clone(&self.session.shared));
         let facts = Arc::clone(&self.action.understood.facts);
         self.action.seen = self.session.drive(look::relations(&target, &shared, &facts)).await?;
+        if facts.relations.len() > look::RELATIONS_MAX {
+            return Ok(Err(no_wait(
+                "it names more relations than can be looked at, so it can't wait for an approval",
+                "split it into several statements",
+            )));
+        }
         let session = Arc::clone(self.session.known.shared_session());
         let counted = Counted {
             understood: &self.action.understood,
@@ -371,13 +429,22 @@ impl Tongue for Asking<'_> {
     }
 
     async fn ground(&mut self) -> Result<Ground, End> {
+        // While it waited, its names may have come to stand for something else.
+        let statement = Arc::clone(&self.action.statement);
+        self.session.asked_catalogue().await?;
+        let understood = self.session.understand(&statement).await?;
+        let before = std::mem::replace(&mut self.action.understood, understood);
         let (target, shared) = (Arc::clone(&self.session.target), Arc::clone(&self.session.shared));
         let facts = Arc::clone(&self.action.understood.facts);
         self.action.seen = self.session.drive(look::relations(&target, &shared, &facts)).await?;
-        Ok(Ground {
-            relations: self.action.seen.versions.clone(),
-            settings: self.session.known.settings().as_ref().clone(),
-        })
+        let mut relations = self.action.seen.versions.clone();
+        let actions = &self.action.understood.actions;
+        if *actions != before.actions {
+            // The same relations, and yet it does something else: a ground that nobody approved.
+            let names: Vec<&str> = actions.iter().map(ActionName::as_str).collect();
+            relations.push(RelationVersion { name: names.join(", "), oid: 0, version: String::new() });
+        }
+        Ok(Ground { relations, settings: self.session.known.settings().as_ref().clone() })
     }
 
     fn tell(&mut self, news: News<'_>) {

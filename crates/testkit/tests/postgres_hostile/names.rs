@@ -1,0 +1,75 @@
+//! One name, two statements: what a client prepares and what the server then runs.
+
+use anyhow::Result;
+
+use crate::raw::{Raw, errors};
+use crate::{duplicates, free_calls, is_free, is_held, number, with_sandbox};
+
+const DELETE: &str = "DELETE FROM orders WHERE status = 'duplicate'";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_longer_than_the_server_keeps_stands_for_nothing() -> Result<()> {
+    let house = with_sandbox(|_| {}).await?;
+    let mut raw = Raw::start(&house, "alice", &[]).await?;
+    let name = |end: &str| format!("{}{end}", "n".repeat(63));
+    // The server cuts names after 63 bytes: these three are one to it.
+    let said = raw
+        .parse(&name("a"), "SELECT 1")
+        .close(&name("b"))
+        .parse(&name("c"), "SELECT lo_create(0)")
+        .bind("", &name("a"))
+        .execute("")
+        .sync()
+        .ready()
+        .await?;
+    assert!(!errors(&said).is_empty(), "it ran");
+    assert_eq!(number(&house, "SELECT count(*) FROM pg_largeobject_metadata").await?, 0);
+    house.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_execute_runs_is_what_is_prepared_last_under_the_name() -> Result<()> {
+    let house = with_sandbox(free_calls).await?;
+    let mut raw = Raw::start(&house, "alice", &[]).await?;
+    is_free(raw.query("PREPARE x AS SELECT 1")).await?;
+    is_free(raw.query("EXECUTE x")).await?;
+    is_free(raw.close("x").parse("x", DELETE).sync()).await?;
+    is_held(&house, raw.query("EXECUTE x")).await?;
+    // And by SQL under a name of the protocol's.
+    is_free(raw.close("x").parse("y", "SELECT 1").sync()).await?;
+    is_free(raw.query("EXECUTE y")).await?;
+    is_free(raw.query("DEALLOCATE y")).await?;
+    is_held(&house, raw.query(format!("PREPARE y AS {DELETE}"))).await?;
+    assert_eq!(duplicates(&house).await?, 12);
+    house.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn execute_hides_nothing_that_stands_beside_it() -> Result<()> {
+    let house = with_sandbox(free_calls).await?;
+    let mut raw = Raw::start(&house, "alice", &[]).await?;
+    is_free(raw.parse("x", "SELECT 1").sync()).await?;
+    is_free(raw.query("EXECUTE x")).await?;
+    is_held(&house, raw.query(format!("EXECUTE x; {DELETE}"))).await?;
+    is_held(&house, raw.query("CREATE TABLE made AS EXECUTE x")).await?;
+    assert_eq!(duplicates(&house).await?, 12);
+    house.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_approved_portal_is_not_run_by_anything_but_its_own_execute() -> Result<()> {
+    let house = with_sandbox(free_calls).await?;
+    let mut raw = Raw::start(&house, "alice", &[]).await?;
+    is_free(raw.query("BEGIN")).await?;
+    // FETCH would run it, and nobody would count its rows: a bound is kept only by Bind and Execute together.
+    let said =
+        raw.parse("d", format!("{DELETE} RETURNING id")).bind("p", "d").flush_server().sync().ready().await?;
+    assert_eq!(errors(&said), ["what waits for an approval is bound and executed in one go"],);
+    raw.query("ROLLBACK").ready().await?;
+    assert_eq!(duplicates(&house).await?, 12);
+    house.close().await;
+    Ok(())
+}

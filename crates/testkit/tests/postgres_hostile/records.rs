@@ -1,0 +1,107 @@
+//! What ran is recorded, what is refused is recorded, and an end is an end.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use countersign_core::Span;
+use countersign_engine::audit::LedgerQuery;
+use countersign_testkit::House;
+
+use crate::raw::{Raw, errors};
+use crate::{is_free, number};
+
+async fn lines(house: &House, kind: &str) -> Result<usize> {
+    let bob = house.person("bob").await?;
+    let query = LedgerQuery { kind: Some(kind.to_owned()), limit: 100, ..LedgerQuery::default() };
+    Ok(house.engine.search(&bob, query).await?.items.len())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_server_skips_has_an_outcome_too() -> Result<()> {
+    let house = House::open().await?;
+    house.grant("alice", "shop-writer", Span::minutes(30)).await?;
+    let mut raw = Raw::start(&house, "alice", &[]).await?;
+    // The error of the batch comes while the query is being recorded: the server ignores it up to the `Sync`.
+    let said = raw.parse("", "SELECT nothing FROM orders").query("SELECT 1").sync().ready().await?;
+    assert_eq!(errors(&said).len(), 1, "{:?}", errors(&said));
+    for _ in 0..3 {
+        is_free(raw.query("SELECT 2")).await?;
+    }
+    let done = async {
+        loop {
+            let (allowed, completed) =
+                (lines(&house, "action.allowed").await?, lines(&house, "action.completed").await?);
+            if allowed == completed && allowed >= 3 {
+                return Ok::<_, anyhow::Error>(());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), done).await.context("an outcome is missing")??;
+    house.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_policy_denies_is_not_even_parsed() -> Result<()> {
+    let house = House::open().await?;
+    house.grant("alice", "shop-reader", Span::minutes(30)).await?;
+    let mut raw = Raw::start(&house, "alice", &[]).await?;
+    let said = raw.parse("", "DELETE FROM orders").describe("").sync().ready().await?;
+    assert_eq!(errors(&said), ["role `shop-reader` does not permit `sql.write` on `shop`"]);
+    assert!(said.iter().all(|(tag, _)| !matches!(tag, b'1' | b't')), "it was parsed");
+    assert_eq!(lines(&house, "action.blocked").await?, 1);
+    house.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn side_channels_are_refused_and_that_is_recorded() -> Result<()> {
+    let house = House::open().await?;
+    house.grant("alice", "shop-writer", Span::minutes(30)).await?;
+    let mut raw = Raw::start(&house, "alice", &[]).await?;
+    let mut call = bytes::BytesMut::new();
+    let lo_creat = countersign_wire::postgres::encode::client::Call {
+        function: 957,
+        formats: &[],
+        arguments: &[Some(b"1")],
+        result_format: countersign_wire::postgres::Format::Text,
+    };
+    countersign_wire::postgres::encode::client::function_call(&mut call, &lo_creat)?;
+    let said = raw.bytes(&call).ready().await?;
+    assert_eq!(errors(&said), ["a function call without a statement can't be judged"]);
+    assert_eq!(number(&house, "SELECT count(*) FROM pg_largeobject_metadata").await?, 0);
+    is_free(raw.query("SELECT 1")).await?;
+    // What is no message at all ends the session.
+    let said = raw.bytes(b"~\0\0\0\x04").ready().await?;
+    ensure!(!errors(&said).is_empty(), "a message that does not exist was taken");
+    house.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_client_leaves_behind_ends_with_its_grant() -> Result<()> {
+    let house = House::open().await?;
+    let grant = house.grant("alice", "shop-writer", Span::minutes(30)).await?;
+    let mut raw = Raw::start(&house, "alice", &[]).await?;
+    raw.query("SELECT sum(a.id * b.id) FROM orders a, orders b, orders c").flush().await?;
+    let running = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE usename = 'shop_writer' AND datname = '{}' AND state = 'active'",
+        house.database.name
+    );
+    while number(&house, &running).await? == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    drop(raw);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    house.engine.revoke(&house.person("bob").await?, grant, Some("enough".into())).await?;
+    let gone = async {
+        while number(&house, &running).await? > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok::<_, anyhow::Error>(())
+    };
+    tokio::time::timeout(Duration::from_secs(2), gone).await.context("it runs on")??;
+    house.close().await;
+    Ok(())
+}
