@@ -53,6 +53,8 @@ pub enum Target {
     Request {
         /// Which.
         id: RequestId,
+        /// Whose.
+        principal: PrincipalId,
         /// Whose person.
         person: PersonId,
         /// The action it would allow.
@@ -62,6 +64,8 @@ pub enum Target {
     Grant {
         /// Which.
         id: GrantId,
+        /// Whose.
+        principal: PrincipalId,
         /// Whose person.
         person: PersonId,
         /// The role held.
@@ -71,6 +75,8 @@ pub enum Target {
     Session {
         /// Which.
         id: SessionId,
+        /// Whose.
+        principal: PrincipalId,
         /// Whose person.
         person: PersonId,
     },

@@ -136,24 +136,29 @@ impl World {
 
     /// Things that have identifiers instead of names.
     fn minted(&self, target: &Target) -> Result<Asked, Impossible> {
-        let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
-        let of = |person: &PersonId| ("person".to_owned(), text(person.as_str()));
+        let of = |principal: &PrincipalId, person: &PersonId| {
+            let whose = [("principal", principal.as_str()), ("person", person.as_str())];
+            whose.map(|(name, value)| (name.to_owned(), text(value)))
+        };
         let types = &self.types;
         let (known, role) = match target {
-            Target::Request { id, person, action } => {
-                let attributes = vec![of(person), ("action".to_owned(), text(action.as_str()))];
+            Target::Request { id, principal, person, action } => {
+                let action = ("action".to_owned(), text(action.as_str()));
+                let attributes = of(principal, person).into_iter().chain([action]).collect();
                 let uid = uid(&types.request, &id.to_string());
                 (Known::new("Request", uid, BTreeSet::new(), attributes)?, None)
             }
-            Target::Grant { id, person, role } => {
+            Target::Grant { id, principal, person, role } => {
                 let held = RestrictedExpression::new_entity_uid(uid(&types.role, role.as_str()));
-                let attributes = vec![of(person), ("role".to_owned(), held)];
+                let attributes =
+                    of(principal, person).into_iter().chain([("role".to_owned(), held)]).collect();
                 let uid = uid(&types.grant, &id.to_string());
                 (Known::new("Grant", uid, BTreeSet::new(), attributes)?, self.roles.get(role))
             }
-            Target::Session { id, person } => {
+            Target::Session { id, principal, person } => {
                 let uid = uid(&types.session, &id.to_string());
-                (Known::new("Session", uid, BTreeSet::new(), vec![of(person)])?, None)
+                let attributes = of(principal, person).to_vec();
+                (Known::new("Session", uid, BTreeSet::new(), attributes)?, None)
             }
             Target::Resource(_) | Target::Role(_) | Target::Principal(_) | Target::Gateway => {
                 (self.gateway.clone(), None)
@@ -199,8 +204,10 @@ impl World {
             PrincipalKind::Service { owner } => ("Service", &self.types.service, Some(owner)),
             PrincipalKind::Agent { owner } => ("Agent", &self.types.agent, Some(owner)),
         };
-        let person = RestrictedExpression::new_string(principal.person.to_string());
-        let mut attributes = vec![("person".to_owned(), person)];
+        let mut attributes = vec![
+            ("name".to_owned(), text(id.as_str())),
+            ("person".to_owned(), text(principal.person.as_str())),
+        ];
         if let Some(owner) = owner {
             let owner = RestrictedExpression::new_entity_uid(uid(&self.types.user, owner.as_str()));
             attributes.push(("owner".to_owned(), owner));

@@ -25,14 +25,18 @@ entity Role {
 };
 
 entity User in [Group, Role] {
+  // Its own name: what `principal` of a request, grant or session says.
+  name: String,
   // The human behind it: who separation of duties counts.
   person: String,
 };
 entity Service in [Group, Role] {
+  name: String,
   person: String,
   owner: User,
 };
 entity Agent in [Group, Role] {
+  name: String,
   person: String,
   owner: User,
 };
@@ -46,17 +50,21 @@ entity Resource in [Role] {
   owner?: String,
 } tags String;
 
-// A request that somebody wants to read, answer or withdraw; person is the requester's.
+// A request that somebody wants to read, answer or withdraw; principal is the requester's name, person who answers
+// for them: an agent of alice's is not alice, but has her person.
 entity Request {
+  principal: String,
   person: String,
   // The action it would allow.
   action: String,
 };
 entity Grant {
+  principal: String,
   person: String,
   role: Role,
 };
 entity Session {
+  principal: String,
   person: String,
 };
 

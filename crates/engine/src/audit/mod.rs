@@ -218,8 +218,7 @@ impl Engine {
         if self.may(caller, &snapshot, "ledger.read", Target::Gateway) {
             return Ok(());
         }
-        let person = session.and_then(|id| self.person_of_session(&snapshot, id));
-        let target = session.zip(person).map(|(id, person)| Target::Session { id, person });
+        let target = session.and_then(|id| self.session_target(&snapshot, id));
         if target.is_some_and(|target| self.may(caller, &snapshot, "session.read", target)) {
             return Ok(());
         }

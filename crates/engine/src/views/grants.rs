@@ -3,7 +3,7 @@
 use countersign_core::grant::{self, Grant};
 use countersign_core::question::Target;
 use countersign_core::session::Ending;
-use countersign_core::{At, GrantId, PersonId, Refusal, SessionId};
+use countersign_core::{At, GrantId, Refusal, SessionId};
 
 use super::{GrantFilter, GrantView, Named, SessionView, TOLD_MAX};
 use crate::engine::Engine;
@@ -85,13 +85,14 @@ impl Engine {
         past.filter_map(|id| self.session_of(caller, &snapshot, id)).take(PAGE_MAX).collect()
     }
 
-    /// The person of a session, open or not.
-    pub(crate) fn person_of_session(&self, snapshot: &Snapshot, id: SessionId) -> Option<PersonId> {
+    /// A session as policy is asked about it, open or not.
+    pub(crate) fn session_target(&self, snapshot: &Snapshot, id: SessionId) -> Option<Target> {
         if let Some(found) = snapshot.book.session(id) {
-            return Some(found.person.clone());
+            let (principal, person) = (found.opening.principal.clone(), found.person.clone());
+            return Some(Target::Session { id, principal, person });
         }
-        let index = self.0.house.first_told(&session_key(id))?;
-        self.line(index)?.person
+        let opened = self.line(self.0.house.first_told(&session_key(id))?)?;
+        Some(Target::Session { id, principal: opened.actor?, person: opened.person? })
     }
 
     fn sees_grant(&self, caller: &Caller, snapshot: &Snapshot, grant: &Grant) -> bool {
@@ -124,7 +125,8 @@ impl Engine {
         let told = self.0.house.told(&session_key(id), TOLD_MAX).ok()?;
         let opened = self.line(*told.first()?)?;
         let person = opened.person.clone()?;
-        let target = || Target::Session { id, person: person.clone() };
+        let principal = opened.actor.clone()?;
+        let target = || Target::Session { id, principal: principal.clone(), person: person.clone() };
         if !self.may(caller, snapshot, "session.read", target()) {
             return None;
         }
@@ -145,7 +147,7 @@ impl Engine {
         Some(SessionView {
             id,
             state: if live.is_some() { "live" } else { "ended" },
-            principal: Named::of(snapshot, &opened.actor.clone()?),
+            principal: Named::of(snapshot, &principal),
             role: opened.role.clone()?,
             resource: opened.resource.clone()?,
             door: opened.data.get("door").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned(),
@@ -162,7 +164,12 @@ impl Engine {
 }
 
 fn target_of_grant(grant: &Grant) -> Target {
-    Target::Grant { id: grant.id, person: grant.person.clone(), role: grant.role.clone() }
+    Target::Grant {
+        id: grant.id,
+        principal: grant.principal.clone(),
+        person: grant.person.clone(),
+        role: grant.role.clone(),
+    }
 }
 
 /// When and why a line says that a session ended.

@@ -239,7 +239,12 @@ fn kind_of(ask: &Ask) -> RequestKind {
 }
 
 fn target_of(request: &Request) -> Target {
-    Target::Request { id: request.id, person: request.person.clone(), action: request.action() }
+    Target::Request {
+        id: request.id,
+        principal: request.by.clone(),
+        person: request.person.clone(),
+        action: request.action(),
+    }
 }
 
 fn stages(snapshot: &Snapshot, request: &Request, tally: &Tally<'_>) -> Vec<StageView> {

@@ -38,14 +38,22 @@ impl Desk<'_> {
             Command::Request(command) => self.on_request(command, deed),
             Command::Grant(GrantCommand::Revoke { grant, by, .. }) => {
                 let found = self.book.grant(*grant)?;
-                let target =
-                    Target::Grant { id: found.id, person: found.person.clone(), role: found.role.clone() };
+                let target = Target::Grant {
+                    id: found.id,
+                    principal: found.principal.clone(),
+                    person: found.person.clone(),
+                    role: found.role.clone(),
+                };
                 self.asks(by, "grant.revoke", target, from)
             }
             Command::Session(SessionCommand::Open(opening)) => self.on_open(opening, from),
             Command::Session(SessionCommand::End { session, by }) => {
                 let found = self.book.session(*session)?;
-                let target = Target::Session { id: found.opening.session, person: found.person.clone() };
+                let target = Target::Session {
+                    id: found.opening.session,
+                    principal: found.opening.principal.clone(),
+                    person: found.person.clone(),
+                };
                 self.asks(by, "session.end", target, from)
             }
             Command::Principal(PrincipalCommand::Disable { principal, by, .. }) => {
@@ -170,7 +178,12 @@ impl Desk<'_> {
 
     pub(crate) fn request_target(&self, request: RequestId) -> Option<Target> {
         let found = self.book.request(request)?;
-        Some(Target::Request { id: found.id, person: found.person.clone(), action: found.action() })
+        Some(Target::Request {
+            id: found.id,
+            principal: found.by.clone(),
+            person: found.person.clone(),
+            action: found.action(),
+        })
     }
 
     fn plain(&self, from: From) -> Context {

@@ -1,7 +1,7 @@
 //! The floor: what no bundle can remove, tried against bundles that do their worst.
 
 use countersign_core::question::{Question, Target};
-use countersign_core::{ActionName, PersonId, PrincipalId, RequestId, Span};
+use countersign_core::{ActionName, GrantId, PersonId, PrincipalId, RequestId, RoleId, SessionId, Span};
 
 use super::{access, asks, demo_but, demo_with, rule, said};
 use crate::Source;
@@ -20,7 +20,25 @@ fn everything() -> Source {
 }
 
 fn of(person: &str, action: &str) -> Target {
-    Target::Request { id: RequestId(1), person: PersonId::new(person), action: ActionName::new(action) }
+    Target::Request {
+        id: RequestId(1),
+        principal: PrincipalId::new(person),
+        person: PersonId::new(person),
+        action: ActionName::new(action),
+    }
+}
+
+/// A thing of this principal's, whose person is alice.
+fn of_alices(principal: &str, action: &str) -> Target {
+    let (principal, person) = (PrincipalId::new(principal), PersonId::new("alice"));
+    match action.split('.').next().unwrap() {
+        "request" => {
+            Target::Request { id: RequestId(1), principal, person, action: ActionName::new("sql.delete") }
+        }
+        "grant" => Target::Grant { id: GrantId(1), principal, person, role: RoleId::new("shop-writer") },
+        "session" => Target::Session { id: SessionId(1), principal, person },
+        _ => Target::Principal(principal),
+    }
 }
 
 #[test]
@@ -110,6 +128,39 @@ fn everybody_sees_and_ends_what_is_their_own() {
     }
     for action in ["policy.apply", "ledger.read", "principal.disable", "access.request", "sql.select"] {
         assert_eq!(said(&rule(&source, &asks("alice", &[], action))), "-", "{action}");
+    }
+}
+
+/// People see what belongs to their person, hence to their agents; an agent sees what is its own, and nothing of its
+/// owner's or of another agent's, though all have one person.
+#[test]
+fn an_agent_is_not_its_owner() {
+    let mut source = everything();
+    source.files.retain(|path, _| !path.ends_with(".cedar"));
+    source.files.insert("rules.toml".into(), String::new());
+    let people = source.files.get_mut("people.toml").unwrap();
+    people.push_str("\n[agent.other]\nowner = \"alice\"\n\n[service.job]\nowner = \"alice\"\n");
+    let compiled = super::compiled(&source);
+    let book = super::book(&compiled);
+    let asked = |who: &str, whose: &str, action: &str| {
+        let question = Question { target: of_alices(whose, action), ..asks(who, &[], action) };
+        said(&compiled.rule(&book, &question))
+    };
+    for action in ["request.read", "request.withdraw", "grant.read", "session.read", "principal.read"] {
+        for whose in ["alice", "alice2", "bot", "other", "job"] {
+            for who in ["alice", "alice2"] {
+                assert_eq!(asked(who, whose, action), "allow", "{who} {action} {whose}");
+            }
+            for who in ["bot", "job"] {
+                let expected = if who == whose { "allow" } else { "-" };
+                assert_eq!(asked(who, whose, action), expected, "{who} {action} {whose}");
+            }
+            assert_eq!(asked("bob", whose, action), "-", "bob {action} {whose}");
+        }
+    }
+    for action in ["grant.revoke", "session.end"] {
+        assert_eq!(asked("alice", "bot", action), "allow", "{action}");
+        assert_eq!(asked("bot", "bot", action), "-", "{action}");
     }
 }
 

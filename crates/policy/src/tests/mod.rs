@@ -115,14 +115,22 @@ fn access(duration: Span) -> Access {
 
 /// A question about a thing of alice's, or about the shop, with circumstances that fit the action.
 fn asks(principal: &str, roles: &[&str], action: &str) -> Question {
-    let person = PersonId::new("alice");
+    let (principal_of_it, person) = (PrincipalId::new("alice"), PersonId::new("alice"));
     let target = match action.split('.').next().unwrap() {
         "sql" | "credential" => Target::Resource(ResourceId::new("shop")),
         "access" => Target::Role(RoleId::new("shop-writer")),
-        "request" => Target::Request { id: RequestId(1), person, action: ActionName::new("access.request") },
-        "grant" => Target::Grant { id: GrantId(1), person, role: RoleId::new("shop-writer") },
+        "request" => Target::Request {
+            id: RequestId(1),
+            principal: principal_of_it,
+            person,
+            action: ActionName::new("access.request"),
+        },
+        "grant" => {
+            let role = RoleId::new("shop-writer");
+            Target::Grant { id: GrantId(1), principal: principal_of_it, person, role }
+        }
         "session" if action == "session.open" => Target::Resource(ResourceId::new("shop")),
-        "session" => Target::Session { id: SessionId(1), person },
+        "session" => Target::Session { id: SessionId(1), principal: principal_of_it, person },
         "principal" => Target::Principal(PrincipalId::new("alice")),
         _ => Target::Gateway,
     };

@@ -188,3 +188,49 @@ async fn lines_tell_how_an_action_ended_and_are_found_by_the_beginning_of_their_
     assert_eq!(types("polic").await, Vec::<String>::new());
     assert_eq!(types("action.complete").await, Vec::<String>::new());
 }
+
+/// An agent of alice's has her person, and is not alice.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_sees_nothing_of_its_owners() {
+    let house = House::open().await;
+    house.grant("alice", "shop-writer").await;
+    let asked = house.ask("alice", "shop-reader").await;
+    let session = house.connect("alice", "shop-writer").await;
+    for path in [format!("/requests/{asked}"), format!("/sessions/{}", session.id())] {
+        assert_eq!(house.get("alice", &path).await.status, StatusCode::OK, "{path}");
+        assert_eq!(house.get("scribe", &path).await.problem(), "not-found", "{path}");
+    }
+    for path in ["/requests?state=all", "/grants", "/sessions"] {
+        assert_eq!(house.get("scribe", path).await.json()["items"], json!([]), "{path}");
+    }
+    let people = house.get("scribe", "/principals").await.json();
+    assert_eq!((&people["items"][0]["id"], &people["items"][1]), (&json!("scribe"), &Value::Null));
+    let actions = house.get("scribe", &format!("/sessions/{}/actions", session.id())).await;
+    assert_eq!(actions.problem(), "denied");
+    let withdrawn = house.post("scribe", &format!("/requests/{asked}/withdraw"), json!({})).await;
+    assert_eq!(withdrawn.problem(), "denied");
+    // Also when the session is over and out of the book.
+    house.engine.close_session(&session, Ending::User).await;
+    assert_eq!(house.get("scribe", &format!("/sessions/{}", session.id())).await.problem(), "not-found");
+    let actions = house.get("scribe", &format!("/sessions/{}/actions", session.id())).await;
+    assert_eq!(actions.problem(), "denied");
+    assert_eq!(
+        house.get("alice", &format!("/sessions/{}/actions", session.id())).await.status,
+        StatusCode::OK
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_see_what_their_services_ask_for() {
+    let house = House::open().await;
+    let asked = house.ask("ci", "shop-reader").await;
+    let path = format!("/requests/{asked}");
+    assert_eq!(
+        house.get("ci", &path).await.json()["by"],
+        json!({ "name": "ci", "display": "Nightly report", "person": "dave" })
+    );
+    assert_eq!(house.get("dave", &path).await.status, StatusCode::OK);
+    assert_eq!(house.get("alice", &path).await.problem(), "not-found");
+    let withdrawn = house.post("ci", &format!("{path}/withdraw"), json!({})).await.json();
+    assert_eq!(withdrawn["state"], "withdrawn");
+}
