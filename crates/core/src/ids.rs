@@ -149,11 +149,13 @@ struct Crockford(u128);
 
 impl fmt::Display for Crockford {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (0..26).rev().try_for_each(|place| {
+        // Written as one text: every line of the ledger has several.
+        let mut letters = [b'0'; 26];
+        for (letter, place) in letters.iter_mut().rev().zip(0..) {
             let digit = usize::try_from((self.0 >> (place * 5)) & 31).unwrap_or_default();
-            let letter = ALPHABET.get(digit).copied().unwrap_or(b'0');
-            write!(f, "{}", char::from(letter))
-        })
+            *letter = ALPHABET.get(digit).copied().unwrap_or(b'0');
+        }
+        f.write_str(std::str::from_utf8(&letters).unwrap_or_default())
     }
 }
 
@@ -176,7 +178,13 @@ pub type BundleHash = Digest;
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        // Written as one text: every line of the ledger has several.
+        let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + (nibble - 10) };
+        let mut digits = [b'0'; 64];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(self.0) {
+            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+        }
+        f.write_str(std::str::from_utf8(&digits).unwrap_or_default())
     }
 }
 

@@ -42,7 +42,27 @@ impl At {
         let (days, rest) = (seconds.div_euclid(DAY_SECONDS), seconds.rem_euclid(DAY_SECONDS));
         let (year, month, day) = civil(days);
         let (hour, minute, second) = (rest / 3_600, rest / 60 % 60, rest % 60);
-        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
+        if !(0..=9_999).contains(&year) {
+            return format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z");
+        }
+        // Every line of the ledger has one, so it is put together digit by digit.
+        let mut text = String::with_capacity(27);
+        for (value, digits, behind) in [
+            (year, 4, '-'),
+            (month, 2, '-'),
+            (day, 2, 'T'),
+            (hour, 2, ':'),
+            (minute, 2, ':'),
+            (second, 2, '.'),
+            (micros, 6, 'Z'),
+        ] {
+            for place in (0..digits).rev() {
+                let digit = u8::try_from(value / 10_i64.pow(place) % 10).unwrap_or_default();
+                text.push(char::from(b'0' + digit));
+            }
+            text.push(behind);
+        }
+        text
     }
 
     /// Hour of the day (0 to 23) and day of the week (1 = Monday, 7 = Sunday), both in UTC.

@@ -22,6 +22,11 @@ use commands::{audit, bundle, people, requests, sessions};
 use home::Home;
 use output::note;
 
+/// What a session allocates, the ledger's thread frees, for every statement: the system's allocator makes one wait for
+/// the other there.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// It failed.
 const FAILED: u8 = 1;
 /// Wrong usage, or it could not be checked.
@@ -33,7 +38,10 @@ fn main() -> ExitCode {
         complain(&error);
         return ExitCode::from(FAILED);
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    // Statements are parsed on these threads, however they nest. It is address space, not memory.
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.enable_all().thread_stack_size(countersign_doors::postgres::PARSER_STACK_BYTES);
+    let runtime = match builder.build() {
         Ok(runtime) => runtime,
         Err(error) => {
             complain(&anyhow::Error::new(error).context("could not start"));

@@ -20,6 +20,10 @@ use crate::cli::Serve;
 use crate::output::note;
 use crate::wiring::{Authority, Certificate, DataFolder, SystemEntropy};
 
+/// Statements up to this length are parsed on the runtime's own threads, whose stacks [`crate::main`] sees to. Longer
+/// ones would keep a thread from its other sessions for too long.
+const PARSE_HERE_BYTES_MAX: usize = 2_048;
+
 /// `countersign.toml`. Every key is known or refused; `docs/operators/configuration.md` explains each.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -97,7 +101,10 @@ impl Gateway {
         let (stop, stopping) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let tls = ServerTls::new(&start.postgres_tls.config, &start.postgres_tls.end);
-        let settings = DoorSettings::new(Arc::new(SystemEntropy));
+        let settings = DoorSettings {
+            parse_here_bytes_max: PARSE_HERE_BYTES_MAX,
+            ..DoorSettings::new(Arc::new(SystemEntropy))
+        };
         let door = Door::new(engine.clone(), start.postgres, Some(tls), settings)?;
         let (host, port) = start.postgres_address;
         let authority = start.postgres_tls.authority;

@@ -5,18 +5,24 @@
 //! of the circumstances Cedar is given those that a remaining policy looks at: making an instant or an address
 //! for Cedar costs as much as judging two policies.
 //!
+//! What was said is kept as well, a few times for each case, beside the values of the circumstances that its policies
+//! look at. Cedar is given nothing else, so the same case with the same values is the same question, and is answered
+//! from memory. A case whose policies look at the instant, or at the context as a whole, is never answered so; who is
+//! shut out is no part of a case, and is looked up each time.
+//!
 //! Because a request then carries a part of its context, it is not Cedar that checks the question against the
 //! schema but [`context::fault`] and [`Spec`], which the schema is written from. A property test holds both
 //! checks against each other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use cedar_policy::{
     Context as CedarContext, Entities, Entity, EntityUid, Policy, Request, RestrictedExpression,
 };
 use countersign_core::question::{Context, Question, Target, Value};
-use countersign_core::{PrincipalId, ResourceId, RoleId, Span};
+use countersign_core::ruling::Ruling;
+use countersign_core::{ActionName, PrincipalId, ResourceId, RoleId, Span};
 use serde_json::Value as Json;
 
 use crate::actions::{self, On, Spec};
@@ -26,6 +32,15 @@ use crate::entities::{Asked, Known};
 
 /// How many cases are kept, at a few kilobytes each. When there are more, all are forgotten and made again.
 const KEPT_MAX: usize = 4_096;
+
+/// How many rulings are kept of one case. Beyond, the oldest is forgotten.
+const SAID_MAX: usize = 8;
+
+/// The circumstances of a ruling that is kept have at most this many bytes.
+const SAID_BYTES_MAX: usize = 1_024;
+
+/// The one circumstance that is never the same twice.
+const NEVER_THE_SAME: &str = "now";
 
 /// Who, in which roles, does what to what: all of a question but its circumstances.
 #[derive(Debug)]
@@ -37,6 +52,14 @@ pub(crate) struct Case {
     action: EntityUid,
     target: EntityUid,
     looks_at: LooksAt,
+    said: RwLock<VecDeque<Said>>,
+}
+
+/// What was said of a case, and the circumstances that were looked at, in the order of their names.
+#[derive(Debug)]
+struct Said {
+    seen: Vec<Option<Value>>,
+    ruling: Arc<Ruling>,
 }
 
 /// Which circumstances a policy looks at.
@@ -50,12 +73,23 @@ pub(crate) enum LooksAt {
 
 /// Cases that were made before.
 #[derive(Debug, Default)]
-pub(crate) struct Kept(RwLock<BTreeMap<Key, Arc<Case>>>);
+pub(crate) struct Kept(RwLock<Cases>);
 
-type Key = (PrincipalId, BTreeSet<RoleId>, &'static str, Lasting);
+#[derive(Debug, Default)]
+struct Cases {
+    count: usize,
+    by_principal: BTreeMap<PrincipalId, BTreeMap<&'static str, Vec<KeptCase>>>,
+}
+
+#[derive(Debug)]
+struct KeptCase {
+    roles: BTreeSet<RoleId>,
+    target: Lasting,
+    case: Arc<Case>,
+}
 
 /// A thing that is asked about more than once.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Lasting {
     Resource(ResourceId),
     Role(RoleId),
@@ -64,12 +98,12 @@ enum Lasting {
 }
 
 impl Compiled {
-    /// The case of a question and its request.
+    /// The case of a question about `action`.
     ///
     /// # Errors
     /// What is not in order about the question, in words.
-    pub(crate) fn case(&self, question: &Question) -> Result<(Arc<Case>, Request), String> {
-        let name = question.action.as_str();
+    pub(crate) fn case(&self, question: &Question, action: &ActionName) -> Result<Arc<Case>, String> {
+        let name = action.as_str();
         let spec = actions::spec(name).ok_or_else(|| format!("there is no action `{name}`"))?;
         if let Some(fault) = context::fault(spec.with, &question.context) {
             return Err(format!("the question about `{name}` is malformed: {fault}"));
@@ -77,26 +111,35 @@ impl Compiled {
         if !is_done_to(spec.on, &question.target) {
             return Err(format!("the question about `{name}` is malformed: it is not done to such a thing"));
         }
-        let case = self.kept_case(spec, question)?;
-        let request = case.request(&question.context)?;
-        Ok((case, request))
-    }
-
-    fn kept_case(&self, spec: &'static Spec, question: &Question) -> Result<Arc<Case>, String> {
         let Some(lasting) = lasting(&question.target) else {
             return Ok(Arc::new(Case::new(self, spec, question)?));
         };
-        let key = (question.principal.clone(), question.roles.clone(), spec.name, lasting);
-        if let Some(case) = self.kept.0.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return Ok(Arc::clone(case));
+        if let Some(case) = self.kept.find(question, spec.name, &lasting) {
+            return Ok(case);
         }
         let case = Arc::new(Case::new(self, spec, question)?);
-        let mut kept = self.kept.0.write().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= KEPT_MAX {
-            kept.clear();
-        }
-        kept.insert(key, Arc::clone(&case));
+        self.kept.keep(question, spec.name, lasting, &case);
         Ok(case)
+    }
+}
+
+impl Kept {
+    fn find(&self, question: &Question, action: &str, target: &Lasting) -> Option<Arc<Case>> {
+        let cases = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let found = cases.by_principal.get(&question.principal)?.get(action)?;
+        let same = |kept: &&KeptCase| kept.target == *target && kept.roles == question.roles;
+        found.iter().find(same).map(|kept| Arc::clone(&kept.case))
+    }
+
+    fn keep(&self, question: &Question, action: &'static str, target: Lasting, case: &Arc<Case>) {
+        let mut cases = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if cases.count >= KEPT_MAX {
+            *cases = Cases::default();
+        }
+        cases.count += 1;
+        let of_principal = cases.by_principal.entry(question.principal.clone()).or_default();
+        let (roles, case) = (question.roles.clone(), Arc::clone(case));
+        of_principal.entry(action).or_default().push(KeptCase { roles, target, case });
     }
 }
 
@@ -118,10 +161,40 @@ impl Case {
             target: target.party.uid.clone(),
             entities: entities(compiled, (principal, action, target), &judged)?,
             policies,
+            said: RwLock::default(),
         })
     }
 
-    fn request(&self, context: &Context) -> Result<Request, String> {
+    /// What was said of it before in circumstances that are the same to its policies.
+    pub(crate) fn said(&self, context: &Context) -> Option<Arc<Ruling>> {
+        let names = self.looks_at.names()?;
+        let said = self.said.read().unwrap_or_else(PoisonError::into_inner);
+        let same = |said: &&Said| {
+            let seen = said.seen.iter().map(Option::as_ref);
+            names.iter().map(|name| context.get(name.as_str())).eq(seen)
+        };
+        said.iter().find(same).map(|said| Arc::clone(&said.ruling))
+    }
+
+    /// Keeps what was said of it in these circumstances, if they can come again.
+    pub(crate) fn keep(&self, context: &Context, ruling: &Arc<Ruling>) {
+        let Some(names) = self.looks_at.names() else { return };
+        let seen = names.iter().map(|name| context.get(name.as_str()));
+        if names.contains(NEVER_THE_SAME)
+            || seen.clone().flatten().map(bytes_of).sum::<usize>() > SAID_BYTES_MAX
+        {
+            return;
+        }
+        let said = Said { seen: seen.map(Option::<&Value>::cloned).collect(), ruling: Arc::clone(ruling) };
+        let mut all = self.said.write().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= SAID_MAX {
+            all.pop_back();
+        }
+        all.push_front(said);
+    }
+
+    /// The question as Cedar is asked it.
+    pub(crate) fn request(&self, context: &Context) -> Result<Request, String> {
         let seen = context.iter().filter(|(name, _)| self.looks_at.has(name));
         let pairs = seen.map(|(name, value)| ((*name).to_owned(), expression(value)));
         let context = CedarContext::from_pairs(pairs).map_err(|error| error.to_string())?;
@@ -177,9 +250,13 @@ impl LooksAt {
     }
 
     fn has(&self, name: &str) -> bool {
+        self.names().is_none_or(|names| names.contains(name))
+    }
+
+    fn names(&self) -> Option<&BTreeSet<String>> {
         match self {
-            Self::Names(names) => names.contains(name),
-            Self::Everything => true,
+            Self::Names(names) => Some(names),
+            Self::Everything => None,
         }
     }
 }
@@ -232,6 +309,15 @@ fn lasting(target: &Target) -> Option<Lasting> {
         Target::Principal(id) => Some(Lasting::Principal(id.clone())),
         Target::Gateway => Some(Lasting::Gateway),
         Target::Request { .. } | Target::Grant { .. } | Target::Session { .. } => None,
+    }
+}
+
+/// Roughly how much memory a circumstance takes.
+fn bytes_of(value: &Value) -> usize {
+    match value {
+        Value::Text(text) => text.len(),
+        Value::Texts(texts) => texts.iter().map(|text| text.len() + size_of::<String>()).sum(),
+        Value::Bool(_) | Value::Long(_) | Value::Span(_) | Value::At(_) | Value::Ip(_) => size_of::<Value>(),
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::OnceLock;
 
 use countersign_core::question::{Context, Value};
 use countersign_core::{At, Span};
@@ -143,18 +144,50 @@ pub(crate) fn of(kind: Circumstances) -> impl Iterator<Item = &'static Circumsta
     COMMON.iter().chain(own)
 }
 
+/// The same, in the order of their names.
+fn in_order(kind: Circumstances) -> &'static [&'static Circumstance] {
+    static ORDERED: [OnceLock<Vec<&'static Circumstance>>; 3] = [const { OnceLock::new() }; 3];
+    let place = match kind {
+        Circumstances::Plain => 0,
+        Circumstances::Access => 1,
+        Circumstances::Sql => 2,
+    };
+    let ordered = ORDERED.get(place).map(|slot| {
+        slot.get_or_init(|| {
+            let mut ordered: Vec<_> = of(kind).collect();
+            ordered.sort_by_key(|one| one.name);
+            ordered
+        })
+    });
+    ordered.map_or(&[], Vec::as_slice)
+}
+
+/// Whether `context` is what a question of this kind carries. Both are in the order of their names, so one pass tells.
+fn is_sound(kind: Circumstances, context: &Context) -> bool {
+    let mut given = context.iter().peekable();
+    let each = in_order(kind).iter().all(|one| match given.next_if(|(name, _)| **name <= one.name) {
+        Some((name, value)) => *name == one.name && one.kind == type_of(value),
+        None => one.optional,
+    });
+    each && given.next().is_none()
+}
+
 /// What is wrong with `context` for a question of this kind, in words; `None` if nothing is.
 pub(crate) fn fault(kind: Circumstances, context: &Context) -> Option<String> {
+    if is_sound(kind, context) {
+        return None;
+    }
     let mut known = of(kind);
     if let Some(unknown) = context.keys().find(|name| known.clone().all(|one| one.name != **name)) {
         return Some(format!("there is no circumstance `{unknown}` here"));
     }
-    known.find_map(|one| match context.get(one.name) {
+    let wrong = known.find_map(|one| match context.get(one.name) {
         None if one.optional => None,
         None => Some(format!("the circumstance `{}` is missing", one.name)),
         Some(value) if one.kind == type_of(value) => None,
         Some(_) => Some(format!("the circumstance `{}` is not a {}", one.name, one.kind.as_str())),
-    })
+    });
+    wrong.or_else(|| Some("its circumstances are not in order".into()))
 }
 
 fn type_of(value: &Value) -> Type {

@@ -2,17 +2,20 @@
 //!
 //! Every policy that can apply is judged by itself, so that a gated forbid never hides behind another, and a
 //! policy that cannot be evaluated is seen. Whatever is not in order about a question (an unknown principal,
-//! a circumstance that is missing or has another type) is an error in the ruling, hence a denial.
+//! a circumstance that is missing or has another type) is an error in the ruling, hence a denial. A question that
+//! was asked before is answered from memory, by the rules of [`crate::case`].
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use cedar_policy::{Entities, Request};
-use countersign_core::question::Question;
+use countersign_core::question::{Context, Question};
 use countersign_core::ruling::{Gate, PolicyRef, Ruling};
 use countersign_core::{ActionName, Book, PrincipalId};
 
 #[cfg(test)]
 use crate::case;
+use crate::case::Case;
 use crate::compiled::{Compiled, Judged};
 use crate::floor;
 use crate::policies::Says;
@@ -21,12 +24,16 @@ impl Compiled {
     /// What policy says of a question. `book` tells who is shut out.
     #[must_use]
     pub fn rule(&self, book: &Book, question: &Question) -> Ruling {
-        let mut ruling = self.silence();
+        self.rule_on(book, question, &question.action)
+    }
+
+    fn rule_on(&self, book: &Book, question: &Question, action: &ActionName) -> Ruling {
+        let mut ruling = match self.judge(question, action) {
+            Ok(ruling) => Ruling::clone(&ruling),
+            Err(error) => Ruling { errors: vec![error], ..self.silence() },
+        };
         if is_shut_out(self, book, &question.principal) {
-            ruling.forbids.push(floor::DISABLED.policy_itself());
-        }
-        if let Err(error) = self.judge(question, &mut ruling) {
-            ruling.errors.push(error);
+            ruling.forbids.insert(0, floor::DISABLED.policy_itself());
         }
         ruling
     }
@@ -35,10 +42,13 @@ impl Compiled {
     /// stricter wins: each needs a permit, and what forbids, holds or fails one does so to all.
     #[must_use]
     pub fn rule_all(&self, book: &Book, question: &Question, actions: &[ActionName]) -> Ruling {
+        if let [only] = actions {
+            return self.rule_on(book, question, only);
+        }
         let mut all = self.silence();
         let mut is_permitted = !actions.is_empty();
         for action in actions {
-            let one = self.rule(book, &Question { action: action.clone(), ..question.clone() });
+            let one = self.rule_on(book, question, action);
             is_permitted &= !one.permits.is_empty();
             add(&mut all.permits, one.permits);
             add(&mut all.forbids, one.forbids);
@@ -75,8 +85,21 @@ impl Compiled {
         }
     }
 
-    fn judge(&self, question: &Question, ruling: &mut Ruling) -> Result<(), String> {
-        let (case, request) = self.case(question)?;
+    /// What the policies say: from memory, where the same was asked before.
+    fn judge(&self, question: &Question, action: &ActionName) -> Result<Arc<Ruling>, String> {
+        let case = self.case(question, action)?;
+        if let Some(said) = case.said(&question.context) {
+            return Ok(said);
+        }
+        let ruling = Arc::new(self.judge_anew(&case, &question.context)?);
+        case.keep(&question.context, &ruling);
+        Ok(ruling)
+    }
+
+    /// What the policies say, each by itself.
+    pub(crate) fn judge_anew(&self, case: &Case, context: &Context) -> Result<Ruling, String> {
+        let request = case.request(context)?;
+        let mut ruling = self.silence();
         let mut gates: BTreeMap<&str, Gate> = BTreeMap::new();
         for policy in case.policies.iter().filter_map(|index| self.policies.get(*index)) {
             match self.matches(policy, &request, &case.entities) {
@@ -96,7 +119,7 @@ impl Compiled {
             }
         }
         ruling.gates = gates.into_values().collect();
-        Ok(())
+        Ok(ruling)
     }
 
     fn matches(&self, policy: &Judged, request: &Request, entities: &Entities) -> Result<bool, String> {
@@ -115,8 +138,12 @@ fn is_shut_out(compiled: &Compiled, book: &Book, principal: &PrincipalId) -> boo
     if book.catalogue.principals.contains_key(principal) && !book.is_enabled(principal) {
         return true;
     }
+    let mut shut = book.disabled().peekable();
+    if shut.peek().is_none() {
+        return false;
+    }
     let chain = compiled.catalogue.chain(principal);
-    book.disabled().any(|shut| chain.contains(shut))
+    shut.any(|one| chain.contains(one))
 }
 
 fn merge(gates: &mut Vec<Gate>, gate: Gate) {

@@ -2,7 +2,8 @@
 //!
 //! What is kept is only the classification, under everything it depends on: the text, the parameter types, the session's
 //! state, and the catalogue of the target database, which is at most a second old. Parsing happens on the parser's
-//! own threads, because it needs their stacks.
+//! own threads, because it needs their stacks; a short text is parsed where it is, if the threads there have such stacks
+//! too, because two thread switches cost more than it does.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};

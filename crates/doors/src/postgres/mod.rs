@@ -35,6 +35,7 @@ use countersign_core::ResourceId;
 use countersign_core::catalogue::Resource;
 use countersign_engine::{Engine, Entropy};
 use countersign_wire::sql::Parser;
+pub use countersign_wire::sql::STACK_BYTES as PARSER_STACK_BYTES;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -55,13 +56,16 @@ pub struct DoorSettings {
     pub connections_max: usize,
     /// How long a client may take until it has proved who it is, in seconds.
     pub startup_s_max: u64,
+    /// Statements up to this length, in bytes, are parsed on the thread that read them. More than 0 only where the
+    /// runtime's threads have [`PARSER_STACK_BYTES`] of stack: parsing recurses with the nesting of the text.
+    pub parse_here_bytes_max: usize,
 }
 
 impl DoorSettings {
     /// The default limits.
     #[must_use]
     pub fn new(entropy: Arc<dyn Entropy>) -> Self {
-        Self { entropy, connections_max: 4_096, startup_s_max: 30 }
+        Self { entropy, connections_max: 4_096, startup_s_max: 30, parse_here_bytes_max: 0 }
     }
 }
 
@@ -70,6 +74,7 @@ impl std::fmt::Debug for DoorSettings {
         f.debug_struct("DoorSettings")
             .field("connections_max", &self.connections_max)
             .field("startup_s_max", &self.startup_s_max)
+            .field("parse_here_bytes_max", &self.parse_here_bytes_max)
             .finish_non_exhaustive()
     }
 }
@@ -146,6 +151,11 @@ impl std::fmt::Debug for Door {
 }
 
 impl Shared {
+    /// Who parses a text of this length.
+    pub(crate) fn parser_for(&self, bytes: usize) -> Parser {
+        if bytes <= self.settings.parse_here_bytes_max { Parser::here() } else { self.parser.clone() }
+    }
+
     /// A fresh nonce for an exchange: 18 random bytes in base64, as PostgreSQL has it.
     pub(crate) fn nonce(&self) -> String {
         STANDARD_NO_PAD.encode(self.random::<18>())

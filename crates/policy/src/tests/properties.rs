@@ -1,7 +1,7 @@
 //! What holds for every bundle and every question.
 
 use cedar_policy::PolicySet;
-use countersign_core::question::{Question, Value};
+use countersign_core::question::{Context, Question, Value};
 use countersign_core::ruling::Verdict;
 use countersign_core::{At, Span};
 use proptest::prelude::*;
@@ -68,6 +68,21 @@ fn question() -> impl Strategy<Value = Question> {
     let actions: Vec<&str> = crate::actions::ACTIONS.iter().map(|spec| spec.name).collect();
     (select(&["alice", "bob", "carol", "dave", "ci"][..]), select(roles), select(actions))
         .prop_map(|(who, roles, action)| asks(who, roles, action))
+}
+
+/// Circumstances that the conditions above tell apart.
+fn circumstances() -> impl Strategy<Value = Context> {
+    let sources = [None, Some([10, 0, 0, 1].into()), Some([192, 0, 2, 1].into())];
+    let years = vec![1_600_000_000_000_000, 1_800_000_000_000_000];
+    (select(&[3, 14][..]), select(&["postgres", "cli"][..]), select(years), select(sources.to_vec()))
+        .prop_map(|(hour, via, now, source)| {
+            let common = [
+                ("hour", Value::Long(hour)),
+                ("via", Value::Text(via.to_owned())),
+                ("now", Value::At(At(now))),
+            ];
+            common.into_iter().chain(source.map(|source| ("source", Value::Ip(source)))).collect()
+        })
 }
 
 /// A bundle of such policies, if it is one: some heads can never match, which is a mistake.
@@ -151,8 +166,29 @@ proptest! {
         if let Some(other) = target {
             question.target = other.target;
         }
-        let (ours, theirs) = (compiled.case(&question), compiled.asked_in_full(&question));
+        let ours = compiled.case(&question, &question.action).and_then(|case| case.request(&question.context));
+        let theirs = compiled.asked_in_full(&question);
         prop_assert_eq!(ours.is_ok(), theirs.is_ok(), "{:?}\n{:?}\n{:?}", question, ours.err(), theirs.err());
+    }
+
+    /// What is answered from memory is what would be said anew, whatever was asked before.
+    #[test]
+    fn memory_says_nothing_else(
+        policies in prop::collection::vec(policy(), 1..8),
+        mut questions in prop::collection::vec((question(), circumstances()), 8),
+        order in prop::collection::vec((0..8usize, 0..8usize), 64),
+    ) {
+        let Some(compiled) = bundle(&policies) else { return Ok(()) };
+        let book = book(&compiled);
+        for (which, under) in order {
+            let circumstances = questions[under].1.clone();
+            let question = &mut questions[which].0;
+            question.context.remove("source");
+            question.context.extend(circumstances);
+            let case = compiled.case(question, &question.action).unwrap();
+            let anew = compiled.judge_anew(&case, &question.context).unwrap();
+            prop_assert_eq!(compiled.rule(&book, question), anew, "{:?}", question);
+        }
     }
 
     /// Leaving out the policies whose head does not match changes nothing: Cedar, asked about all of them at

@@ -52,7 +52,7 @@ impl Parser {
         Ok(Parser { queue: Some(sender) })
     }
 
-    /// Hands work over without waiting for it.
+    /// Hands work over without waiting for it; [`Parser::here`] does it before this returns.
     ///
     /// # Errors
     ///
@@ -60,7 +60,8 @@ impl Parser {
     pub fn submit(&self, job: impl FnOnce() + Send + 'static) -> Result<(), Busy> {
         match &self.queue {
             None => {
-                job();
+                // As on a thread of ours, a panic costs its caller the answer and nothing else.
+                let _ = catch_unwind(AssertUnwindSafe(job));
                 Ok(())
             }
             Some(queue) => queue.try_send(Box::new(job)).map_err(|e| match e {

@@ -181,7 +181,8 @@ impl Session {
         if let Some(understood) = statement.understood(&self.known, loaded.as_deref()) {
             return Ok(understood);
         }
-        let found = classification(&shared.parser, &target.classes, statement, &self.known, loaded.as_ref());
+        let parser = shared.parser_for(statement.raw.len());
+        let found = classification(&parser, &target.classes, statement, &self.known, loaded.as_ref());
         let facts = match found {
             Classification::Kept(facts) => Some(facts),
             Classification::Coming(receiver) => self.drive(receiver).await?.ok(),
