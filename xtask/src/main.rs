@@ -1,6 +1,7 @@
 //! The project's own commands. `cargo xtask demo` and `cargo xtask test` are the two that a stranger needs.
 
 mod bench;
+mod clients;
 mod prerequisites;
 mod run;
 mod suite;
@@ -16,6 +17,7 @@ const HELP: &str = "\
 cargo xtask demo [ARGS]      build everything and start the demo; ARGS go to `countersign demo`
 cargo xtask test             install what the tests need and run every check
 cargo xtask bench [WHAT]     measure the gateway (postgres) and its judgement (verdict); default: both
+cargo xtask clients [NAME..] play real clients straight and through the gateway; they must not be able to tell
 cargo xtask web              build the console into web/dist
 cargo xtask deps             check licences, sources and advisories of all dependencies
 cargo xtask fuzz [SECONDS]   fuzz every decoder for this long each (default 60)
@@ -39,6 +41,7 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["demo", rest @ ..] => demo(rest),
         ["test"] => suite::test(),
         ["bench", rest @ ..] => bench::bench(rest),
+        ["clients", rest @ ..] => clients::clients(rest),
         ["web"] => web::build(),
         ["deps"] => suite::dependencies(),
         ["fuzz"] => suite::fuzz("60"),

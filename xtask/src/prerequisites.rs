@@ -44,6 +44,12 @@ const PGBOUNCER: Need = Need {
     apt: "pgbouncer",
     brew: "pgbouncer",
 };
+const PIP: Need = Need {
+    what: "pip, to fetch PostgreSQL's regression suite",
+    found: || program("python3").args(["-m", "pip", "--version"]).output().is_ok_and(|o| o.status.success()),
+    apt: "python3-pip",
+    brew: "python",
+};
 const CHROMIUM: Need = Need {
     what: "Chromium, for the console's tests",
     found: || exists("chromium") || exists("chromium-browser") || exists("google-chrome"),
@@ -60,6 +66,11 @@ pub fn for_demo() -> Result<()> {
 /// What the benchmarks need.
 pub fn for_bench() -> Result<()> {
     install(&[COMPILER, LIBCLANG, POSTGRES, PSQL, PGBENCH, PGBOUNCER])
+}
+
+/// What the regression suite needs: a server, and pip, which fetches the suite.
+pub fn for_regress() -> Result<()> {
+    install(&[COMPILER, LIBCLANG, POSTGRES, PIP])
 }
 
 /// What the tests need.

@@ -4,6 +4,7 @@
 //! Everything is private to its test: port 0, a database of its own, a data folder that goes away. Nothing here is part
 //! of the product, so it may read the clock and draw random numbers like the roof does.
 
+pub mod clients;
 pub mod house;
 pub mod postgres;
 

@@ -9,7 +9,9 @@
 //! same stack as [`super::parse()`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use super::access::Mentions;
 use super::facts::RelationKind;
 use super::queries::Section;
 use super::reviewed::{self, Builtin};
@@ -51,10 +53,15 @@ pub struct Catalogue {
     /// The tables that a table's foreign keys refer to, which a write looks up.
     pub(super) references: BTreeMap<u32, Vec<u32>>,
     pub(super) views: BTreeMap<u32, String>,
+    /// What the definitions of views and the checks of domains say, by their text.
+    pub(super) readings: BTreeMap<String, Reading>,
     /// Why a user's type may not be met in a proof, for those that may not.
     pub(super) blocked_types: BTreeMap<u32, String>,
     pub(super) standings: BTreeMap<u32, Standing>,
 }
+
+/// What a definition mentions, or why it does not only read.
+pub(super) type Reading = Arc<Result<Mentions, String>>;
 
 /// A function that a user made.
 #[derive(Debug)]
@@ -172,12 +179,25 @@ pub struct CatalogueLoader {
     catalogue: Catalogue,
     rows: usize,
     seen: BTreeSet<Section>,
+    /// Definitions that an earlier catalogue has read already.
+    known: BTreeMap<String, Reading>,
 }
 
 impl CatalogueLoader {
     /// Starts a catalogue whose probe answered `version` before the first section was asked.
     pub fn new(version: &str) -> CatalogueLoader {
-        CatalogueLoader { catalogue: Catalogue::empty(version), rows: 0, seen: BTreeSet::new() }
+        CatalogueLoader {
+            catalogue: Catalogue::empty(version),
+            rows: 0,
+            seen: BTreeSet::new(),
+            known: BTreeMap::new(),
+        }
+    }
+
+    /// Starts one that succeeds another: what that one has parsed is not parsed again. The text of a definition is
+    /// all that its reading depends on, so the earlier catalogue may be of any age and database.
+    pub fn after(version: &str, earlier: &Catalogue) -> CatalogueLoader {
+        CatalogueLoader { known: earlier.readings.clone(), ..CatalogueLoader::new(version) }
     }
 
     /// Takes one row of a section, its columns as text.
@@ -246,6 +266,7 @@ impl CatalogueLoader {
                 return Err(CatalogueError::Missing { section });
             }
         }
+        standing::read_definitions(&mut self.catalogue, &self.known);
         standing::work_out(&mut self.catalogue);
         Ok(self.catalogue)
     }
@@ -258,7 +279,9 @@ impl CatalogueLoader {
             language: row.text(3)?,
             source: row.text(4).unwrap_or_default(),
         };
-        let reviewed = reviewed::list().has(&live);
+        // The version is the first section; before it nothing counts.
+        let major = self.catalogue.server_version_num / 10_000;
+        let reviewed = reviewed::list().has(major, &live);
         let names = match live.schema {
             "information_schema" => &mut self.catalogue.information_functions,
             _ => &mut self.catalogue.builtin_functions,
@@ -427,6 +450,7 @@ impl Catalogue {
             children: BTreeMap::new(),
             cascades: BTreeMap::new(),
             views: BTreeMap::new(),
+            readings: BTreeMap::new(),
             blocked_types: BTreeMap::new(),
             standings: BTreeMap::new(),
         }

@@ -31,7 +31,7 @@ pub(super) fn verb(tree: &Tree) -> Option<(&'static str, Kind)> {
         "CreateTableSpaceStmt" => "create_tablespace",
         "AlterTableSpaceOptionsStmt" => "alter_tablespace",
         "DropTableSpaceStmt" => "drop_tablespace",
-        "AlterTableMoveAllStmt" => "alter_table",
+        "AlterTableMoveAllStmt" => altered(tree.int("objtype")),
         "CreateExtensionStmt" => "create_extension",
         "AlterExtensionStmt" | "AlterExtensionContentsStmt" => "alter_extension",
         "CreateFdwStmt" => "create_foreign_data_wrapper",

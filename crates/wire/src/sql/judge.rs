@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use super::access::{Mentions, Name};
 use super::catalogue::Catalogue;
 use super::count::Countable;
-use super::facts::{Access, CountTarget, Facts, Relation};
+use super::facts::{Access, CountTarget, Facts, Relation, RelationKind};
 use super::kinds::{Kind, Verb};
 use super::parse::{Parsed, Unparsed, parse};
 use super::proof::{self, Proof};
@@ -238,7 +238,9 @@ fn certain(name: &Name, path: Option<&[String]>, context: &Context<'_>) -> Optio
     }
 }
 
-/// What else is written: what a view stands on, and tables that follow by foreign keys.
+/// What else is written: what a view stands on, partitions and children, and tables that follow by foreign keys.
+///
+/// What ONLY leaves out is named all the same, and so is every partition that rows could go to.
 fn take_along(
     catalogue: &Catalogue,
     oid: u32,
@@ -259,6 +261,15 @@ fn take_along(
     let mut waiting: Vec<u32> = bases.into_iter().chain([oid]).collect();
     let mut seen: BTreeSet<u32> = waiting.iter().copied().collect();
     while let Some(from) = waiting.pop() {
+        let kind = catalogue.relations.get(&from).map(|row| row.kind);
+        // Rows that are added to a table stay in it; into a partitioned one they go further down.
+        let descends = kind == Some(RelationKind::PartitionedTable) || deletes || updates || has("truncate");
+        for child in catalogue.children.get(&from).into_iter().flatten().filter(|_| descends) {
+            if seen.insert(*child) {
+                relations.extend(catalogue.as_relation(*child, Access::Write));
+                waiting.push(*child);
+            }
+        }
         for cascade in catalogue.cascades.get(&from).into_iter().flatten() {
             let follows = truncates || (cascade.on_delete && deletes) || (cascade.on_update && updates);
             if follows && seen.insert(cascade.to) {

@@ -90,6 +90,10 @@ fn grounds<'a>(context: &Context<'a>) -> Result<(&'a Catalogue, Vec<String>), St
     if path.iter().any(|schema| schema.starts_with("pg_temp")) {
         return Err("the session's search path names the temporary schema".to_owned());
     }
+    // The server's own functions in SQL were text then, whose operators are looked up along the caller's path.
+    if context.session.major() < 14 && path.first().is_none_or(|first| first != "pg_catalog") {
+        return Err("the search path puts another schema before pg_catalog".to_owned());
+    }
     Ok((catalogue, path))
 }
 

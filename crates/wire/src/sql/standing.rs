@@ -6,9 +6,10 @@
 //! (`Section::Reaches`), and this follows the rest.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::access::{Mentions, Name};
-use super::catalogue::{Catalogue, FIRST_USER_OID, RelationRow};
+use super::catalogue::{Catalogue, FIRST_USER_OID, Reading, RelationRow};
 use super::facts::{Access, RelationKind};
 use super::mentions::Walk;
 use super::tree::tree_of;
@@ -31,6 +32,35 @@ pub(super) struct Standing {
     pub(super) touched: BTreeSet<u32>,
     /// Of a view: the relations it is made of.
     pub(super) bases: BTreeSet<u32>,
+}
+
+/// Parses the definitions that a catalogue holds, as far as they are not `known`.
+pub(super) fn read_definitions(catalogue: &mut Catalogue, known: &BTreeMap<String, Reading>) {
+    let views = catalogue.views.values().cloned();
+    let checks = catalogue.domain_checks.values().flatten().map(|check| selected(check));
+    let texts: BTreeSet<String> = views.chain(checks).collect();
+    let read = |text: &str| Arc::new(mentions_of(text));
+    catalogue.readings = texts
+        .into_iter()
+        .map(|text| {
+            let reading = known.get(&text).map_or_else(|| read(&text), Arc::clone);
+            (text, reading)
+        })
+        .collect();
+}
+
+/// An expression as a query of its own.
+fn selected(expression: &str) -> String {
+    format!("SELECT {expression}")
+}
+
+/// What a definition mentions, as it was read.
+fn reading<'a>(catalogue: &'a Catalogue, text: &str) -> Result<&'a Mentions, String> {
+    match catalogue.readings.get(text).map(|reading| &**reading) {
+        Some(Ok(mentions)) => Ok(mentions),
+        Some(Err(why)) => Err(why.clone()),
+        None => Err("was not read".to_owned()),
+    }
 }
 
 /// Fills in what each type and relation of a catalogue leads to.
@@ -130,7 +160,7 @@ fn domain_block(catalogue: &Catalogue, oid: u32, name: &str) -> Option<String> {
     }
     let checks = catalogue.domain_checks.get(&oid).into_iter().flatten();
     for check in checks {
-        let outcome = mentions_of(&format!("SELECT {check}")).and_then(|m| bound_names(catalogue, &m));
+        let outcome = reading(catalogue, &selected(check)).and_then(|m| bound_names(catalogue, m));
         if let Err(why) = outcome {
             return Some(format!("the domain `{name}`, whose check {why}"));
         }
@@ -256,12 +286,14 @@ fn expand_view(
         standing.blocked.get_or_insert_with(|| format!("the view `{name}` {why}"));
     };
     let definition = catalogue.views.get(&oid).map(String::as_str);
-    let mentions =
-        match definition.ok_or_else(|| "has no readable definition".to_owned()).and_then(mentions_of) {
-            Ok(mentions) => mentions,
-            Err(why) => return block(standing, &why),
-        };
-    if let Err(why) = bound_names(catalogue, &mentions) {
+    let mentions = match definition
+        .ok_or_else(|| "has no readable definition".to_owned())
+        .and_then(|d| reading(catalogue, d))
+    {
+        Ok(mentions) => mentions,
+        Err(why) => return block(standing, &why),
+    };
+    if let Err(why) = bound_names(catalogue, mentions) {
         block(standing, &why);
     }
     for (relation, access) in &mentions.relations {

@@ -144,20 +144,6 @@ fn the_stored_catalogue_is_what_a_server_answers() {
 }
 
 #[test]
-fn the_reviewed_list_is_what_its_query_answers() {
-    let server = match Scratch::start("reviewed") {
-        Ok(server) => server,
-        Err(why) => return eprintln!("skipped: {why}"),
-    };
-    let data = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("data");
-    let query = std::fs::read_to_string(data.join("reviewed.sql")).unwrap();
-    let live = server.psql(&format!("\\pset fieldsep '\\t'\n{query}"));
-    let stored = std::fs::read_to_string(data.join("reviewed-pg15.txt")).unwrap();
-    let stored: Vec<&str> = stored.lines().filter(|line| !line.starts_with('#')).collect();
-    assert_eq!(live.lines().collect::<Vec<_>>(), stored);
-}
-
-#[test]
 fn the_probe_notices_changes_and_nothing_else() {
     let server = match Scratch::start("probe") {
         Ok(server) => server,

@@ -1,0 +1,141 @@
+//! Real clients, straight to a server and through the gateway: what they print must be the same, to the letter.
+//!
+//! The drivers are installed into the target folder from their languages' registries, in the versions that `clients/`
+//! names. What cannot be had is named, and the command fails: a matrix with holes proves nothing.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::prerequisites;
+use crate::run::{cargo, exists, finish, program, quietly, root, say, target};
+
+/// A client: its name, and what starts its conversation.
+type Start = (&'static str, Vec<String>);
+
+/// Plays the conversations named, or all.
+pub fn clients(args: &[&str]) -> Result<()> {
+    let plain = args.contains(&"--plain");
+    let wanted: Vec<&str> = args.iter().copied().filter(|arg| !arg.starts_with("--")).collect();
+    prerequisites::for_tests()?;
+    let all: [(&str, fn() -> Result<Vec<Start>>); 5] =
+        [("server", server), ("python", python), ("node", node), ("jdbc", jdbc), ("rust", rust)];
+    let mut starts = Vec::new();
+    for (family, install) in all {
+        if wanted.is_empty() || wanted.iter().any(|name| *name == family || member(family, name)) {
+            starts.extend(install().with_context(|| format!("the clients of `{family}` can't be had"))?);
+        }
+    }
+    if !wanted.is_empty() {
+        starts.retain(|(name, _)| wanted.iter().any(|wanted| wanted == name || member(wanted, name)));
+    }
+    if starts.is_empty() {
+        bail!(
+            "there is no such client; there are {}",
+            FAMILIES.map(|(_, names)| names.join(", ")).join(", ")
+        );
+    }
+    cargo(&["build", "--workspace", "--example", "clients"])?;
+    let mut command = program(target().join("debug/examples/clients"));
+    command.args(plain.then_some("--plain"));
+    command.args(starts.iter().map(|(name, words)| format!("{name}={}", words.join("\t"))));
+    finish(&mut command)
+}
+
+/// Who belongs to which installation.
+const FAMILIES: [(&str, &[&str]); 5] = [
+    ("server", &["psql", "pg_dump", "pgbench", "large_objects"]),
+    ("python", &["psycopg", "asyncpg", "sqlalchemy", "django"]),
+    ("node", &["node-postgres"]),
+    ("jdbc", &["pgjdbc"]),
+    ("rust", &["tokio-postgres", "sqlx"]),
+];
+
+fn member(family: &str, name: &str) -> bool {
+    FAMILIES.iter().any(|(known, members)| *known == family && members.contains(&name))
+}
+
+fn folder() -> PathBuf {
+    root().join("clients")
+}
+
+/// Where the drivers are kept.
+fn kept(name: &str) -> Result<PathBuf> {
+    let path = target().join("clients").join(name);
+    std::fs::create_dir_all(&path)?;
+    Ok(path)
+}
+
+fn text(path: &Path) -> Result<String> {
+    path.to_str().map(str::to_owned).with_context(|| format!("`{}` is not UTF-8", path.display()))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "one of several that install something")]
+fn server() -> Result<Vec<Start>> {
+    let script = |name: &str| vec!["/bin/sh".to_owned(), format!("{}/{name}.sh", folder().display())];
+    Ok(["psql", "pg_dump", "pgbench", "large_objects"].map(|name| (name, script(name))).into())
+}
+
+fn python() -> Result<Vec<Start>> {
+    let place = kept("python")?;
+    let python = place.join("bin/python");
+    if !python.exists() {
+        say("installing Python's drivers (once)");
+        quietly(program("python3").args(["-m", "venv"]).arg(&place))
+            .context("get Python with venv, for example `sudo apt-get install python3-venv`")?;
+    }
+    let requirements = folder().join("requirements.txt");
+    quietly(program(&python).args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(requirements))?;
+    let python = text(&python)?;
+    let script = |name: &str| vec![python.clone(), format!("{}/with_{name}.py", folder().display())];
+    Ok(["psycopg", "asyncpg", "sqlalchemy", "django"].map(|name| (name, script(name))).into())
+}
+
+fn node() -> Result<Vec<Start>> {
+    let place = kept("node")?;
+    for file in ["package.json", "package-lock.json", "with_pg.mjs"] {
+        std::fs::copy(folder().join("node").join(file), place.join(file))?;
+    }
+    quietly(program("npm").args(["ci", "--silent", "--no-audit", "--no-fund"]).current_dir(&place))?;
+    Ok(vec![("node-postgres", vec!["node".into(), text(&place.join("with_pg.mjs"))?])])
+}
+
+fn jdbc() -> Result<Vec<Start>> {
+    let packaged = Path::new("/usr/share/java/postgresql.jar");
+    let jar = if packaged.exists() { packaged.to_owned() } else { fetch_jdbc()? };
+    if !exists("java") {
+        bail!("get a JDK, for example `sudo apt-get install default-jdk-headless`");
+    }
+    let source = text(&folder().join("jdbc/Conversation.java"))?;
+    Ok(vec![("pgjdbc", vec!["java".into(), "-cp".into(), text(&jar)?, source])])
+}
+
+/// Debian's package of the driver, unpacked into the target folder: nothing is installed on the machine.
+fn fetch_jdbc() -> Result<PathBuf> {
+    let place = kept("jdbc")?;
+    let jar = place.join("usr/share/java/postgresql.jar");
+    if !jar.exists() {
+        say("fetching the JDBC driver (once)");
+        let download = ["download", "-qq", "libpostgresql-jdbc-java"];
+        quietly(program("apt-get").args(download).current_dir(&place)).context(
+            "put the driver at /usr/share/java/postgresql.jar, or install libpostgresql-jdbc-java",
+        )?;
+        let package = std::fs::read_dir(&place)?.flatten().map(|entry| entry.path());
+        let package = package.into_iter().find(|path| path.extension().is_some_and(|end| end == "deb"));
+        quietly(program("dpkg").arg("-x").arg(package.context("no package came")?).arg(&place))?;
+    }
+    Ok(jar)
+}
+
+fn rust() -> Result<Vec<Start>> {
+    let place = kept("rust")?;
+    let manifest = folder().join("rust/Cargo.toml");
+    say("building Rust's drivers (the first time takes a while)");
+    let name = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = program(name);
+    command.args(["build", "--quiet", "--locked", "--manifest-path"]).arg(manifest);
+    finish(command.env("CARGO_TARGET_DIR", &place))?;
+    let built = text(&place.join("debug/countersign-clients"))?;
+    let start = |name: &'static str| (name, vec![built.clone(), name.to_owned()]);
+    Ok(vec![start("tokio-postgres"), start("sqlx")])
+}
