@@ -6,6 +6,7 @@
 
 pub mod clients;
 pub mod house;
+pub mod live;
 pub mod postgres;
 
 pub use house::{House, system_ports};
