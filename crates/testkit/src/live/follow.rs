@@ -78,12 +78,11 @@ impl Follower {
                 }
             }
         }
-        if client.status == TransactionStatus::Idle {
-            if self.known.may_have_temporary_objects()
-                && client.ask("SELECT pg_catalog.pg_my_temp_schema()")?.value() == Some("0")
-            {
-                self.known.has_no_temporary_objects();
-            }
+        if client.status == TransactionStatus::Idle
+            && self.known.may_have_temporary_objects()
+            && client.ask("SELECT pg_catalog.pg_my_temp_schema()")?.value() == Some("0")
+        {
+            self.known.has_no_temporary_objects();
         }
         let mut facts = self.classify(text);
         let unseen = self.catalogue.is_none() || self.known.has_definitions();
