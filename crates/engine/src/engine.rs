@@ -5,6 +5,7 @@ use std::thread::JoinHandle;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use countersign_core::{At, Command, PrincipalId};
+use countersign_policy::Compiled;
 use tokio::sync::watch;
 
 use crate::house::House;
@@ -17,7 +18,7 @@ use crate::snapshot::{Changed, Health, Snapshot};
 use crate::store::Store;
 use crate::warden::Warden;
 use crate::words::{Refused, RefusedCode};
-use crate::writer::open::{StartError, open};
+use crate::writer::open::{STOPPED, StartError, open};
 use crate::writer::queue::{Herald, Queue, drive};
 use crate::writer::tree::Published;
 use crate::writer::work::{Deed, Done, From, NotDone, Note, Work};
@@ -68,7 +69,7 @@ impl Engine {
         ports: Ports,
         settings: Settings,
     ) -> Result<Self, StartError> {
-        let (engine, writer) = Self::assemble(store, &master, ports, settings)?;
+        let (engine, writer) = Self::assemble(store, &master, (ports, settings), &[])?;
         let (queue, hall) = (Arc::clone(&engine.0.queue), Arc::clone(&engine.0.hall));
         let thread = std::thread::Builder::new()
             .name("ledger-writer".into())
@@ -83,10 +84,10 @@ impl Engine {
     fn assemble(
         store: Arc<dyn Store>,
         master: &MasterKey,
-        ports: Ports,
-        settings: Settings,
+        (ports, settings): (Ports, Settings),
+        known: &[Arc<Compiled>],
     ) -> Result<(Self, Writer), StartError> {
-        let writer = open(store, master, ports.clone(), settings)?;
+        let writer = open(store, master, (ports.clone(), settings), known)?;
         let house = Arc::clone(&writer.house);
         let people = People::load(&house)?;
         let vkey = writer.verifier().clone();
@@ -116,7 +117,21 @@ impl Engine {
         ports: Ports,
         settings: Settings,
     ) -> Result<(Self, crate::testing::Stepper), StartError> {
-        let (engine, writer) = Self::assemble(store, &master, ports, settings)?;
+        Self::start_knowing(store, &master, (ports, settings), &[])
+    }
+
+    /// As [`Engine::start_stepped`], with bundles that need not be compiled again.
+    ///
+    /// # Errors
+    /// As for [`Engine::start`].
+    #[cfg(any(test, feature = "testing"))]
+    pub fn start_knowing(
+        store: Arc<dyn Store>,
+        master: &MasterKey,
+        with: (Ports, Settings),
+        known: &[Arc<Compiled>],
+    ) -> Result<(Self, crate::testing::Stepper), StartError> {
+        let (engine, writer) = Self::assemble(store, master, with, known)?;
         let (queue, hall) = (Arc::clone(&engine.0.queue), Arc::clone(&engine.0.hall));
         Ok((engine, crate::testing::Stepper::new(writer, queue, hall)))
     }
@@ -127,7 +142,7 @@ impl Engine {
         self.0.hall.warden.end_all(countersign_core::session::Ending::Gateway);
         let _unavailable = self.deed(Deed::new(Command::Restart, From::HOUSE)).await;
         let state = State { since: None, version: crate::VERSION, why: None };
-        let _unavailable = self.note(Note::new("system.stopped", Topic::State(state))).await;
+        let _unavailable = self.note(Note::new(STOPPED, Topic::State(state))).await;
         self.0.queue.close();
         let thread = self.0.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {

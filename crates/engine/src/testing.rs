@@ -1,20 +1,26 @@
 //! For tests: a clock in the test's hand, randomness from a seed, a store that fails when told to.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use countersign_core::action::hash;
-use countersign_core::{At, Span};
+use countersign_core::catalogue::Catalogue;
+use countersign_core::request::{Command as Asked, Event as Happened};
+use countersign_core::{At, Book, BundleHash, Command, Event, PrincipalId, Refusal, Span};
+use countersign_policy::context::Via;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use crate::engine::Hall;
+use crate::house::Kept;
+use crate::people::Caller;
 use crate::ports::{Clock, Entropy, Ports, SecretSource};
 use crate::store::{Batch, Drawer, Pair, Put, Scan, Store, StoreError, StoredLine};
 use crate::writer::Writer;
-use crate::writer::queue::{Herald as _, Queue, turn};
+use crate::writer::queue::{Herald as _, Item, Queue, turn_or_keep};
 use crate::writer::work::{Deed, From, Work};
 
 /// 2026-03-03T09:30:00Z: a Tuesday morning.
@@ -113,13 +119,78 @@ pub fn ports(clock: &ManualClock, seed: u64) -> Ports {
 }
 
 impl crate::Engine {
+    /// Somebody who is signed in, without a token that anybody could present.
+    #[must_use]
+    pub fn caller_of(&self, principal: &PrincipalId) -> Caller {
+        let (principal, source) = (principal.clone(), Some(std::net::IpAddr::from([127, 0, 0, 1])));
+        Caller { principal, via: Via::Cli, source, signed_in_at: self.now(), token: [0; 32] }
+    }
+
+    /// What is kept beside a line, unsealed.
+    #[must_use]
+    pub fn kept(&self, index: u64) -> Vec<Kept> {
+        let Some(line) = self.line(index) else { return Vec::new() };
+        self.0.house.contents_of(&line)
+    }
+
     /// A sign-in without a password, also of principals that have none.
     #[must_use]
-    pub fn token_of(&self, principal: &countersign_core::PrincipalId) -> Zeroizing<String> {
+    pub fn token_of(&self, principal: &PrincipalId) -> Zeroizing<String> {
         let (now, tokens) = (self.now(), &self.0.people.tokens);
         let (token, key, _) = tokens.mint(&self.0.house.ports, principal, now);
         tokens.admit(key, principal, now);
         token
+    }
+}
+
+/// Has a book learn what a line says, if it feeds the book. `catalogue` finds what a bundle says.
+///
+/// # Errors
+/// Why it can't be read.
+pub fn learn(
+    book: &mut Book,
+    line: &StoredLine,
+    catalogue: &dyn Fn(&BundleHash) -> Option<Arc<Catalogue>>,
+) -> Result<(), String> {
+    if line.decides {
+        let (event, at) = crate::line::read_event(&line.bytes, catalogue)
+            .map_err(|bad| format!("line {}: {}", line.index, crate::line::chain(&bad)))?;
+        book.apply(&event, at);
+    }
+    Ok(())
+}
+
+/// What a command came to.
+type Decided = Result<Vec<Event>, Refusal>;
+
+/// A mistake that the writer makes on purpose, so that a simulation can prove that it would notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mistake {
+    /// A receipt is used again although it was used up.
+    ReceiptIsNotConsumed,
+    /// A receipt is used without asking whether what it was given for is still so.
+    NotAskedAgain,
+    /// A record that nobody waits for is dropped when more than this wait with it.
+    DropsAlongside(usize),
+}
+
+impl Mistake {
+    /// What is decided instead of what should be.
+    pub(crate) fn instead(self, command: &Command, decided: Decided) -> Decided {
+        let Command::Request(command) = command else { return decided };
+        match (self, command, &decided) {
+            (
+                Self::ReceiptIsNotConsumed,
+                Asked::Use { request, session, .. },
+                Err(Refusal::ReceiptSpent(_)),
+            )
+            | (
+                Self::NotAskedAgain,
+                Asked::Use { request, session, .. },
+                Ok(_) | Err(Refusal::OtherAction | Refusal::SessionEnding(_) | Refusal::Denied(_)),
+            ) => Ok(vec![Event::Request(Happened::Used { request: *request, session: *session })]),
+            _ => decided,
+        }
     }
 }
 
@@ -197,17 +268,46 @@ pub struct Stepper {
     writer: Writer,
     queue: Arc<Queue>,
     hall: Arc<Hall>,
+    /// What must be written once the store works again.
+    kept: VecDeque<Item>,
 }
 
 impl Stepper {
     pub(crate) fn new(writer: Writer, queue: Arc<Queue>, hall: Arc<Hall>) -> Self {
-        Self { writer, queue, hall }
+        Self { writer, queue, hall, kept: VecDeque::new() }
+    }
+
+    /// Makes this mistake from here on.
+    pub fn err(&mut self, mistake: Mistake) {
+        self.writer.mistake = Some(mistake);
+    }
+
+    /// How much waits to be written.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.queue.len() + self.kept.len()
     }
 
     /// Works through everything that is in the queue, in one turn; how much that was. A turn without work signs a
-    /// checkpoint if one is due.
+    /// checkpoint if one is due. While the store fails everything is refused but what must be written.
     pub fn step(&mut self) -> usize {
-        turn(&mut self.writer, &self.queue, self.hall.as_ref(), self.queue.take_now())
+        if self.is_broken() {
+            let before = self.queue.len();
+            self.queue.refuse();
+            return before - self.queue.len();
+        }
+        let mut batch = self.queue.take_now();
+        if let Some(Mistake::DropsAlongside(most)) = self.writer.mistake
+            && batch.len() > most
+        {
+            batch.retain(Item::is_waited_for);
+        }
+        let count = batch.len();
+        if let Some(kept) = turn_or_keep(&mut self.writer, self.hall.as_ref(), batch) {
+            self.kept = kept;
+            self.queue.refuse();
+        }
+        count
     }
 
     /// Does what the hour brings: cuts sessions, and writes down what is over.
@@ -215,7 +315,7 @@ impl Stepper {
         self.hall.patrol(false);
         let now = self.writer.house.ports.clock.now();
         if self.hall.snapshot.load().book.next_deadline().is_some_and(|at| at <= now) {
-            let sweep = Deed::new(countersign_core::Command::Sweep, From::HOUSE);
+            let sweep = Deed::new(Command::Sweep, From::HOUSE);
             let swept = self.writer.turn(&[Work::Deed(Box::new(sweep))]);
             self.hall.publish(&self.writer, &swept);
         }
@@ -235,6 +335,10 @@ impl Stepper {
                     self.hall.publish(&self.writer, &recovered);
                 }
                 self.hall.health(&self.writer);
+                let kept = std::mem::take(&mut self.kept);
+                if !self.writer.survived() {
+                    self.queue.put_back(kept);
+                }
                 true
             }
             Err(_) => false,

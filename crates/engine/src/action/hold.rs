@@ -225,6 +225,21 @@ impl Waiting {
         self.lapses_at
     }
 
+    /// A second handle of the same request: what a door with a fault would use twice.
+    #[cfg(any(test, feature = "testing"))]
+    #[must_use]
+    pub fn twin(&self) -> Self {
+        let held = Held {
+            session: self.held.session.clone(),
+            statement: Arc::clone(&self.held.statement),
+            attempt: self.held.attempt.clone(),
+            standing: Arc::clone(&self.held.standing),
+            reason: self.held.reason.clone(),
+        };
+        let (id, salt, bounds) = (self.id, self.salt, self.bounds);
+        self.engine.waiting(self.engine.changed(), (id, salt, bounds), held, self.action.clone())
+    }
+
     /// Who is asked: `group:dba (bob)`.
     #[must_use]
     pub fn asked(&self) -> String {

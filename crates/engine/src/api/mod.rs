@@ -194,7 +194,7 @@ impl Engine {
     /// Says yes to a request. With a digest, only if the request is still that.
     ///
     /// # Errors
-    /// The house said no; or the request is void, because its ground moved.
+    /// The house said no; or the request is over, because its ground moved.
     pub async fn approve(
         &self,
         caller: &Caller,
@@ -221,9 +221,9 @@ impl Engine {
         if let Some(bundle) = proposed.filter(|_| is_complete(&done)) {
             self.go_live(&asked_by, bundle, id).await;
         }
-        match voided(&done) {
+        match ended_with(&done) {
             None => Ok(()),
-            Some(why) => Err(Refused::new(RefusedCode::Conflict, format!("request `{id}` is void: {why}"))
+            Some(why) => Err(Refused::new(RefusedCode::Conflict, format!("request `{id}` {why}"))
                 .hint("it has to be asked for again")),
         }
     }
@@ -411,16 +411,20 @@ fn check_length(what: &str, words: &str, most: usize) -> Result<(), Refused> {
     Err(Refused::new(RefusedCode::TooLarge, message).hint("say it shorter, and link to the rest"))
 }
 
-fn voided(done: &Done) -> Option<&'static str> {
+/// Why an answer came too late to count: what it was for ended with it.
+fn ended_with(done: &Done) -> Option<&'static str> {
     use countersign_core::request::{Event as RequestEvent, Voidance};
     done.events.iter().find_map(|event| match event {
         Event::Request(RequestEvent::Voided { why, .. }) => Some(match why {
-            Voidance::PolicyStricter => "policy no longer lets it be",
-            Voidance::ApproverNotEligible => "somebody who approved it may no longer approve it",
-            Voidance::GrantOver => "the grant it stood on is over",
-            Voidance::MeaningChanged => "it no longer means the same",
-            Voidance::PrincipalDisabled => "whoever asked is disabled",
+            Voidance::PolicyStricter => "is void: policy no longer lets it be",
+            Voidance::ApproverNotEligible => "is void: somebody who approved it may no longer approve it",
+            Voidance::GrantOver => "is void: the grant it stood on is over",
+            Voidance::MeaningChanged => "is void: it no longer means the same",
+            Voidance::PrincipalDisabled => "is void: whoever asked is disabled",
         }),
+        Event::Request(RequestEvent::Withdrawn { .. }) => {
+            Some("is withdrawn: the session in which it waited is over")
+        }
         _ => None,
     })
 }

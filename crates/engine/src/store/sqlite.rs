@@ -32,7 +32,8 @@ pub struct SqliteStore {
     path: PathBuf,
     writer: Mutex<Connection>,
     readers: Vec<Mutex<Connection>>,
-    _lock: File,
+    /// Held for as long as the store is open; a simulated disk has none.
+    _lock: Option<File>,
 }
 
 impl std::fmt::Debug for SqliteStore {
@@ -47,13 +48,35 @@ impl SqliteStore {
     /// # Errors
     /// [`StoreError::InUse`] if another process writes to it, [`StoreError::Format`] if it is something else.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let lock = claim(path)?;
+        Self::open_in(path, None, Some(lock))
+    }
+
+    /// Opens the store in a file system of SQLite's own (a registered VFS) instead of the machine's.
+    ///
+    /// # Errors
+    /// As for [`SqliteStore::open`].
+    #[cfg(any(test, feature = "testing"))]
+    pub fn open_simulated(path: &Path, vfs: &str) -> Result<Self, StoreError> {
+        Self::open_in(path, Some(vfs), None)
+    }
+
+    /// Commits without waiting for the disk from here on: what a store must never do.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    #[cfg(any(test, feature = "testing"))]
+    pub fn commit_without_syncing(&self) -> Result<(), StoreError> {
+        self.writer().pragma_update(None, "synchronous", "NORMAL").map_err(failed("stop syncing"))
+    }
+
+    fn open_in(path: &Path, vfs: Option<&str>, lock: Option<File>) -> Result<Self, StoreError> {
         let path = path.to_owned();
-        let lock = claim(&path)?;
-        let writer = open(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+        let writer = open(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE, vfs)?;
         prepare_schema(&writer, &path)?;
         let readers = (0..READERS)
             .map(|_| {
-                let reader = open(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+                let reader = open(&path, OpenFlags::SQLITE_OPEN_READ_WRITE, vfs)?;
                 reader.pragma_update(None, "query_only", true).map_err(failed("open a reader"))?;
                 Ok(Mutex::new(reader))
             })
@@ -175,10 +198,14 @@ impl Store for SqliteStore {
     }
 }
 
-fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
+fn open(path: &Path, flags: OpenFlags, vfs: Option<&str>) -> Result<Connection, StoreError> {
     let fail = failed("open the store");
-    let connection =
-        Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(&fail)?;
+    let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let opened = match vfs {
+        None => Connection::open_with_flags(path, flags),
+        Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs),
+    };
+    let connection = opened.map_err(&fail)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(&fail)?;
     connection

@@ -37,7 +37,13 @@ impl Writer {
             };
             desk.facts(deed, &mut find)
         };
-        let events = match decide(&self.live.book, deed.command.clone(), &facts) {
+        let decided = decide(&self.live.book, deed.command.clone(), &facts);
+        #[cfg(any(test, feature = "testing"))]
+        let decided = match self.mistake {
+            Some(mistake) => mistake.instead(&deed.command, decided),
+            None => decided,
+        };
+        let events = match decided {
             Ok(events) => events,
             Err(refusal) => return self.refused(deed, refusal, draft),
         };

@@ -53,6 +53,9 @@ pub(crate) struct Writer {
     /// The batch whose transaction failed last turned out to be durable after all.
     survived: bool,
     since_snapshot: u64,
+    /// What it does wrong on purpose.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) mistake: Option<crate::testing::Mistake>,
 }
 
 /// The state that a failed transaction takes back.

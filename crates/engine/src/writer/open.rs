@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use countersign_core::{At, Book};
 use countersign_ledger::{Checkpoint, Ed25519Signer, Hash, Sign as _};
+use countersign_policy::Compiled;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -16,7 +17,7 @@ use super::tree::{Published, Tree};
 use super::work::{Deed, From, Note, Work};
 use super::{Live, Writer};
 use crate::house::House;
-use crate::line::{Header, Outcome, State, Topic, feeds_the_book, read_event};
+use crate::line::{Header, Outcome, Stamp, State, Topic, feeds_the_book, read_event};
 use crate::ports::Ports;
 use crate::seal::{Keyring, MasterKey};
 use crate::settings::Settings;
@@ -103,16 +104,18 @@ struct Saved {
     book: Book,
 }
 
-/// Opens the ledger in `store`, or begins one, and writes down that the gateway started.
+/// Opens the ledger in `store`, or begins one, and writes down that the gateway started. Bundles that are `known`
+/// are not compiled again.
 pub(crate) fn open(
     store: Arc<dyn Store>,
     master: &MasterKey,
-    ports: Ports,
-    settings: Settings,
+    (ports, settings): (Ports, Settings),
+    known: &[Arc<Compiled>],
 ) -> Result<Writer, StartError> {
     let keyring = Keyring::new(master);
     let signer = identity(&*store, &keyring, &ports, &settings)?;
     let house = Arc::new(House::new(Arc::clone(&store), keyring, ports.clone(), settings));
+    known.iter().for_each(|bundle| house.remember(bundle));
     let (live, tree, published) = rebuild(&house, &signer)?;
     let mut writer = Writer {
         store,
@@ -129,13 +132,23 @@ pub(crate) fn open(
         broken: None,
         survived: false,
         since_snapshot: 0,
+        #[cfg(any(test, feature = "testing"))]
+        mistake: None,
     };
     started(&mut writer)?;
     Ok(writer)
 }
 
+/// The last line of a gateway that stopped in order.
+pub(crate) const STOPPED: &str = "system.stopped";
+
+/// What a crash may have cost, in the words of the line that tells of it.
+const ABRUPT: &str = "the gateway before did not stop in order; reads that it recorded alongside in its last moments \
+                      may be missing";
+
 fn started(writer: &mut Writer) -> Result<(), StartError> {
-    let state = State { since: None, version: crate::VERSION, why: None };
+    let (since, why) = abrupt_end(writer)?.unzip();
+    let state = State { since, version: crate::VERSION, why };
     let mut note = Note::new("system.started", Topic::State(state));
     note.line.outcome = Outcome::Success;
     let restart = Deed::new(countersign_core::Command::Restart, From::HOUSE);
@@ -144,6 +157,15 @@ fn started(writer: &mut Writer) -> Result<(), StartError> {
         None => Ok(()),
         Some(broken) => Err(StoreError::failed("write the first line", broken.why.clone()).into()),
     }
+}
+
+/// Whether the gateway before went away without a word: when it was last heard of, and what that may have cost.
+fn abrupt_end(writer: &Writer) -> Result<Option<(Stamp, String)>, StartError> {
+    let Some(last) = writer.live.index.checked_sub(1) else { return Ok(None) };
+    let line = writer.store.read(last, 1)?;
+    let line = line.first().ok_or_else(|| Broken::at(last, "the line is missing"))?;
+    let header = Header::read(&line.bytes).map_err(|bad| Broken::at(last, crate::line::chain(&bad)))?;
+    Ok((header.kind != STOPPED).then(|| (Stamp(header.ts.0), ABRUPT.to_owned())))
 }
 
 /// The ledger's own key and name. They are made with the ledger and never again.

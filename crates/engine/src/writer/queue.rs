@@ -41,6 +41,14 @@ pub(crate) struct Item {
     placed: bool,
 }
 
+#[cfg(any(test, feature = "testing"))]
+impl Item {
+    /// Whether somebody waits for it.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.reply.is_some()
+    }
+}
+
 impl State {
     /// As much as rides in one transaction.
     fn batch(&mut self) -> Vec<Item> {
@@ -157,6 +165,12 @@ impl Queue {
         batch
     }
 
+    /// How much waits.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn len(&self) -> usize {
+        self.state().items.len()
+    }
+
     fn make_room(&self, batch: &[Item]) {
         self.room.add_permits(batch.iter().filter(|item| item.placed).count());
     }
@@ -170,14 +184,14 @@ impl Queue {
     }
 
     /// Puts work in front of everything else.
-    fn put_back(&self, mut kept: VecDeque<Item>) {
+    pub(crate) fn put_back(&self, mut kept: VecDeque<Item>) {
         let mut state = self.state();
         kept.append(&mut state.items);
         state.items = kept;
     }
 
     /// Refuses everything but what must be written.
-    fn refuse(&self) {
+    pub(crate) fn refuse(&self) {
         let mut state = self.state();
         state.poked = false;
         let items = std::mem::take(&mut state.items);
@@ -222,18 +236,12 @@ pub(crate) fn drive(mut writer: Writer, queue: &Arc<Queue>, herald: &dyn Herald)
     herald.publish(&writer, &turn);
 }
 
-/// One turn over a batch, for whoever drives by hand. What must be written however long it takes is put back.
-#[cfg(any(test, feature = "testing"))]
-pub(crate) fn turn(writer: &mut Writer, queue: &Queue, herald: &dyn Herald, batch: Vec<Item>) -> usize {
-    let count = batch.len();
-    if let Some(kept) = turn_or_keep(writer, herald, batch) {
-        queue.put_back(kept);
-    }
-    count
-}
-
 /// One turn: everybody is answered. If the store fails, what must be written is given back.
-fn turn_or_keep(writer: &mut Writer, herald: &dyn Herald, batch: Vec<Item>) -> Option<VecDeque<Item>> {
+pub(crate) fn turn_or_keep(
+    writer: &mut Writer,
+    herald: &dyn Herald,
+    batch: Vec<Item>,
+) -> Option<VecDeque<Item>> {
     let (works, replies): (Vec<Work>, Vec<_>) = batch.into_iter().map(|item| (item.work, item.reply)).unzip();
     let turn = writer.turn(&works);
     if writer.broken().is_some() {

@@ -1,0 +1,501 @@
+//! One run from one seed: lives of a gateway, with crashes between them.
+//!
+//! Everything is on one thread and nothing runs by itself. A tick starts an actor, looks after one, lets the writer
+//! work, moves the clock, or breaks something. What the writer made durable the oracle reads at once; after a crash
+//! the disk is asked what it kept, and the shipped code opens that.
+
+mod checks;
+mod summary;
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use countersign_core::{Book, PrincipalId, Span};
+use countersign_engine::settings::Argon2Cost;
+use countersign_engine::store::{Drawer, Put};
+use countersign_engine::testing::{ManualClock, Stepper, ports};
+use countersign_engine::{Applied, Engine, MasterKey, Ports, Settings, SqliteStore, Store};
+use countersign_ledger::VerifierKey;
+
+use crate::actors;
+use crate::bundles::{USERS, Variant};
+use crate::dice::Dice;
+use crate::disk::{Disk, End, Image, VFS};
+use crate::oracle::{Oracle, Violation, must};
+use crate::scene::{Scene, World};
+use crate::stores::{Hasty, Late};
+pub use summary::{Mutation, Summary};
+
+/// How many ticks a run has.
+const TICKS: usize = 220;
+
+/// How many actors are about at a time.
+const ACTORS_MAX: usize = 14;
+
+/// Who holds what when most runs begin.
+const HOLDERS: [(&str, &str); 6] = [
+    ("alice", "shop-writer"),
+    ("eve", "shop-writer"),
+    ("bob", "shop-writer"),
+    ("ci", "shop-writer"),
+    ("eve", "metrics-writer"),
+    ("alice", "shop-reader"),
+];
+
+/// Runs a seed.
+///
+/// # Errors
+/// What was found, if anything.
+pub fn run(seed: u64, mutation: Option<Mutation>) -> Result<Summary, Violation> {
+    let ran = catch_unwind(AssertUnwindSafe(|| Run::new(seed, mutation)?.play()));
+    ran.unwrap_or_else(|panic| {
+        let words = panic.downcast_ref::<String>().cloned();
+        let words = words.or_else(|| panic.downcast_ref::<&str>().map(|words| (*words).to_owned()));
+        Err(Violation::new("nothing panics", words.unwrap_or_default()))
+    })
+}
+
+/// The lines of a run, for comparing two of the same seed.
+///
+/// # Errors
+/// What was found, if anything.
+pub fn lines_of(seed: u64) -> Result<Vec<Vec<u8>>, Violation> {
+    let mut run = Run::new(seed, None)?;
+    run.act()?;
+    Ok(run.oracle.lines().iter().map(|line| line.bytes.clone()).collect())
+}
+
+type Actor = Pin<Box<dyn Future<Output = ()>>>;
+
+struct Run {
+    mutation: Option<Mutation>,
+    dice: Dice,
+    clock: ManualClock,
+    ports: Ports,
+    disk: Disk,
+    life: Option<Life>,
+    world: Rc<RefCell<World>>,
+    oracle: Oracle,
+    /// What follows from the lines, from the first on.
+    book: Book,
+    /// The lines that allowed a statement, by its text.
+    texts: BTreeMap<String, u64>,
+    checked: Checked,
+    summary: Summary,
+}
+
+/// How far what the world saw has been checked.
+#[derive(Default)]
+struct Checked {
+    promises: usize,
+    executions: usize,
+    released: usize,
+    checkpoint: String,
+}
+
+/// One life of a gateway. Fields are dropped in this order.
+struct Life {
+    actors: Vec<Actor>,
+    scene: Rc<Scene>,
+    stepper: Stepper,
+    engine: Engine,
+    store: Arc<dyn Store>,
+    vkey: VerifierKey,
+}
+
+impl Run {
+    /// Most runs begin with a ledger that has its first bundle and some grants; every sixteenth with an empty disk.
+    fn new(seed: u64, mutation: Option<Mutation>) -> Result<Self, Violation> {
+        static BEGUN: OnceLock<Image> = OnceLock::new();
+        if seed.is_multiple_of(16) {
+            let mut run = Self::on(Disk::new(&name()), seed, mutation);
+            run.start()?;
+            run.first_bundle()?;
+            return Ok(run);
+        }
+        let begun = BEGUN.get_or_init(|| {
+            let mut run = Self::on(Disk::new(&name()), u64::MAX, None);
+            let begun = run.start().and_then(|()| run.first_bundle()).and_then(|()| run.first_grants());
+            assert!(begun.is_ok(), "a ledger could not be begun: {begun:?}");
+            run.life = None;
+            run.disk.image()
+        });
+        let mut run = Self::on(Disk::with(&name(), begun), seed, mutation);
+        run.start()?;
+        Ok(run)
+    }
+
+    fn on(disk: Disk, seed: u64, mutation: Option<Mutation>) -> Self {
+        let clock = ManualClock::default();
+        let ports = ports(&clock, seed);
+        Self {
+            mutation,
+            dice: Dice::new(seed),
+            clock,
+            ports,
+            disk,
+            life: None,
+            world: Rc::default(),
+            oracle: Oracle::default(),
+            book: Book::default(),
+            texts: BTreeMap::new(),
+            checked: Checked::default(),
+            summary: Summary::default(),
+        }
+    }
+
+    fn play(mut self) -> Result<Summary, Violation> {
+        self.act()?;
+        self.finish()?;
+        self.disk.clone().remove();
+        Ok(self.summary)
+    }
+
+    fn act(&mut self) -> Result<(), Violation> {
+        for _ in 0..TICKS {
+            match self.dice.below(100) {
+                0..26 => self.begin(),
+                26..62 => self.look_after(),
+                62..86 => self.step()?,
+                86..94 => self.pass()?,
+                94..96 if self.dice.chance(60) => self.break_something(),
+                94..99 => self.mend()?,
+                _ => self.crash_or_stop()?,
+            }
+            self.observe()?;
+        }
+        Ok(())
+    }
+
+    /// Opens what the disk has.
+    fn start(&mut self) -> Result<(), Violation> {
+        let store = self.open_store()?;
+        let settings = Settings {
+            node: "simulated".into(),
+            origin: "simulation.test/ledger".into(),
+            argon2: Argon2Cost { memory_kib: 64, passes: 1 },
+            ..Settings::default()
+        };
+        // Now and then the bundle is read and compiled as it always is; mostly that would only take time.
+        let known = if self.dice.chance(97) { Variant::compiled_ones() } else { &[] };
+        let with = (self.ports.clone(), settings);
+        let started = Engine::start_knowing(Arc::clone(&store), &MasterKey::new([7; 32]), with, known);
+        let (engine, mut stepper) =
+            started.map_err(|error| Violation::new("what a crash left can be opened", chain(&error)))?;
+        if let Some(Mutation::Writer(mistake)) = self.mutation {
+            stepper.err(mistake);
+        }
+        let vkey = engine.vkey().parse::<VerifierKey>();
+        let vkey = vkey.map_err(|error| Violation::new("checkpoints are signed", error.to_string()))?;
+        let fault = match self.mutation {
+            Some(Mutation::Door(fault)) => Some(fault),
+            _ => None,
+        };
+        let scene = Rc::new(Scene {
+            engine: engine.clone(),
+            world: Rc::clone(&self.world),
+            dice: RefCell::new(Dice::new(self.dice.next())),
+            fault,
+            sessions: RefCell::default(),
+            relation: Cell::new(1),
+        });
+        self.life = Some(Life { actors: Vec::new(), scene, stepper, engine, store, vkey });
+        self.summary.starts += 1;
+        self.read_on()?;
+        self.after_start()
+    }
+
+    fn open_store(&self) -> Result<Arc<dyn Store>, Violation> {
+        let opened = SqliteStore::open_simulated(Path::new(&self.disk.path("ledger.db")), VFS);
+        let store =
+            opened.map_err(|error| Violation::new("what a crash left can be opened", chain(&error)))?;
+        Ok(match self.mutation {
+            Some(Mutation::StoreDoesNotSync) => {
+                let lazy = store.commit_without_syncing();
+                lazy.map_err(|error| Violation::new("what a crash left can be opened", chain(&error)))?;
+                Arc::new(store)
+            }
+            Some(Mutation::StoreAcknowledgesFirst) => Arc::new(Hasty::new(store)),
+            Some(Mutation::PublishesFirst) => Arc::new(Late::new(store)),
+            _ => Arc::new(store),
+        })
+    }
+
+    fn first_bundle(&mut self) -> Result<(), Violation> {
+        let life = self.life();
+        let engine = life.engine.clone();
+        let by = PrincipalId::new(USERS[0]);
+        let applying = async move { engine.first_bundle(Variant::Base.files(), &by).await };
+        let applied = self.drive(applying);
+        must(matches!(applied, Ok(Applied::Active { .. })), "the first bundle is applied", || {
+            format!("{applied:?}")
+        })?;
+        self.read_on()
+    }
+
+    fn first_grants(&mut self) -> Result<(), Violation> {
+        let scene = Rc::clone(&self.life().scene);
+        self.drive(async move {
+            for (who, role) in HOLDERS {
+                actors::obtains(&scene, who, role).await;
+            }
+        });
+        self.read_on()?;
+        self.check_world()
+    }
+
+    fn begin(&mut self) {
+        let scene = Rc::clone(&self.life().scene);
+        if self.life().actors.len() >= ACTORS_MAX {
+            return self.look_after();
+        }
+        let waits = actors::somebody_waits(&scene);
+        let actor: Actor = match self.dice.below(100) {
+            0..20 if waits => Box::pin(actors::answers(scene)),
+            20..50 if waits => Box::pin(actors::agrees(scene)),
+            0..66 => Box::pin(actors::connects(scene)),
+            66..88 => Box::pin(actors::asks(scene)),
+            88..91 => Box::pin(actors::withdraws(scene)),
+            91..94 => Box::pin(actors::ends_grant(scene)),
+            94..96 => Box::pin(actors::shuts_out(scene)),
+            96..98 => Box::pin(actors::ends_session(scene)),
+            98 if self.dice.chance(60) => return self.apply(scene),
+            _ => Box::pin(actors::asks(scene)),
+        };
+        self.life().actors.push(actor);
+        let last = self.life().actors.len() - 1;
+        self.poll(last);
+    }
+
+    /// Applies another bundle. It is compiled on another thread; that is waited for here, so that the run stays one.
+    fn apply(&mut self, scene: Rc<Scene>) {
+        let variant = *self.dice.pick(&Variant::ALL);
+        let by = *self.dice.pick(&["dave", "dave", "dave", "carol"]);
+        let mut actor: Actor = Box::pin(async move {
+            let _applied = scene.engine.apply_bundle(&scene.caller(by), variant.files()).await.is_ok();
+        });
+        let life = self.life();
+        let before = life.stepper.queued();
+        let _runtime = runtime().enter();
+        loop {
+            if poll_once(&mut actor).is_ready() {
+                return;
+            }
+            if life.stepper.queued() > before {
+                break;
+            }
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        life.actors.push(actor);
+    }
+
+    /// Looks after some actor, or after all.
+    fn look_after(&mut self) {
+        let count = self.life().actors.len();
+        if count == 0 {
+            return;
+        }
+        if self.dice.chance(50) {
+            (0..count).rev().for_each(|at| self.poll(at));
+        } else {
+            let at = self.dice.below(count);
+            self.poll(at);
+        }
+    }
+
+    fn poll(&mut self, at: usize) {
+        let _runtime = runtime().enter();
+        let life = self.life();
+        if poll_once(&mut life.actors[at]).is_ready() {
+            drop(life.actors.swap_remove(at));
+        }
+    }
+
+    /// Lets the writer work through what waits.
+    fn step(&mut self) -> Result<(), Violation> {
+        self.life().stepper.step();
+        self.read_on()?;
+        self.settle_reads();
+        Ok(())
+    }
+
+    /// Time passes.
+    fn pass(&mut self) -> Result<(), Violation> {
+        let span = match self.dice.below(20) {
+            0..9 => Span::seconds(1),
+            9..13 => Span::seconds(20),
+            13..16 => Span::minutes(2),
+            16..18 => Span::minutes(6),
+            18 => Span::minutes(30),
+            _ => Span(-1_000_000),
+        };
+        self.clock.advance(span);
+        self.life().stepper.tick();
+        self.read_on()?;
+        self.check_ends()
+    }
+
+    fn break_something(&mut self) {
+        match self.dice.below(10) {
+            0..6 => {
+                let changes = u32::try_from(self.dice.below(24)).expect("it is small");
+                self.disk.fail_power_in(changes);
+            }
+            6..8 => self.disk.fill(true),
+            _ => {
+                let (count, dice) = (1 + self.dice.below(3), Dice::new(self.dice.next()));
+                self.disk.fail_syncs(u32::try_from(count).expect("it is small"), dice);
+            }
+        }
+    }
+
+    fn mend(&mut self) -> Result<(), Violation> {
+        self.disk.fill(false);
+        let life = self.life();
+        if life.stepper.is_broken() && life.stepper.recover() {
+            self.summary.failures += 1;
+        }
+        self.read_on()
+    }
+
+    fn crash_or_stop(&mut self) -> Result<(), Violation> {
+        match self.dice.below(10) {
+            0..5 => self.crash(End::PowerCut),
+            5..8 => self.crash(End::Killed),
+            _ => self.stop(),
+        }
+    }
+
+    /// The machine or the process is gone, whatever was going on.
+    fn crash(&mut self, end: End) -> Result<(), Violation> {
+        match end {
+            End::PowerCut => self.summary.power_cuts += 1,
+            End::Killed => self.summary.kills += 1,
+        }
+        // What the process might still do reaches nothing.
+        self.disk.switch_off();
+        self.life = None;
+        self.disk = self.disk.clone().after(end, &mut self.dice);
+        self.start()
+    }
+
+    /// A stop in good order.
+    fn stop(&mut self) -> Result<(), Violation> {
+        let engine = self.life().engine.clone();
+        self.drive(async move { engine.stop().await });
+        self.life().stepper.settle();
+        self.read_on()?;
+        self.observe()?;
+        if self.disk.is_off() {
+            return Ok(());
+        }
+        self.life = None;
+        self.disk = self.disk.clone().after(End::Killed, &mut self.dice);
+        self.start()
+    }
+
+    /// What the world has seen since the last tick, and whether the power failed.
+    fn observe(&mut self) -> Result<(), Violation> {
+        self.check_world()?;
+        if self.disk.is_off() {
+            self.crash(End::PowerCut)?;
+        }
+        Ok(())
+    }
+
+    /// Lets everybody finish, and looks at the whole.
+    fn finish(&mut self) -> Result<(), Violation> {
+        self.disk.heal();
+        self.mend()?;
+        for _ in 0..40 {
+            let count = self.life().actors.len();
+            (0..count).rev().for_each(|at| self.poll(at));
+            self.step()?;
+            self.observe()?;
+        }
+        self.life().actors.clear();
+        for _ in 0..3 {
+            self.clock.advance(Span::seconds(2));
+            self.life().stepper.tick();
+            self.step()?;
+        }
+        self.life().stepper.settle();
+        self.read_on()?;
+        self.observe()?;
+        self.check_complete()?;
+        self.prove()?;
+        // And once more: what the disk has by now is all of it, and the snapshot of the book is only a shorter way.
+        self.life()
+            .store
+            .put(&[Put::remove(Drawer::Cursors, *b"book"), Put::remove(Drawer::Cursors, *b"tree")])
+            .map_err(|error| Violation::new("what a crash left can be opened", chain(&error)))?;
+        self.crash(End::PowerCut)?;
+        self.summary.runs = 1;
+        self.summary.lines = self.oracle.size();
+        self.summary.writes_lost = self.disk.counts().lost;
+        let world = self.world.borrow();
+        self.summary.checkpoints = world.checkpoints.len() as u64;
+        self.summary.executions = world.executions.len() as u64;
+        self.summary.approved = world.executions.iter().filter(|ran| ran.request.is_some()).count() as u64;
+        self.summary.reads = world.released.len() as u64;
+        let bundles = self.oracle.lines().iter().filter(|line| line.kind == "policy.activated");
+        self.summary.bundles = bundles.count() as u64;
+        Ok(())
+    }
+
+    /// Waits for something, letting the writer work meanwhile.
+    fn drive<T>(&mut self, future: impl Future<Output = T> + 'static) -> T {
+        let _runtime = runtime().enter();
+        let mut future = Box::pin(future);
+        loop {
+            if let Poll::Ready(done) = poll_once(&mut future) {
+                return done;
+            }
+            if self.life().stepper.step() == 0 {
+                std::thread::sleep(Duration::from_micros(100));
+            }
+        }
+    }
+
+    fn life(&mut self) -> &mut Life {
+        self.life.as_mut().expect("between two lives nobody acts")
+    }
+}
+
+/// A name for a disk.
+fn name() -> String {
+    static DISKS: AtomicU64 = AtomicU64::new(0);
+    DISKS.fetch_add(1, Ordering::Relaxed).to_string()
+}
+
+fn poll_once<T>(future: &mut Pin<Box<impl Future<Output = T> + ?Sized>>) -> Poll<T> {
+    future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Where bundles are compiled.
+fn runtime() -> &'static tokio::runtime::Runtime {
+    static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        let built = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build();
+        built.expect("a runtime can be made")
+    })
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    text
+}
