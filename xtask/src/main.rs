@@ -2,6 +2,7 @@
 
 mod bench;
 mod clients;
+mod demo;
 mod prerequisites;
 mod run;
 mod suite;
@@ -19,6 +20,7 @@ cargo xtask test             install what the tests need and run every check
 cargo xtask bench [WHAT]     measure the gateway (postgres) and its judgement (verdict); default: both
 cargo xtask clients [NAME..] play real clients straight and through the gateway; they must not be able to tell
 cargo xtask web              build the console into web/dist
+cargo xtask console          drive the console in a browser, against a stand-in and against a demo
 cargo xtask deps             check licences, sources and advisories of all dependencies
 cargo xtask fuzz [SECONDS]   fuzz every decoder for this long each (default 60)
 cargo xtask prerequisites    install what is missing, or say how to get it
@@ -43,10 +45,11 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["bench", rest @ ..] => bench::bench(rest),
         ["clients", rest @ ..] => clients::clients(rest),
         ["web"] => web::build(),
+        ["console"] => suite::console(),
         ["deps"] => suite::dependencies(),
         ["fuzz"] => suite::fuzz("60"),
         ["fuzz", seconds] => suite::fuzz(seconds),
-        ["prerequisites"] => prerequisites::for_tests(),
+        ["prerequisites"] => prerequisites::for_tests().and_then(|()| prerequisites::browser().map(drop)),
         ["help" | "--help" | "-h"] => {
             say(HELP);
             Ok(())

@@ -3,7 +3,7 @@
 //! Installing is idempotent and quiet: what is there is left alone. Where installing is not possible, the
 //! message names what is missing and the one command that gets it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
@@ -52,7 +52,7 @@ const PIP: Need = Need {
 };
 const CHROMIUM: Need = Need {
     what: "Chromium, for the console's tests",
-    found: || exists("chromium") || exists("chromium-browser") || exists("google-chrome"),
+    found: || chromium().is_some(),
     apt: "chromium",
     brew: "chromium",
 };
@@ -76,7 +76,33 @@ pub fn for_regress() -> Result<()> {
 /// What the tests need.
 pub fn for_tests() -> Result<()> {
     node()?;
-    install(&[COMPILER, LIBCLANG, POSTGRES, PSQL, CHROMIUM])
+    install(&[COMPILER, LIBCLANG, POSTGRES, PSQL])
+}
+
+/// The browser that the console's tests drive. Where there is none and none can be installed, this says how to get one; the
+/// other checks do not need it.
+pub fn browser() -> Result<PathBuf> {
+    if let Some(found) = chromium() {
+        return Ok(found);
+    }
+    let advice = "the console's tests need Chromium or Chrome: install one, or set CHROMIUM to its program";
+    install(&[CHROMIUM]).context(advice)?;
+    chromium().context(advice)
+}
+
+/// `CHROMIUM`, or what is on the path or where macOS has it.
+fn chromium() -> Option<PathBuf> {
+    let named = std::env::var_os("CHROMIUM").map(PathBuf::from);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"];
+    let on_path = names.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+    let applications = [
+        "/Applications/Chromium.app/Contents/MacOS/Chromium",
+        "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    ];
+    let known = on_path.chain(applications.iter().map(PathBuf::from));
+    named.into_iter().chain(known).find(|program| program.is_file())
 }
 
 fn install(needs: &[Need]) -> Result<()> {
@@ -158,7 +184,7 @@ fn libclang() -> bool {
         || all.any(has_libclang)
 }
 
-fn has_libclang(folder: std::path::PathBuf) -> bool {
+fn has_libclang(folder: PathBuf) -> bool {
     let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
     files.map(|file| file.file_name().to_string_lossy().into_owned()).any(|name| {
         name.starts_with("libclang.so") || name.starts_with("libclang-") || name == "libclang.dylib"

@@ -1,6 +1,7 @@
 //! Every check, in the order in which a failure is cheapest to find, and one closing line that counts.
 
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, bail};
@@ -23,9 +24,18 @@ struct Count {
 pub fn test() -> Result<()> {
     let mut count = Count::default();
     prerequisites::for_tests()?;
+    let browser = prerequisites::browser();
+    if let Err(error) = &browser {
+        say(&format!("no browser: {error:#}"));
+    }
+    let driven = |drive: fn(&Path) -> Result<()>| match &browser {
+        Ok(browser) => drive(browser),
+        Err(_) => bail!("there is no browser to drive it with, see above"),
+    };
     count.check("formatting", cargo(&["fmt", "--all", "--check"]));
     count.check("console: types, lint, unit tests", web::check());
     count.check("console: build", web::build());
+    count.check("console: in a browser, against a stand-in", driven(web::against_stand_in));
     count.check(
         "clippy",
         cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
@@ -33,11 +43,29 @@ pub fn test() -> Result<()> {
     count.check("dependencies and licences", dependencies());
     let tests = count.tests();
     count.check("tests", tests);
+    count.check(
+        "console: in a browser, against a demo",
+        program_to_drive().and_then(|()| driven(web::against_demo)),
+    );
     println(&format!("{} passed, {} failed", count.passed, count.failed));
     if count.failed > 0 {
         bail!("{} failed", count.failed);
     }
     Ok(())
+}
+
+/// Drives the console in a browser, twice.
+pub fn console() -> Result<()> {
+    prerequisites::for_tests()?;
+    let browser = prerequisites::browser()?;
+    web::against_stand_in(&browser)?;
+    program_to_drive()?;
+    web::against_demo(&browser)
+}
+
+/// The program as the tests built it, and with the console in it.
+fn program_to_drive() -> Result<()> {
+    cargo(&["build", "--workspace", "--locked", "--quiet", "--bin", "countersign"])
 }
 
 impl Count {

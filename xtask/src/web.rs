@@ -1,8 +1,12 @@
-//! The console's build.
+//! The console: its build, its tests, and driving it in a browser.
+
+use std::ffi::OsStr;
+use std::path::Path;
 
 use anyhow::Result;
 
-use crate::run::{program, quietly, root, say};
+use crate::demo::Demo;
+use crate::run::{program, quietly, root, say, target};
 
 /// Builds the console into `web/dist`, unless nothing has changed since it was built.
 pub fn build() -> Result<()> {
@@ -16,6 +20,38 @@ pub fn check() -> Result<()> {
     install()?;
     npm(&["run", "check"])?;
     npm(&["test"])
+}
+
+/// Drives the console in a browser, against a stand-in for the gateway.
+pub fn against_stand_in(browser: &Path) -> Result<()> {
+    install()?;
+    say("driving the console in a browser, against a stand-in");
+    let shots = shots("stand-in");
+    npm_with(&["run", "e2e:mock"], &[("CHROMIUM", browser.as_os_str()), ("SHOTS", shots.as_os_str())])
+}
+
+/// Drives the console in a browser, against a demo that is started for it.
+pub fn against_demo(browser: &Path) -> Result<()> {
+    install()?;
+    say("driving the console in a browser, against a demo");
+    let demo = Demo::start()?;
+    let shots = shots("demo");
+    let result = npm_with(
+        &["run", "e2e"],
+        &[
+            ("CHROMIUM", browser.as_os_str()),
+            ("SHOTS", shots.as_os_str()),
+            ("BASE_URL", demo.console()?.as_ref()),
+            ("PASSWORD_ALICE", demo.password("alice")?.as_ref()),
+            ("PASSWORD_BOB", demo.password("bob")?.as_ref()),
+        ],
+    );
+    result.and(demo.stop())
+}
+
+/// Where the pictures of the last run are, for people to look at.
+fn shots(name: &str) -> std::path::PathBuf {
+    target().join("console").join(name)
 }
 
 fn install() -> Result<()> {
@@ -33,5 +69,9 @@ fn install() -> Result<()> {
 }
 
 fn npm(args: &[&str]) -> Result<()> {
-    quietly(program("npm").current_dir(root().join("web")).args(args))
+    npm_with(args, &[])
+}
+
+fn npm_with(args: &[&str], env: &[(&str, &OsStr)]) -> Result<()> {
+    quietly(program("npm").current_dir(root().join("web")).args(args).envs(env.iter().copied()))
 }

@@ -5,8 +5,10 @@
 //   BASE_URL   the gateway; without it a stand-in is started (tests/mock.mjs) and dist/ must be built
 //   PASSWORD_ALICE, PASSWORD_BOB
 //   SHOTS      a folder for screenshots; none are written without it
+//   psql       must be on the path, except for the stand-in: a statement waits in it
 //   CHROMIUM   the browser, /usr/bin/chromium by default
 
+import { spawn } from "node:child_process";
 import { readFileSync, mkdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -104,7 +106,8 @@ async function story(alice, bob) {
   seen(true, "alice sees who will be asked before she asks");
   await shot(alice.page, "story-1-ask");
   await alice.page.getByRole("button", { name: "Ask for shop-writer" }).click();
-  await alice.page.getByText(purpose).first().waitFor();
+  await alice.page.waitForURL(/\/requests\/req_/);
+  await alice.page.locator("article").getByText(purpose).waitFor();
   seen(/\/requests\/req_/.test(alice.page.url()), "alice is led to her request");
   const link = new URL(alice.page.url()).pathname;
   await shot(alice.page, "story-2-waiting");
@@ -148,6 +151,39 @@ async function second(alice) {
   await alice.page.getByRole("button", { name: "Ask for shop-writer" }).click();
   await alice.page.getByText("Waiting for").first().waitFor();
   return new URL(alice.page.url()).pathname;
+}
+
+/** A statement waits in alice's psql: what bob reads is what she typed, and his yes lets it go on. */
+async function statement(alice, bob) {
+  if (mock) return undefined;
+  const credential = await alice.page.evaluate(() => fetch("/api/v1/credentials", {
+    method: "POST", headers: { "content-type": "application/json", "x-countersign": "1" }, body: JSON.stringify({ resource: "shop" }),
+  }).then((answer) => answer.json()));
+  const text = "DELETE FROM orders\nWHERE status = 'duplicate'";
+  const psql = spawn("psql", ["-X", "-d", credential.url, "-c", text], { stdio: ["ignore", "pipe", "pipe"] });
+  let said = "";
+  for (const stream of [psql.stdout, psql.stderr]) stream.on("data", (chunk) => { said += chunk; });
+  const over = new Promise((done) => {
+    psql.on("error", (error) => done(error.message));
+    psql.on("close", () => done(said));
+  });
+  await bob.page.goto(`${base}/inbox`);
+  const held = bob.page.locator("article", { hasText: "wants to run a DELETE on shop" });
+  await held.or(bob.page.getByText("wants to run a DELETE on shop")).first().waitFor({ timeout: 15_000 });
+  await bob.page.getByText("wants to run a DELETE on shop").first().click();
+  await held.getByText("12 rows", { exact: true }).waitFor();
+  seen((await held.locator(".sql code").allInnerTexts()).join("\n") === text, "bob reads what alice typed into psql, to the letter");
+  await shot(bob.page, "story-7-statement");
+  return async () => {
+    await bob.page.goto(`${base}/inbox`);
+    await bob.page.getByText("wants to run a DELETE on shop").first().click();
+    await held.getByText("12 rows", { exact: true }).waitFor();
+    await bob.page.waitForTimeout(800);
+    await bob.page.keyboard.press("a");
+    await bob.page.getByText("You said yes").waitFor({ timeout: 10_000 });
+    const last = await over;
+    seen(last.includes("DELETE 12"), `the statement goes on in psql with his yes (${last.trim().split("\n").pop()})`);
+  };
 }
 
 async function keys(bob) {
@@ -230,8 +266,10 @@ try {
   await settled(alice.page);
   await judge(alice.page, "alice home");
   await shot(alice.page, "home-alice");
+  const goOn = await statement(alice, bob);
   await keys(bob);
   await everyPage(bob);
+  await goOn?.();
   await expiry(alice, link);
 } catch (error) {
   failing("story", error.stack ?? String(error));
