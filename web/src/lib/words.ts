@@ -101,6 +101,10 @@ export function completion(line: Event): string | undefined {
 /** `group:dba` as `group dba`. */
 export const party = (from: string): string => from.replace(/^group:/, "group ");
 
+/** `group:dba or owner (bob)` as `group dba or owner (bob)`; says so where nobody may answer. */
+export const askedOf = (words: string): string =>
+  words.replaceAll("group:", "group ").replace(/\(nobody\)$/, "(nobody who may answer)");
+
 /** Two letters to stand for a name. */
 export const initials = (name: string): string =>
   name.split(/[\s._-]+/).filter(Boolean).slice(0, 2).map((part) => part[0]?.toUpperCase() ?? "").join("") || "?";

@@ -10,7 +10,7 @@ import { api, body, type Role, type Schemas } from "../api/client";
 import { forget } from "../api/live";
 import { preview, roles } from "../api/queries";
 import { seconds, words } from "../lib/time";
-import { party } from "../lib/words";
+import { askedOf } from "../lib/words";
 import { State, Tags } from "../parts/Bits";
 import { Blank, Bones, Fault, Head, Note, Reading, sentence } from "../parts/Page";
 import { failed } from "../parts/toast";
@@ -201,8 +201,11 @@ function Seen({ of }: { of: Schemas["Preview"] }) {
       {of.asked.length > 0 && (
         <div className="stack tight">
           <h3 className="quiet">Who is asked</h3>
-          <ul>{of.asked.map((one) => <li key={one}>{party(one).replaceAll("group:", "group ")}</li>)}</ul>
+          <ul>{of.asked.map((one) => <li key={one}>{askedOf(one)}</li>)}</ul>
         </div>
+      )}
+      {of.asked.some((one) => one.endsWith("(nobody)")) && (
+        <Note tone="warn"><b>Nobody can say yes now.</b> Nobody answers a request of their own. It would wait until it lapses.</Note>
       )}
       {of.verdict !== "deny" && <p className="small quiet">For {words(of.for_s)}, counted from the yes.</p>}
       {of.rules.length > 0 && <p className="small quiet">Rule <span className="mono">{of.rules.join(", ")}</span></p>}

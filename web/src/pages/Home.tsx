@@ -8,7 +8,8 @@ import { Link } from "wouter";
 import { api, type Grant, type Role } from "../api/client";
 import { forget } from "../api/live";
 import { grants, inbox, requests, roles } from "../api/queries";
-import { span, words } from "../lib/time";
+import { words } from "../lib/time";
+import { askedOf } from "../lib/words";
 import { MINE } from "../parts/answers";
 import { Command, State, Tags } from "../parts/Bits";
 import { useConfirm } from "../parts/Confirm";
@@ -185,8 +186,8 @@ function Offer({ role }: { role: Role }) {
       <div style={{ flex: "1 1 240px" }}>
         <p className="row"><b>{role.title}</b> {role.state !== "open" && <State of={role.state} />}</p>
         <p className="small quiet">
-          {role.id}, up to <span title={words(role.longest_s)}>{span(role.longest_s)}</span>,{" "}
-          {role.verdict === "hold" ? <>asks {role.asked.join(" and ").replaceAll("group:", "group ")}</> : "given at once"}
+          {role.id}, up to {words(role.longest_s)},{" "}
+          {role.verdict === "hold" ? <>asks {role.asked.map(askedOf).join(" and ")}</> : "given at once"}
         </p>
       </div>
       <Button component={Link} href={`/ask?role=${encodeURIComponent(role.id)}`} variant="default" size="sm" aria-label={`Ask for ${role.id}`}>

@@ -180,7 +180,7 @@ function Told({ of }: { of: Event }) {
 function Table({ items }: { items: readonly Event[] }) {
   const [, go] = useLocation();
   return (
-    <table className="grid fold">
+    <table className="grid fold lines">
       <thead>
         <tr><th className="num">Line</th><th>When</th><th>What</th><th>Who</th><th>On</th><th>Text</th><th>Proof</th></tr>
       </thead>

@@ -4,7 +4,7 @@ import { ActionIcon, CopyButton, Tooltip } from "@mantine/core";
 import {
   IconBan, IconCheck, IconClockPause, IconCopy, IconHourglass, IconPlayerStop, IconPlugConnected, IconX, type Icon,
 } from "@tabler/icons-react";
-import type { ReactNode } from "react";
+import { Fragment, type ReactNode } from "react";
 import { Link } from "wouter";
 
 import type { Event } from "../api/client";
@@ -99,6 +99,12 @@ export function Command({ text, what, prompt = true, shown }: {
       <Copy value={text} what={what} />
     </div>
   );
+}
+
+/** A digest, which may be broken between its quarters only. */
+export function Hash({ of }: { of: string }) {
+  const quarters = of.match(/.{1,16}/g) ?? [of];
+  return <span className="mono small hash">{quarters.map((one, i) => <Fragment key={i}>{i > 0 && <wbr />}{one}</Fragment>)}</span>;
 }
 
 export function Facts({ of }: { of: readonly (readonly [string, ReactNode] | false | undefined | null | "")[] }) {

@@ -8,7 +8,7 @@ import { Link } from "wouter";
 import type { Request, Schemas } from "../api/client";
 import { words } from "../lib/time";
 import { bound, ending, outcome, party, rows, typed, wants } from "../lib/words";
-import { Copy, Face, Facts, State } from "./Bits";
+import { Copy, Face, Facts, Hash, State } from "./Bits";
 import { Note } from "./Page";
 import { Plain, Sql } from "./Sql";
 import { Ago, Fuse, Left, When } from "./Time";
@@ -265,7 +265,7 @@ function Bound({ of }: { of: Request }) {
           of.grant && ["Grant", <span className="mono small">{of.grant}</span>],
           of.session && ["Session", <Link href={`/sessions/${of.session}`} className="mono small">{of.session}</Link>],
           ["Lapses", <When at={of.lapses_at} />],
-          ["Digest", <span className="row" style={{ flexWrap: "nowrap" }}><span className="mono small">{of.digest}</span><Copy value={of.digest} what="the digest" /></span>],
+          ["Digest", <span className="row" style={{ flexWrap: "nowrap" }}><Hash of={of.digest} /><Copy value={of.digest} what="the digest" /></span>],
           ["Request", <Link href={`/requests/${of.id}`} className="mono small">{of.id}</Link>],
         ]}
       />

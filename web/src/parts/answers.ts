@@ -29,9 +29,9 @@ export function useAnswers(): void {
 
 function tell(one: Request): void {
   const what = one.kind === "access" ? (one.role ?? "the role") : one.action;
-  const by = one.approvals.map((approval) => approval.by).join(", ");
+  const by = one.approvals.map((approval) => approval.display).join(", ");
   if (one.state === "approved") said(`${what}: approved`, by ? `by ${by}` : undefined);
-  if (one.state === "denied") warned(`${what}: denied by ${one.answer?.by ?? "somebody"}`, one.answer?.comment);
+  if (one.state === "denied") warned(`${what}: denied by ${one.answer?.display ?? "somebody"}`, one.answer?.comment);
   if (one.state === "lapsed") warned(`${what}: lapsed`, "nobody answered in time");
   if (one.state === "void") warned(`${what}: void`, "what it stood on has changed");
 }
