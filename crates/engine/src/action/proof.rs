@@ -29,7 +29,7 @@ pub enum Judgement {
 /// An action that may happen, once it is recorded.
 #[derive(Debug)]
 pub struct Judged {
-    pub(super) statement: Arc<Statement>,
+    pub(crate) statement: Arc<Statement>,
     pub(super) attempt: Attempt,
     pub(super) policies: Vec<PolicyShape>,
     pub(super) at: At,

@@ -13,7 +13,7 @@ use crate::line::{Outcome, Refusing, Sealed, Topic};
 use crate::seal::Field;
 use crate::settings::{CLIENT_BYTES_MAX, WORDS_BYTES_MAX};
 use crate::words::{Refused, cut};
-use crate::writer::work::{Body, Deed, Ended, From, Note, Say, StatementWork, Work};
+use crate::writer::work::{Body, Deed, Ended, FIRST, From, Note, Say, StatementWork, Work};
 
 impl Engine {
     /// Records an action before it is forwarded. It is durable when this returns.
@@ -21,7 +21,7 @@ impl Engine {
     /// # Errors
     /// It must not be forwarded; after [`Unrecorded::Stale`] it may be judged again.
     pub async fn record(&self, judged: Judged) -> Result<Recorded, Unrecorded> {
-        let (work, bytes, ran) = allow(judged, "first", true);
+        let (work, bytes, ran) = allow(judged, FIRST, true);
         self.0.queue.done(work).await?;
         Ok(Recorded { bytes, ran })
     }

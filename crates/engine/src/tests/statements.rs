@@ -215,6 +215,26 @@ async fn an_allow_that_grew_stale_is_not_recorded() {
 }
 
 #[tokio::test]
+async fn nothing_is_recorded_under_a_grant_that_has_ended() {
+    let bench = Bench::new().await;
+    let session = bench.session("alice", "shop-reader").await;
+    let judge = || match bench.engine.judge(&session, select("SELECT 1")) {
+        Judgement::Allow(judged) => judged,
+        other => panic!("{other:?}"),
+    };
+    let judged = judge();
+    bench.grant("alice", "shop-reader").await;
+    // The session stands on whichever grant is left, and what was judged on the other one is judged anew.
+    let on = judged.statement.grant.unwrap();
+    bench.engine.revoke(&bench.caller("bob"), on, Some("enough".into())).await.unwrap();
+    assert_eq!(session.ending(), None);
+    assert!(matches!(bench.engine.record(judged).await, Err(Unrecorded::Stale)));
+    let again = judge();
+    assert_ne!(again.statement.grant, Some(on));
+    assert!(bench.engine.record(again).await.is_ok());
+}
+
+#[tokio::test]
 async fn a_receipt_is_used_once_by_its_session_for_its_action() {
     let bench = Bench::new().await;
     let session = bench.session("alice", "shop-writer").await;

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use countersign_core::At;
 use countersign_core::book::Standing;
 
-use super::work::{Done, NotDone, Note, Reply, Say, StatementWork};
+use super::work::{Done, FIRST, NotDone, Note, Reply, Say, StatementWork};
 use super::{Draft, Writer, content};
 use crate::line::{Allowed, Blocked, Envelope, Outcome, Sealed, Statement};
 use crate::seal::Field;
@@ -27,7 +27,9 @@ impl Writer {
         let index = self.live.index;
         match say {
             Say::Allowed { body, recorded, claims, index: told } => {
-                if *claims && !self.stands(statement, draft) {
+                // A read is under way already: it stood on its grant when it was judged, and stands on one still.
+                let on_any = *recorded != FIRST;
+                if *claims && !self.stands(statement, on_any, draft) {
                     return Err(NotDone::Stale);
                 }
                 let text = self.texts.commit(&self.ports, statement.session, &body.text, index);
@@ -98,16 +100,20 @@ impl Writer {
         Ok(())
     }
 
-    /// Whether a statement's session still stands, under the bundle that it was judged by.
-    fn stands(&self, statement: &Statement, draft: &mut Draft) -> bool {
+    /// Whether a statement's session still stands on the grant, or on any, and under the bundle that it was judged by.
+    fn stands(&self, statement: &Statement, on_any: bool, draft: &mut Draft) -> bool {
         let live = &self.live;
         if live.book.in_force.as_ref().map(|found| found.bundle) != statement.bundle {
             return false;
         }
         let now = self.now();
-        *draft.claims.entry(statement.session).or_insert_with(|| {
-            let session = live.book.session(statement.session);
-            session.is_some_and(|found| matches!(live.book.standing(found, now), Standing::On(_)))
-        })
+        let on = draft.claims.entry(statement.session).or_insert_with(|| {
+            let session = live.book.session(statement.session)?;
+            match live.book.standing(session, now) {
+                Standing::On(grant) => Some(grant.id),
+                Standing::Over(_) => None,
+            }
+        });
+        on.is_some() && (on_any || *on == statement.grant)
     }
 }

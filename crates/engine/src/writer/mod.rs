@@ -18,7 +18,7 @@ pub(crate) mod work;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use countersign_core::{At, Book, RequestId, SessionId};
+use countersign_core::{At, Book, GrantId, RequestId, SessionId};
 use countersign_ledger::{Ed25519Signer, Hash, Sign as _, VerifierKey};
 use countersign_policy::Compiled;
 
@@ -99,8 +99,8 @@ struct Draft {
     leaves: Vec<Hash>,
     topics: Topics,
     decisions: u64,
-    /// Standing of the session and bundle that statements claim, until the next decision.
-    claims: BTreeMap<SessionId, bool>,
+    /// What the sessions of statements stand on, until the next decision.
+    claims: BTreeMap<SessionId, Option<GrantId>>,
     asked: Vec<(RequestId, Arc<Standing>)>,
 }
 

@@ -20,6 +20,9 @@ use crate::store::Put;
 /// The content key of what belongs to nobody in particular.
 const HOUSE_KEY: &str = "house";
 
+/// How a statement is recorded that is forwarded only afterwards.
+pub(crate) const FIRST: &str = "first";
+
 /// One piece of work.
 #[derive(Debug)]
 pub(crate) enum Work {
