@@ -130,3 +130,24 @@ async fn a_definition_of_an_open_transaction_or_of_a_moment_ago_makes_no_read() 
     house.close().await;
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_approves_letters_that_the_server_reads_as_others() -> Result<()> {
+    let house = with_sandbox(|_| {}).await?;
+    let mut raw = Raw::start(&house, "alice", &[("client_encoding", "GBK")]).await?;
+    // These bytes are one word in UTF-8, in which they would be shown, and another one in the session's encoding.
+    let word = "你好";
+    let text = format!("DELETE FROM orders WHERE status = '{word}'");
+    let said = raw.query(&text).ready().await?;
+    assert_eq!(errors(&said), ["the session's encoding is `GBK`; only UTF8 and SQL_ASCII are understood"]);
+    raw.parse("", "DELETE FROM orders WHERE status = $1")
+        .bind_values(&[Some(word.as_bytes())])
+        .execute("")
+        .sync();
+    let said = raw.ready().await?;
+    assert_eq!(errors(&said), ["the session's encoding is `GBK`; only UTF8 and SQL_ASCII are understood"]);
+    // What is the same in both waits like everything else.
+    is_held(&house, raw.query(DELETE)).await?;
+    house.close().await;
+    Ok(())
+}

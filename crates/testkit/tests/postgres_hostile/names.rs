@@ -73,3 +73,34 @@ async fn an_approved_portal_is_not_run_by_anything_but_its_own_execute() -> Resu
     house.close().await;
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_yes_is_for_one_execute_and_not_for_the_portions_behind_it() -> Result<()> {
+    let house = with_sandbox(|_| {}).await?;
+    let mut raw = Raw::start(&house, "alice", &[]).await?;
+    is_free(raw.query("BEGIN")).await?;
+    let text = "SELECT lo_create(0) FROM generate_series(1, 2)";
+    raw.parse("", text).bind("p", "").execute_some("p", 1).flush_server().flush().await?;
+    house.approve(house.held().await?.id).await?;
+    assert_eq!(errors(&raw.until(|tag| matches!(tag, b's' | b'E')).await?), [""; 0]);
+    let (held, said) = is_held(&house, raw.execute_some("p", 1).sync()).await?;
+    assert_eq!((held.text.as_deref(), errors(&said)), (Some(text), vec!["denied by bob: no".to_owned()]));
+    raw.query("ROLLBACK").ready().await?;
+    house.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bind_is_kept_for_its_execute_but_not_for_ever() -> Result<()> {
+    let house = with_sandbox(|_| {}).await?;
+    let mut raw = Raw::start(&house, "alice", &[]).await?;
+    let (_, said) =
+        is_held(&house, raw.parse("", DELETE).bind("", "").describe_portal("").execute("").sync()).await?;
+    assert_eq!(errors(&said), ["denied by bob: no"]);
+    // Whoever describes a portal without end has it bound before.
+    raw.parse("", DELETE).bind("", "").describe_portal("").describe_portal("").execute("").sync();
+    assert_eq!(errors(&raw.ready().await?), ["what waits for an approval is bound and executed in one go"]);
+    assert_eq!(duplicates(&house).await?, 12);
+    house.close().await;
+    Ok(())
+}

@@ -85,9 +85,27 @@ impl Raw {
         self
     }
 
+    /// Says `Bind` of the unnamed statement and portal, with parameters in text form.
+    pub(crate) fn bind_values(&mut self, parameters: &[Option<&[u8]>]) -> &mut Self {
+        let binding = Binding { parameters, ..Binding::default() };
+        client::bind(&mut self.output, &binding).unwrap();
+        self
+    }
+
     /// Says `Execute`, for all rows.
     pub(crate) fn execute(&mut self, portal: &str) -> &mut Self {
-        client::execute(&mut self.output, portal.as_bytes(), 0).unwrap();
+        self.execute_some(portal, 0)
+    }
+
+    /// Says `Execute`, for so many rows.
+    pub(crate) fn execute_some(&mut self, portal: &str, rows: u32) -> &mut Self {
+        client::execute(&mut self.output, portal.as_bytes(), rows).unwrap();
+        self
+    }
+
+    /// Says `Describe` of a portal.
+    pub(crate) fn describe_portal(&mut self, portal: &str) -> &mut Self {
+        client::describe(&mut self.output, Target::Portal(portal.as_bytes())).unwrap();
         self
     }
 
