@@ -104,6 +104,11 @@ impl Known {
         }
     }
 
+    /// Nothing is certain until it was asked for again.
+    pub fn doubt(&mut self) {
+        self.doubtful = true;
+    }
+
     /// What was shown was asked for inside a transaction or a batch that goes on.
     pub fn shown_within(&mut self) {
         self.provisional = true;
@@ -221,7 +226,7 @@ fn version_num(text: &str) -> u32 {
 
 /// A list of identifiers as `search_path` has it: separated by commas, folded to lower case unless quoted.
 /// `None` for what is not such a list.
-fn identifiers(list: &str) -> Option<Vec<String>> {
+pub(crate) fn identifiers(list: &str) -> Option<Vec<String>> {
     let (mut names, mut rest) = (Vec::new(), list.trim());
     if rest.is_empty() {
         return Some(names);

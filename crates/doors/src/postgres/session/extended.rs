@@ -2,9 +2,11 @@
 //!
 //! A `Bind` may already run code (constants are folded when a plan is made), so it waits here for its `Execute` and
 //! both are judged, held and forwarded together. If something else comes first, the `Bind` is an action by itself, and
-//! so is each later `Execute` of its portal; what a person approved is approved for the whole portal.
+//! so is each later `Execute` of its portal. An approval is of a `Bind` with its `Execute`, and of one `Execute`: a `Bind`
+//! alone can't wait for one (FETCH could run what it made, and nobody would count), and more rows of a portal are asked
+//! for anew.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use countersign_engine::Parameter;
@@ -17,7 +19,7 @@ use super::super::classify::Statement;
 use super::super::wording;
 use super::acts::ActId;
 use super::sent::{Sent, Show};
-use super::tongue::{Action, Course, Granted};
+use super::tongue::{Action, Granted};
 use super::{End, Portal, Session};
 
 /// A `Bind`, and perhaps a `Describe` of its portal, that waits for its `Execute`.
@@ -84,7 +86,7 @@ impl Session {
             parameters.push(value.map(|bytes| Parameter { binary, bytes: raw.slice_ref(bytes) }));
         }
         let prepared = raw.slice_ref(bind.statement);
-        let portal = Arc::new(Portal { statement, prepared, parameters, approved: OnceLock::new() });
+        let portal = Arc::new(Portal { statement, prepared, parameters });
         let bytes = BytesMut::from(&raw[..]);
         self.deferred =
             Some(Deferred { name: raw.slice_ref(bind.portal), portal, ends: vec![bytes.len()], bytes });
@@ -138,8 +140,10 @@ impl Session {
     }
 
     pub(super) async fn describe(&mut self, raw: &Bytes, target: Target<'_>) -> Result<(), End> {
+        // One Describe is what clients send; more would be kept without end.
         if let (Target::Portal(name), Some(deferred)) = (target, &mut self.deferred)
             && deferred.name == name
+            && deferred.ends.len() == 1
         {
             deferred.bytes.extend_from_slice(raw);
             deferred.ends.push(deferred.bytes.len());
@@ -195,11 +199,9 @@ impl Session {
         let understood = self.understand(&portal.statement).await?;
         let facts = Arc::clone(&understood.facts);
         let action = Action::of_portal(&portal, understood, raw.clone());
-        let Course::Granted(granted) = self.permit_portal(action, &portal).await? else { return Ok(()) };
-        let bound =
-            granted.as_ref().map_or_else(|| portal.approved.get().copied().flatten(), Granted::rows_max);
-        let act = self.send_execute(granted, raw.clone(), bound).await?;
-        self.remember_names(&portal.statement, &facts, act.unwrap_or_default()).await
+        let Some(granted) = self.permit(action, false).await? else { return Ok(()) };
+        let act = self.send_execute(granted).await?;
+        self.remember_names(&portal.statement, &facts, act).await
     }
 
     /// The portal that an `Execute` means. Cursors made by SQL are fetched from by SQL.
@@ -233,9 +235,7 @@ impl Session {
         let Deferred { portal, bytes, ends, .. } = deferred;
         let understood = self.understand(&portal.statement).await?;
         let action = Action::of_portal(&portal, understood, bytes.freeze()).alone(!executes);
-        let Course::Granted(Some(granted)) = self.permit_portal(action, &portal).await? else {
-            return Ok(());
-        };
+        let Some(granted) = self.permit(action, false).await? else { return Ok(()) };
         let (bound, facts) = (granted.rows_max(), granted.facts());
         let (statement, raw) = (Arc::clone(&portal.statement), granted.bytes.clone());
         let act = self.begin(granted);
@@ -274,22 +274,18 @@ impl Session {
         if executes { self.remember_names(&statement, &facts, act).await } else { Ok(()) }
     }
 
-    async fn send_execute(
-        &mut self,
-        granted: Option<Granted>,
-        raw: Bytes,
-        bound: Option<u64>,
-    ) -> Result<Option<ActId>, End> {
-        let act = granted.map(|granted| self.begin(granted));
+    async fn send_execute(&mut self, granted: Granted) -> Result<ActId, End> {
+        let (bound, raw) = (granted.rows_max(), granted.bytes.clone());
+        let act = self.begin(granted);
         self.batch_open = true;
         let Some(number) = self.route(|session| session.tracker.send(Kind::Execute)).await? else {
-            self.abandon(act);
+            self.abandon(Some(act));
             return Ok(act);
         };
         let show = if bound.is_some() { Show::Capture } else { Show::Client };
-        self.put(number, &raw, Sent { act, ends: true, show });
+        self.put(number, &raw, Self::of_act(act, true, show));
         if let Some(rows_max) = bound {
-            self.keep_bound(act.unwrap_or_default(), rows_max).await?;
+            self.keep_bound(act, rows_max).await?;
         }
         Ok(act)
     }

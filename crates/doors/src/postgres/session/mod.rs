@@ -23,7 +23,7 @@ mod simple;
 mod tongue;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use countersign_core::session::Ending;
@@ -109,8 +109,6 @@ pub(super) struct Portal {
     /// The name that the statement had when it was bound.
     prepared: Bytes,
     parameters: Vec<Option<Parameter>>,
-    /// Set when a person has approved it: the row bound, if one is kept.
-    approved: OnceLock<Option<u64>>,
 }
 
 /// Why a session is over.

@@ -1,6 +1,6 @@
 //! Questions of our own on the session's connection, between the client's: the client sees nothing of them.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use countersign_wire::postgres::backend::Body;
@@ -25,6 +25,10 @@ const SHOWN: [&[u8]; 3] = [b"SHOW search_path", b"SHOW role", b"SHOW session_aut
 const TEMPORARY: &[u8] = b"SELECT pg_catalog.pg_my_temp_schema()";
 /// How many statements prepared by SQL are remembered for one session.
 const PREPARED_MAX: usize = 4_096;
+/// What they may weigh together, in bytes of text.
+const PREPARED_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How many rows answer our own questions at most. A server that says more is not listened to.
+const VALUES_MAX: usize = 32;
 
 /// The answer to a question of our own.
 #[derive(Debug, Default)]
@@ -50,6 +54,7 @@ impl OwnAnswer {
     /// A part of the answer has come.
     pub(super) fn collect(&mut self, raw: &[u8], body: &Body<'_>) {
         match body {
+            Body::DataRow(_) if self.values.len() >= VALUES_MAX => {}
             Body::DataRow(values) => {
                 let first = values.iter().next().flatten().unwrap_or_default();
                 self.values.push(String::from_utf8_lossy(first).into_owned());
@@ -179,7 +184,6 @@ impl Session {
             statement: Arc::clone(&statement),
             prepared: Bytes::from_static(NAME),
             parameters: Vec::new(),
-            approved: OnceLock::new(),
         });
         for message in messages {
             let routed = self.route(|session| session.track_own(&message, &statement, &portal)).await?;
@@ -230,7 +234,9 @@ impl Session {
         }
         self.settle().await?;
         let failed = self.acts.has_failed(act);
-        if failed || facts.statements != 1 || self.prepared.len() >= PREPARED_MAX {
+        let weight: usize = self.prepared.values().map(|one| one.raw.len()).sum();
+        let full = self.prepared.len() >= PREPARED_MAX || weight + statement.raw.len() > PREPARED_BYTES_MAX;
+        if failed || facts.statements != 1 || full {
             self.prepared.clear();
             return Ok(());
         }
@@ -252,4 +258,23 @@ impl Session {
 
 fn unwritten(error: &Unencodable) -> End {
     End::Broken(Box::new(wording::fatal(wording::PROTOCOL, error.to_string())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use countersign_wire::postgres::backend;
+    use countersign_wire::postgres::encode::server;
+
+    #[test]
+    fn a_server_that_goes_on_answering_is_not_listened_to() {
+        let mut out = BytesMut::new();
+        server::data_row(&mut out, &[Some(&b"public"[..])]).unwrap();
+        let (message, _) = backend::Message::decode(&out, &Limits::new(Phase::Server)).unwrap().unwrap();
+        let mut answer = OwnAnswer::default();
+        for _ in 0..10_000 {
+            answer.collect(message.raw(), message.body());
+        }
+        assert_eq!(answer.values.len(), VALUES_MAX);
+    }
 }

@@ -111,18 +111,6 @@ impl Granted {
     pub(super) fn facts(&self) -> Arc<Facts> {
         Arc::clone(&self.understood.facts)
     }
-
-    fn is_approved(&self) -> bool {
-        matches!(&self.order, Order::First(ran) if ran.request().is_some())
-    }
-}
-
-/// How asking for a portal's execution ended.
-pub(super) enum Course {
-    /// It may run; without a new record where it goes on with what a person has approved.
-    Granted(Option<Granted>),
-    /// It may not; the client has been told.
-    Refused,
 }
 
 impl Session {
@@ -188,11 +176,13 @@ impl Session {
             Classification::Coming(receiver) => self.drive(receiver).await?.ok(),
             Classification::Busy => None,
         };
-        let facts = facts.unwrap_or_else(|| {
-            let busy = Unparsed::Shape { message: "the parser is busy; try again".to_owned() };
-            Arc::new(classify_unparsed(&busy, &statement.raw))
-        });
-        Ok(statement.keep(&self.known, loaded.as_deref(), facts))
+        Ok(match facts {
+            Some(facts) => statement.keep(&self.known, loaded.as_deref(), facts),
+            None => {
+                let busy = Unparsed::Shape { message: "the parser is busy; try again".to_owned() };
+                Arc::new(Understood::of(Arc::new(classify_unparsed(&busy, &statement.raw))))
+            }
+        })
     }
 
     /// Asks for an action; refuses it in the client's own protocol where the answer is no.
@@ -214,31 +204,6 @@ impl Session {
                 self.refuse(report, simple).await?;
                 Ok(None)
             }
-        }
-    }
-
-    /// Asks for an execution of a portal. What a person has approved of it goes on without being asked for again, but
-    /// not if policy denies it now.
-    pub(super) async fn permit_portal(&mut self, action: Action, portal: &Portal) -> Result<Course, End> {
-        if portal.approved.get().is_some() {
-            let attempt = Asking {
-                session: self,
-                action: Action::of_portal(portal, Arc::clone(&action.understood), action.bytes.clone()),
-            }
-            .attempt();
-            match self.shared.engine.judge(&self.me, attempt) {
-                Judgement::Deny(_) => {}
-                Judgement::Allow(_) | Judgement::Hold(_) => return Ok(Course::Granted(None)),
-            }
-        }
-        match self.permit(action, false).await? {
-            Some(granted) => {
-                if granted.is_approved() {
-                    let _ = portal.approved.set(granted.rows_max());
-                }
-                Ok(Course::Granted(Some(granted)))
-            }
-            None => Ok(Course::Refused),
         }
     }
 
@@ -335,6 +300,13 @@ impl Asking<'_> {
         Ok(())
     }
 
+    /// Why the server may read a parameter otherwise than an approver would be shown it, if so.
+    fn unreadable_value(&self) -> Option<String> {
+        let session = self.session.known.shared_session();
+        let values = self.action.parameters.iter().flatten();
+        values.filter(|value| !value.bytes.is_ascii()).find_map(|value| session.unreadable(&value.bytes))
+    }
+
     /// Why this action cannot wait for a person, if it cannot.
     fn impatient(&self) -> Option<Refused> {
         let understood = &self.action.understood;
@@ -346,7 +318,7 @@ impl Asking<'_> {
         if let Some(why) = understood.unparsed() {
             return Some(no_wait(why, "nobody is asked about a text that can't be read; correct it"));
         }
-        if let Some(why) = self.action.statement.unreadable() {
+        if let Some(why) = self.action.statement.unreadable().or_else(|| self.unreadable_value()) {
             return Some(no_wait(&why, "nobody is asked about a text that the server may read otherwise"));
         }
         if self.action.alone {
@@ -430,7 +402,9 @@ impl Tongue for Asking<'_> {
     }
 
     async fn ground(&mut self) -> Result<Ground, End> {
-        // While it waited, its names may have come to stand for something else.
+        // While it waited, its names may have come to stand for something else, and the server's own configuration may
+        // have changed settings that nobody has set here.
+        self.session.known.doubt();
         let statement = Arc::clone(&self.action.statement);
         self.session.asked_catalogue().await?;
         let understood = self.session.understand(&statement).await?;
