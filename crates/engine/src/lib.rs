@@ -32,8 +32,8 @@ mod writer;
 
 pub use action::{
     Answer, Attempt, Client, Completion, CompletionResult, Denied, Forward, Ground, Held, Judged, Judgement,
-    Look, LookRelation, NotUsed, Parameter, Pending, Ran, Recorded, SessionRefused, Unrecorded, Waiting,
-    Withheld,
+    Look, LookRelation, LookType, NotUsed, Parameter, Pending, Ran, Recorded, SessionRefused, Unrecorded,
+    Waiting, Withheld,
 };
 pub use api::{Applied, ApplyError, AskAccess, Preview, PreviewVerdict};
 pub use audit::{ContentView, EventDetail, EventView, LedgerQuery, LedgerState, SearchPage, Stage};

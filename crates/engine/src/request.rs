@@ -38,6 +38,17 @@ pub(crate) struct LookContent {
     pub(crate) relations: Vec<LookRelationContent>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) rows: Option<u64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) types: Vec<LookTypeContent>,
+}
+
+/// A type that was looked up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LookTypeContent {
+    pub(crate) name: String,
+    pub(crate) oid: u32,
+    pub(crate) written_like: u32,
 }
 
 /// A relation that was looked up.

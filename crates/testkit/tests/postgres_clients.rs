@@ -71,7 +71,8 @@ async fn parameters_are_part_of_what_is_approved() -> Result<()> {
 fn shown(held: &RequestView) -> Vec<(u32, bool, String)> {
     let read = |one: &ParameterView| {
         let bytes = one.bytes.clone().unwrap_or_default();
-        let text = if one.binary { binary::text(one.type_id, &bytes) } else { String::from_utf8(bytes).ok() };
+        let text =
+            if one.binary { binary::text(one.written_like, &bytes) } else { String::from_utf8(bytes).ok() };
         (one.type_id, one.binary, text.unwrap_or_default())
     };
     held.parameters.iter().map(read).collect()
@@ -101,6 +102,74 @@ async fn types_that_a_client_leaves_open_are_known_when_it_waits() -> Result<()>
     let direct = house.database.direct().await?;
     let left = direct.query("SELECT count(*) FROM orders WHERE status = 'duplicate'", &[]).await?;
     assert_eq!(count(&left), 6);
+    house.close().await;
+    Ok(())
+}
+
+/// A value in binary form, whatever its type.
+#[derive(Debug)]
+struct Raw(&'static [u8]);
+
+impl tokio_postgres::types::ToSql for Raw {
+    fn to_sql(
+        &self,
+        _: &tokio_postgres::types::Type,
+        out: &mut bytes::BytesMut,
+    ) -> Result<tokio_postgres::types::IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        out.extend_from_slice(self.0);
+        Ok(tokio_postgres::types::IsNull::No)
+    }
+
+    fn accepts(_: &tokio_postgres::types::Type) -> bool {
+        true
+    }
+
+    tokio_postgres::types::to_sql_checked!();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn types_that_users_made_are_named_and_read() -> Result<()> {
+    let (house, client) = writer().await?;
+    let direct = house.database.direct().await?;
+    direct
+        .batch_execute(
+            "CREATE TYPE mood AS ENUM ('calm', 'loud');
+             CREATE DOMAIN rank AS int4 CHECK (VALUE > 0);
+             CREATE DOMAIN grade AS rank CHECK (VALUE < 10);
+             CREATE TYPE pair AS (a int4, b int4);
+             CREATE TABLE notes (mood mood, grade grade, moods mood[], pair pair);
+             GRANT SELECT, INSERT ON notes TO shop_writer, shop_looker",
+        )
+        .await?;
+    // The catalogue may be a second old.
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    let values: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
+        [&Raw(b"calm"), &Raw(&[0, 0, 0, 7]), &Raw(&[0; 12]), &Raw(&[0; 4])];
+    let insert = client.prepare("INSERT INTO notes VALUES ($1, $2, $3, $4)");
+    let asking = async {
+        // Finding out about types of its own, the driver may ask what is held.
+        let insert = insert.await?;
+        client.execute(&insert, &values).await
+    };
+    let looking = async {
+        loop {
+            let held = house.held().await?;
+            if !held.verbs.iter().any(|verb| verb == "insert") {
+                house.approve(held.id).await?;
+                continue;
+            }
+            let named: Vec<Option<String>> =
+                held.parameters.iter().map(|one| one.type_name.clone()).collect();
+            let named: Vec<&str> = named.iter().flatten().map(String::as_str).collect();
+            assert_eq!(named, ["public.mood", "public.grade", "public.mood[]", "public.pair"]);
+            let read: Vec<String> = shown(&held).into_iter().map(|(_, _, text)| text).collect();
+            assert_eq!(read, ["calm", "7", "", ""]);
+            return house.deny(held.id, "enough").await;
+        }
+    };
+    let (asked, looked) = tokio::join!(asking, looking);
+    looked?;
+    assert!(asked.is_err());
     house.close().await;
     Ok(())
 }

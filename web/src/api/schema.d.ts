@@ -1349,7 +1349,7 @@ export interface components {
              * @description The protocol's identifier of its type, 0 if it is not known.
              */
             type: number;
-            /** @description What its type is called: `bigint`, `text[]`; absent for types that users made. */
+            /** @description What its type is called: `bigint`, `text[]`, `public.mood`; absent if it is not known. */
             type_name?: string;
             /** @description How `value` is written. */
             encoding: components["schemas"]["Encoding"];

@@ -4,14 +4,15 @@
 //! classification itself made of reviewed parts, on a connection that can write nothing, within two seconds. Otherwise the
 //! answer is "unknown", and the notes say why.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use countersign_core::action::RelationVersion;
-use countersign_engine::{Look, LookRelation, Parameter};
+use countersign_engine::{Look, LookRelation, LookType, Parameter};
 use countersign_wire::postgres::Format;
-use countersign_wire::sql::{Access, CountTarget, Facts, SessionState};
+use countersign_wire::postgres::binary::type_name;
+use countersign_wire::sql::{Access, Catalogue, CountTarget, Facts, SessionState};
 
 use super::Shared;
 use super::classify::{Understood, qualified};
@@ -42,6 +43,21 @@ pub(crate) struct Counted<'a> {
     pub(crate) types: &'a [u32],
     /// Its parameters.
     pub(crate) parameters: &'a [Option<Parameter>],
+    /// The database's own types, if they are known.
+    pub(crate) catalogue: Option<&'a Catalogue>,
+}
+
+impl Counted<'_> {
+    /// The types of parameters that are not built in, each once.
+    fn user_types(&self) -> Vec<LookType> {
+        let shown = self.types.iter().take(self.parameters.len()).copied().collect::<BTreeSet<u32>>();
+        let unknown = shown.into_iter().filter(|oid| *oid != 0 && type_name(*oid).is_none());
+        let named = unknown.filter_map(|oid| {
+            let (name, written_like) = self.catalogue?.named_type(oid)?;
+            Some(LookType { oid, name, written_like })
+        });
+        named.collect()
+    }
 }
 
 /// Looks at the relations that a statement names. What cannot be seen is named without identifier and version, which
@@ -143,6 +159,7 @@ pub(crate) async fn look(target: &Target, shared: &Shared, counted: &Counted<'_>
         estimate: written.filter_map(|relation| relation.estimate_rows).max(),
         notes,
         relations: seen.shown.clone(),
+        types: counted.user_types(),
         can_bound_rows,
     }
 }

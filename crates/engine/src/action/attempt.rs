@@ -81,6 +81,8 @@ pub struct Look {
     pub notes: Vec<String>,
     /// The relations it names.
     pub relations: Vec<LookRelation>,
+    /// The types of its parameters that are not built in.
+    pub types: Vec<LookType>,
     /// Whether the door can roll it back beyond a number of rows.
     pub can_bound_rows: bool,
 }
@@ -96,6 +98,17 @@ pub struct LookRelation {
     pub estimate_rows: Option<u64>,
     /// `read`, `write` or `ddl`.
     pub access: String,
+}
+
+/// What is known of a type that users made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LookType {
+    /// The protocol's identifier of it.
+    pub oid: u32,
+    /// Schema and name.
+    pub name: String,
+    /// The built-in type that its values are written like; 0 for none.
+    pub written_like: u32,
 }
 
 /// What an action would mean now: compared with what was approved.

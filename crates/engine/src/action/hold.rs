@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::attempt::{Ground, Look};
 use super::proof::{Held, Ran, Recorded, Unrecorded};
 use crate::engine::Engine;
-use crate::request::{LookContent, LookRelationContent, RequestContent};
+use crate::request::{LookContent, LookRelationContent, LookTypeContent, RequestContent};
 use crate::seal::Field;
 use crate::settings::SHOWN_BYTES_MAX;
 use crate::snapshot::Changed;
@@ -336,11 +336,17 @@ fn content_of(held: &Held, canonical: &[u8], salt: &[u8; 16], look: Look) -> Req
         name: relation.name,
         owner: relation.owner,
     };
+    let kind = |kind: crate::LookType| LookTypeContent {
+        name: kind.name,
+        oid: kind.oid,
+        written_like: kind.written_like,
+    };
     let look = LookContent {
         estimate: look.estimate,
         notes: look.notes,
         relations: look.relations.into_iter().map(relation).collect(),
         rows: look.rows,
+        types: look.types.into_iter().map(kind).collect(),
     };
     RequestContent::new(canonical, salt, held.session.from())
         .words(held.session.purpose(), held.session.ticket())

@@ -17,7 +17,8 @@ mod proof;
 mod record;
 
 pub use attempt::{
-    Attempt, Client, Completion, CompletionResult, Ground, Look, LookRelation, Parameter, SessionRefused,
+    Attempt, Client, Completion, CompletionResult, Ground, Look, LookRelation, LookType, Parameter,
+    SessionRefused,
 };
 pub use hold::{Answer, NotUsed, Waiting};
 pub use proof::{Denied, Forward, Held, Judged, Judgement, Pending, Ran, Recorded, Unrecorded, Withheld};

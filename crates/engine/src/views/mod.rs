@@ -156,8 +156,12 @@ pub struct RequestView {
 /// One parameter value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParameterView {
-    /// The protocol's identifier of its type, 0 if the server chooses.
+    /// The protocol's identifier of its type, 0 if it is not known.
     pub type_id: u32,
+    /// What its type is called, if it is none that is built in.
+    pub type_name: Option<String>,
+    /// The built-in type that its value is written like; 0 for none.
+    pub written_like: u32,
     /// In the protocol's binary form, not as text.
     pub binary: bool,
     /// The value's bytes; nothing for SQL's NULL.

@@ -221,7 +221,7 @@ impl RequestView {
             rows.estimate = look.estimate;
         }
         let Some(action) = action else { return };
-        self.parameters = parameters(&action);
+        self.parameters = parameters(&action, &look);
         self.relations = relations(&action.relations, &look);
         self.notes = look.notes;
         self.settings = action.settings.into_iter().collect();
@@ -261,12 +261,19 @@ fn stages(snapshot: &Snapshot, request: &Request, tally: &Tally<'_>) -> Vec<Stag
 }
 
 /// Parameters as the canonical action has them: base64 behind `t:` or `b:`, or null.
-fn parameters(action: &Action) -> Vec<ParameterView> {
+fn parameters(action: &Action, look: &LookContent) -> Vec<ParameterView> {
     let types = action.parameter_types.iter().copied().chain(std::iter::repeat(0));
     let view = |(value, type_id): (&Option<String>, u32)| {
         let coded = value.as_deref().unwrap_or_default();
         let bytes = coded.split_once(':').and_then(|(_, coded)| STANDARD.decode(coded).ok());
-        ParameterView { type_id, binary: coded.starts_with("b:"), bytes: value.as_ref().and(bytes) }
+        let named = look.types.iter().find(|one| one.oid == type_id && type_id != 0);
+        ParameterView {
+            type_id,
+            type_name: named.map(|one| one.name.clone()),
+            written_like: named.map_or(type_id, |one| one.written_like),
+            binary: coded.starts_with("b:"),
+            bytes: value.as_ref().and(bytes),
+        }
     };
     action.parameters.iter().zip(types).map(view).collect()
 }

@@ -259,7 +259,7 @@ pub struct Parameter {
     pub position: usize,
     /// The protocol's identifier of its type, 0 if it is not known.
     pub r#type: u32,
-    /// What its type is called: `bigint`, `text[]`; absent for types that users made.
+    /// What its type is called: `bigint`, `text[]`, `public.mood`; absent if it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub type_name: Option<String>,

@@ -104,6 +104,7 @@ async fn a_held_statement_is_shown_in_full() {
             estimate_rows: Some(4_000),
             access: "write".into(),
         }],
+        types: Vec::new(),
         can_bound_rows: true,
     };
     let waiting = house.engine.hold(held, look).await.unwrap();

@@ -20,6 +20,12 @@ use super::standing::{self, Standing};
 /// The first OID that an ordinary object of a user can have.
 pub(super) const FIRST_USER_OID: u32 = 16_384;
 
+/// The OID of `text`.
+const TEXT_OID: u32 = 25;
+
+/// How many domains over domains are followed for a type's name.
+const DOMAINS_MAX: usize = 32;
+
 /// The most rows of one catalogue that are kept; a larger database is not proved rather than half known.
 pub const CATALOGUE_ROWS_MAX: usize = 2_000_000;
 
@@ -101,6 +107,12 @@ pub(super) struct TypeRow {
     pub(super) array: bool,
 }
 
+impl TypeRow {
+    fn qualified(&self) -> String {
+        if self.schema == "pg_catalog" { self.name.clone() } else { format!("{}.{}", self.schema, self.name) }
+    }
+}
+
 /// A relation.
 #[derive(Debug)]
 pub(super) struct RelationRow {
@@ -162,6 +174,28 @@ impl Catalogue {
     /// The answer of the probe that the catalogue was loaded under; part of what a judgement depends on.
     pub fn version(&self) -> &str {
         &self.version
+    }
+
+    /// What a type is called, and the built-in type that its values are written like: a domain's like those of what it
+    /// restricts, an enum's like text. 0 for a type whose values are like none.
+    pub fn named_type(&self, oid: u32) -> Option<(String, u32)> {
+        let row = self.types.get(&oid)?;
+        if row.array {
+            let element = self.types.get(&row.inner)?;
+            return Some((format!("{}[]", element.qualified()), if oid < FIRST_USER_OID { oid } else { 0 }));
+        }
+        let (mut like, mut next) = (oid, Some(row));
+        for _ in 0..DOMAINS_MAX {
+            let Some(domain) = next.filter(|row| row.class == 'd') else { break };
+            like = domain.inner;
+            next = self.types.get(&like);
+        }
+        let like = match next {
+            Some(row) if row.class == 'e' => TEXT_OID,
+            _ if like < FIRST_USER_OID => like,
+            _ => 0,
+        };
+        Some((row.qualified(), like))
     }
 
     /// The relations that a user made and that are provably nothing but data when read, and all of them; for

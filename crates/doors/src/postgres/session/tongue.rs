@@ -390,12 +390,17 @@ impl Tongue for Asking<'_> {
             )));
         }
         let session = Arc::clone(self.session.known.shared_session());
+        let loaded = match target.knowledge(&shared) {
+            Knowledge::Fresh(loaded) | Knowledge::Ageing(loaded) => Some(loaded),
+            Knowledge::Old | Knowledge::Unavailable => None,
+        };
         let counted = Counted {
             understood: &self.action.understood,
             session: &session,
             text: &self.action.statement.text,
             types: &self.action.types,
             parameters: &self.action.parameters,
+            catalogue: loaded.as_ref().map(|loaded| &*loaded.catalogue),
         };
         let looked = look::look(&target, &shared, &counted, &self.action.seen);
         self.session.drive(looked).await.map(Ok)

@@ -81,7 +81,7 @@ impl From<(usize, ParameterView)> for Parameter {
             None => (Encoding::Null, None),
             Some(bytes) => {
                 let (encoding, text) = if view.binary {
-                    (Encoding::Decoded, binary::text(view.type_id, &bytes))
+                    (Encoding::Decoded, binary::text(view.written_like, &bytes))
                 } else {
                     (Encoding::Text, std::str::from_utf8(&bytes).ok().map(str::to_owned))
                 };
@@ -91,7 +91,8 @@ impl From<(usize, ParameterView)> for Parameter {
                 }
             }
         };
-        Self { position, r#type: view.type_id, type_name: binary::type_name(view.type_id), encoding, value }
+        let type_name = view.type_name.or_else(|| binary::type_name(view.type_id));
+        Self { position, r#type: view.type_id, type_name, encoding, value }
     }
 }
 
@@ -160,7 +161,8 @@ mod tests {
     #[test]
     fn parameters_are_shown_in_full_and_unmistakably() {
         let shown = |type_id, binary, bytes: Option<&[u8]>| {
-            let view = ParameterView { type_id, binary, bytes: bytes.map(<[u8]>::to_vec) };
+            let bytes = bytes.map(<[u8]>::to_vec);
+            let view = ParameterView { type_id, type_name: None, written_like: type_id, binary, bytes };
             let Parameter { type_name, encoding, value, .. } = Parameter::from((1, view));
             (type_name.unwrap_or_default(), encoding, value.unwrap_or_default())
         };
@@ -180,6 +182,16 @@ mod tests {
         assert_eq!(shown(20, true, Some(&[1, 0])), expected("bigint", Encoding::Hex, "0100"));
         assert_eq!(shown(869, true, Some(&[2, 32])), expected("inet", Encoding::Hex, "0220"));
         assert_eq!(shown(90_000, true, Some(b"abc")), expected("", Encoding::Hex, "616263"));
+        let mood = ParameterView {
+            type_id: 90_000,
+            type_name: Some("public.mood".into()),
+            written_like: 25,
+            binary: true,
+            bytes: Some(b"happy".to_vec()),
+        };
+        let mood = Parameter::from((1, mood));
+        assert_eq!((mood.r#type, mood.encoding), (90_000, Encoding::Decoded));
+        assert_eq!((mood.type_name.as_deref(), mood.value.as_deref()), (Some("public.mood"), Some("happy")));
     }
 
     #[test]
