@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use countersign_core::{At, Command, PrincipalId};
+use countersign_core::{At, Command, PrincipalId, SessionId};
 use countersign_policy::Compiled;
 use tokio::sync::watch;
 
@@ -246,6 +246,12 @@ impl Hall {
     pub(crate) fn patrol(&self, policy_too: bool) {
         let snapshot = self.snapshot.load();
         self.warden.patrol(&snapshot, self.ports.clock.now().max(snapshot.at), policy_too);
+    }
+
+    /// Ends one session if it stands on nothing any more.
+    pub(crate) fn look_in(&self, session: SessionId) {
+        let snapshot = self.snapshot.load();
+        self.warden.look_in(session, &snapshot, self.ports.clock.now().max(snapshot.at));
     }
 }
 

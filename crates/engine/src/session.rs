@@ -19,6 +19,7 @@ use crate::line::Statement;
 use crate::seal::Field;
 use crate::settings::{CLIENT_BYTES_MAX, TICKET_BYTES_MAX, WORDS_BYTES_MAX};
 use crate::snapshot::Snapshot;
+use crate::warden::Upstream;
 use crate::words::{Refused, RefusedCode, ask_command, ask_link, cut};
 use crate::writer::work::{Deed, From};
 
@@ -249,12 +250,13 @@ impl Engine {
         let mut deed = Deed::new(Command::Session(SessionCommand::Open(opening)), from);
         deed.key = Arc::clone(&key);
         deed.fields = vec![field];
-        let ending = self.0.hall.warden.watch(id, from);
+        let catalogue = &snapshot.book.catalogue;
+        let to = Upstream::of(catalogue, &wish.role, &wish.resource);
+        let ending = self.0.hall.warden.watch(id, from, to);
         if let Err(refused) = self.deed(deed).await {
             self.0.hall.warden.forget(id);
             return Err(refused);
         }
-        let catalogue = &snapshot.book.catalogue;
         let session = Session(Arc::new(Inner {
             id,
             person: snapshot.book.person(&wish.principal).cloned().unwrap_or_else(|| PersonId::new("")),
@@ -270,8 +272,8 @@ impl Engine {
             ending,
             stand: Mutex::new(None),
         }));
-        // A grant that ended while this was being opened rang no bell.
-        self.0.hall.patrol(false);
+        // A grant that ended, or a bundle that changed, while this was being opened rang no bell.
+        self.0.hall.look_in(id);
         Ok(session)
     }
 

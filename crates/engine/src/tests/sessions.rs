@@ -127,6 +127,37 @@ async fn a_role_that_is_gone_ends_its_sessions() {
     assert_eq!(session.ended().await, Ending::Policy);
 }
 
+/// Applies the sample bundle with a change, with everybody's yes that the floor asks for.
+async fn changed(bench: &Bench, file: &str, from: &str, to: &str) {
+    let mut files = bundle();
+    let text = files[file].replacen(from, to, 1);
+    assert_ne!(text, files[file]);
+    files.insert(file.into(), text);
+    let applied = bench.engine.apply_bundle(&bench.caller("dave"), files).await.unwrap();
+    if let Applied::Pending(id) = applied {
+        for person in ["carol", "bob"] {
+            let _enough = bench.engine.approve(&bench.caller(person), id, None, None).await;
+        }
+        assert_eq!(bench.engine.request_view(&bench.caller("dave"), id).unwrap().state, "approved");
+    }
+}
+
+#[tokio::test]
+async fn a_session_does_not_go_on_under_another_account_or_elsewhere() {
+    for (file, from, to) in [
+        ("roles.toml", "account = \"shop_writer\"", "account = \"shop_reader\""),
+        ("resources.toml", "database = \"shop\"", "database = \"elsewhere\""),
+    ] {
+        let bench = Bench::new().await;
+        let session = bench.session("alice", "shop-writer").await;
+        changed(&bench, "roles.toml", "Read metrics", "Read figures").await;
+        assert_eq!(session.ending(), None, "what does not concern it leaves it alone");
+        changed(&bench, file, from, to).await;
+        let ended = tokio::time::timeout(std::time::Duration::from_secs(2), session.ended()).await;
+        assert_eq!(ended.ok(), Some(Ending::Policy), "{file}");
+    }
+}
+
 #[tokio::test]
 async fn a_stop_ends_sessions_and_withdraws_what_waits() {
     let bench = Bench::new().await;
