@@ -18,6 +18,12 @@ psql -X -At -c "INSERT INTO c_psql.m VALUES (2); SELECT 1/0; INSERT INTO c_psql.
 psql -X -At -c "SELECT array_agg(i ORDER BY i) FROM c_psql.m"
 # Settings at the start, from environment and options.
 PGOPTIONS="-c statement_timeout=150" psql -X -At -c "SHOW statement_timeout" -c "SELECT pg_sleep(2)" 2>&1
+PGOPTIONS="-c work_mem=5MB --my.own=a\\ b -c search_path=\"\$user\",pg_catalog -c work_mem=6MB" psql -X -At -c "SHOW work_mem" \
+    -c "SHOW my.own" -c "SHOW search_path" -c "SET work_mem = '9MB'" -c "RESET work_mem" -c "SHOW work_mem" \
+    -c "SELECT source, reset_val FROM pg_settings WHERE name = 'work_mem'"
+PGOPTIONS="-c log_min_messages=error -c standard_conforming_strings=off" psql -X -At -c "SHOW log_min_messages" -c "SELECT 'a\\\\b'"
+PGOPTIONS="-c work_mem=much" psql -X -At -c "SELECT 1" 2>&1
+PGOPTIONS="-c no_such_setting=1" psql -X -At -c "SELECT 1" 2>&1
 PGTZ=Asia/Kolkata PGDATESTYLE=German psql -X -At -c "SELECT timestamptz '2026-03-03 09:30:00+00', date '2026-03-03'"
 PGCLIENTENCODING=LATIN1 psql -X -At -c "SHOW client_encoding" -c "SELECT length('caf' || chr(233))"
 # A query that is cancelled by a signal, and the connection that lives on.

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use countersign_core::ActionName;
+use countersign_core::question::{Context as Circumstances, Value};
 use countersign_wire::sql::{
     Access, ClassCache, ClassKey, Context, Facts, Kind, Parser, PreparedUse, SessionState, classify,
     classify_unparsed, parse,
@@ -152,6 +153,22 @@ impl Understood {
     pub(crate) fn unparsed(&self) -> Option<&str> {
         let unparsed = self.facts.kind == Kind::Unknown && self.facts.statements == 0;
         unparsed.then(|| self.facts.reasons.first().map_or("the text is not understood", String::as_str))
+    }
+
+    /// What policy is told of it beside its name.
+    pub(crate) fn context(&self, in_transaction: bool) -> Circumstances {
+        let facts = &self.facts;
+        Circumstances::from([
+            ("verbs", Value::Texts(self.verbs.iter().cloned().collect())),
+            ("reads", Value::Texts(self.reads.clone())),
+            ("writes", Value::Texts(self.writes.clone())),
+            ("functions", Value::Texts(facts.functions.clone())),
+            ("has_where", Value::Bool(facts.predicates.iter().all(|one| one.has_where))),
+            ("has_limit", Value::Bool(false)),
+            ("statements", Value::Long(i64::from(facts.statements))),
+            ("in_transaction", Value::Bool(in_transaction)),
+            ("provable_read", Value::Bool(facts.provable_read)),
+        ])
     }
 
     /// The prepared statements that it runs by name.

@@ -12,12 +12,13 @@ use countersign_core::catalogue::Resource;
 use countersign_core::session::Ending;
 use countersign_core::{PrincipalId, ResourceId};
 use countersign_engine as engine;
-use countersign_engine::SessionRefused;
+use countersign_engine::{CompletionResult, SessionRefused};
 use countersign_wire::postgres::encode::{Report, Severity, server as to_client};
 use countersign_wire::postgres::scram::{ServerBinding, StoredKey, Verifiers};
 use countersign_wire::postgres::startup::{Opening, ProtocolVersion, StartupMessage, TLS_HANDSHAKE};
 use countersign_wire::postgres::{Malformed, TransactionStatus};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
@@ -27,9 +28,9 @@ use super::session::{Parts, Session};
 use super::startup::{self, Wish};
 use super::state::Known;
 use super::stream::{Link, Stream};
-use super::target::cause;
-use super::upstream::{self, Connected, Login};
-use super::{Shared, tls, wording};
+use super::target::{Target, cause};
+use super::upstream::{self, ConnectError, Connected, Login};
+use super::{Shared, settings, tls, wording};
 
 /// How many requests for encryption a client may make before it starts: one of each kind.
 const ENCRYPTION_REQUESTS_MAX: u32 = 2;
@@ -48,6 +49,9 @@ pub(super) async fn run(
 ) {
     let places = Arc::new(Semaphore::new(shared.settings.connections_max));
     let sessions = TaskTracker::new();
+    // Each with something that its sessions share, so that they are counted.
+    let threads: Vec<(Handle, Arc<()>)> =
+        shared.settings.threads.iter().map(|thread| (thread.clone(), Arc::default())).collect();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         let accepted = tokio::select! {
@@ -62,10 +66,23 @@ pub(super) async fn run(
                     continue;
                 };
                 let shared = Arc::clone(&shared);
-                sessions.spawn(async move {
-                    serve(socket, peer, shared).await;
-                    drop(place);
-                });
+                let Some((thread, had)) = threads.iter().min_by_key(|(_, had)| Arc::strong_count(had)) else {
+                    sessions.spawn(async move {
+                        serve(socket, peer, shared).await;
+                        drop(place);
+                    });
+                    continue;
+                };
+                // A socket is watched by the runtime that it was made on.
+                let (socket, had) = (socket.into_std(), Arc::clone(had));
+                let session = async move {
+                    match socket.and_then(TcpStream::from_std) {
+                        Ok(socket) => serve(socket, peer, shared).await,
+                        Err(error) => tracing::warn!(error = %error, "a connection could not be handed over"),
+                    }
+                    drop((place, had));
+                };
+                sessions.spawn_on(session, thread);
             }
             Err(error) => {
                 tracing::warn!(error = %error, "no connection could be accepted");
@@ -144,6 +161,8 @@ async fn arrive(socket: TcpStream, peer: SocketAddr, shared: &Shared) -> Result<
             Step::Gone => return Ok(None),
             Step::Cancel { process, key } => {
                 shared.cancels.cancel(process, &key, shared.engine.now());
+                // Its client waits for the end of the connection, inside TLS for TLS's own.
+                goodbye(&mut link).await;
                 return Ok(None);
             }
             Step::Ssl if !link.is_tls() && shared.tls.is_some() => {
@@ -311,6 +330,8 @@ fn no_proof(wish: &Wish) -> Report {
 /// From the proof to the end of the session.
 async fn enter(arrived: Arrived, shared: Arc<Shared>) {
     let Arrived { mut link, wish, version, principal, resource, described, client } = arrived;
+    // Whatever is said from here on is said to somebody who is known: clients tell such errors from failed proofs.
+    to_client::authentication_ok(&mut link.output);
     let opening = shared.engine.open_session(
         principal,
         resource.clone(),
@@ -327,7 +348,16 @@ async fn enter(arrived: Arrived, shared: Arc<Shared>) {
             return;
         }
     };
-    match Box::pin(connect(&shared, &me, &wish, &described)).await {
+    let connecting = async {
+        tokio::select! {
+            // Its ground may go while the server is reached.
+            ending = me.ended() => Err((wording::fatal(wording::ENDED, "this session is over"), ending)),
+            connected = Box::pin(connect(&shared, &me, &wish, &described)) => {
+                connected.map_err(|report| (report, Ending::Upstream))
+            }
+        }
+    };
+    match connecting.await {
         Ok((target, connected)) => {
             let Some((registered, known)) = welcome(&mut link, &shared, &me, version, &connected) else {
                 shared.engine.close_session(&me, Ending::Error).await;
@@ -337,20 +367,20 @@ async fn enter(arrived: Arrived, shared: Arc<Shared>) {
             let parts = Parts { shared, target, me, client: link, server, cancel_key, registered, known };
             Box::pin(Session::new(parts).run()).await;
         }
-        Err(report) => {
+        Err((report, ending)) => {
             farewell(&mut link, &report).await;
-            shared.engine.close_session(&me, Ending::Upstream).await;
+            shared.engine.close_session(&me, ending).await;
         }
     }
 }
 
 /// The connection to the server. What went wrong is the operator's to read; the client learns that it did.
 async fn connect(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     me: &engine::Session,
     wish: &Wish,
     described: &Resource,
-) -> Result<(Arc<super::target::Target>, Connected), Report> {
+) -> Result<(Arc<Target>, Connected), Report> {
     let resource = me.resource();
     let unreachable = |error: &dyn std::error::Error| {
         tracing::error!(session = %me.id(), %resource, error = %error, cause = cause(error), "no connection to the server");
@@ -358,17 +388,44 @@ async fn connect(
             .hint("its operators find the reason in the gateway's log")
     };
     let target = shared.target(resource, described).map_err(|error| unreachable(&error))?;
-    let secret = shared.engine.secret(resource, me.account()).map_err(|error| unreachable(&error))?;
+    let granted = settings::permit(shared, &target, me, &wish.settings).await?;
+    let connected = reach(shared, me, wish, &target).await;
+    granted.ended(shared, &outcome(&connected)).await;
+    match connected {
+        Ok(connected) => Ok((target, connected)),
+        Err(error) => match error.for_client() {
+            Some(report) => Err(report),
+            None => Err(unreachable(&error)),
+        },
+    }
+}
+
+/// What became of the settings that a client starts with.
+fn outcome(connected: &Result<Connected, ConnectError>) -> CompletionResult {
+    match connected {
+        Ok(_) => CompletionResult::Done,
+        Err(ConnectError::Server(error)) => CompletionResult::Failed { code: error.code.clone() },
+        Err(_) => CompletionResult::Failed { code: wording::NO_SERVER.to_owned() },
+    }
+}
+
+async fn reach(
+    shared: &Shared,
+    me: &engine::Session,
+    wish: &Wish,
+    target: &Target,
+) -> Result<Connected, ConnectError> {
+    let secret = shared
+        .engine
+        .secret(me.resource(), me.account())
+        .map_err(|error| ConnectError::NoSecret(error.to_string()))?;
     let login = Login {
         account: me.account(),
         secret: &secret,
         application: &wish.application,
         settings: &wish.settings,
     };
-    let nonce = shared.nonce();
-    let connected =
-        upstream::connect(&target.address, &login, &nonce).await.map_err(|error| unreachable(&error))?;
-    Ok((target, connected))
+    upstream::connect(&target.address, &login, &shared.nonce()).await
 }
 
 /// Tells the client that it is in, as the server would, but with a cancel key of ours.
@@ -381,10 +438,10 @@ fn welcome(
 ) -> Option<(Registered, Known)> {
     let (registered, process, key) = register(shared, version)?;
     let out = &mut link.output;
-    to_client::authentication_ok(out);
     for (name, value) in &connected.parameters {
         to_client::parameter_status(out, name, value).ok()?;
     }
+    out.extend_from_slice(&connected.notices);
     to_client::backend_key_data(out, process, &key).ok()?;
     to_client::ready_for_query(out, TransactionStatus::Idle);
     Some((registered, Known::new(me.account(), &connected.parameters)))
@@ -406,9 +463,13 @@ fn register(shared: &Shared, version: ProtocolVersion) -> Option<(Registered, u3
 }
 
 async fn farewell(link: &mut Link, report: &Report) {
+    // A report that can't be written is not said; the connection is closed in good order all the same.
+    let _ = report.encode(&mut link.output);
+    goodbye(link).await;
+}
+
+async fn goodbye(link: &mut Link) {
     /// How long a client may take to read why it is refused, in seconds.
     const FAREWELL_S_MAX: u64 = 2;
-    if report.encode(&mut link.output).is_ok() {
-        let _ = tokio::time::timeout(Duration::from_secs(FAREWELL_S_MAX), link.close()).await;
-    }
+    let _ = tokio::time::timeout(Duration::from_secs(FAREWELL_S_MAX), link.close()).await;
 }

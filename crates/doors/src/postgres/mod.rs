@@ -1,7 +1,8 @@
 //! The PostgreSQL door: one listener for all databases, for unmodified clients.
 //!
 //! A connection is taken in ([`listen`]), encrypted ([`tls`]), its wish read ([`startup`]) and its credential proved
-//! ([`auth`]); then the engine opens a session or says why not. The session ([`session`]) stands between the client and a
+//! ([`auth`]); then the engine opens a session or says why not, and judges what the client wants to start with
+//! ([`settings`]). The session ([`session`]) stands between the client and a
 //! connection to the server under the role's account ([`upstream`]). Statements are understood ([`classify`]) under what is known of
 //! the session ([`state`]) and of the database ([`catalogue`]); [`look`] tells an approver what a statement would touch.
 //!
@@ -16,6 +17,7 @@ mod listen;
 mod look;
 mod query;
 mod session;
+mod settings;
 mod startup;
 #[doc(hidden)]
 pub mod state;
@@ -56,8 +58,11 @@ pub struct DoorSettings {
     pub connections_max: usize,
     /// How long a client may take until it has proved who it is, in seconds.
     pub startup_s_max: u64,
-    /// Statements up to this length, in bytes, are parsed on the thread that read them. More than 0 only where the
-    /// runtime's threads have [`PARSER_STACK_BYTES`] of stack: parsing recurses with the nesting of the text.
+    /// Runtimes of one thread each, over which sessions are spread. A session then never moves, and no thread wakes
+    /// another one for it. Empty: sessions run where the door does.
+    pub threads: Vec<tokio::runtime::Handle>,
+    /// Statements up to this length, in bytes, are parsed on the thread that read them. More than 0 only where
+    /// sessions run on threads with [`PARSER_STACK_BYTES`] of stack: parsing recurses with the nesting of the text.
     pub parse_here_bytes_max: usize,
 }
 
@@ -65,7 +70,13 @@ impl DoorSettings {
     /// The default limits.
     #[must_use]
     pub fn new(entropy: Arc<dyn Entropy>) -> Self {
-        Self { entropy, connections_max: 4_096, startup_s_max: 30, parse_here_bytes_max: 0 }
+        Self {
+            entropy,
+            connections_max: 4_096,
+            startup_s_max: 30,
+            threads: Vec::new(),
+            parse_here_bytes_max: 0,
+        }
     }
 }
 
@@ -74,6 +85,7 @@ impl std::fmt::Debug for DoorSettings {
         f.debug_struct("DoorSettings")
             .field("connections_max", &self.connections_max)
             .field("startup_s_max", &self.startup_s_max)
+            .field("threads", &self.threads.len())
             .field("parse_here_bytes_max", &self.parse_here_bytes_max)
             .finish_non_exhaustive()
     }

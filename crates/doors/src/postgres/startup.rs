@@ -1,8 +1,9 @@
 //! What a client asks for when it connects, read as the hostile text that it is.
 //!
-//! User and database are names of ours and nothing else; settings are on a list or refused; `options` is taken apart
-//! the way PostgreSQL does it, and only `-c name=value` (also written `--name=value`) is understood. Settings in the
-//! `countersign.` namespace speak to the gateway and never reach the server.
+//! User and database are names of ours and nothing else; settings are kept as they were asked for, to be judged before
+//! the server gets them ([`super::settings`]); `options` is taken apart the way PostgreSQL does it, and only
+//! `-c name=value` (also written `--name=value`) is understood. Settings in the `countersign.` namespace speak to the
+//! gateway and never reach the server.
 
 use countersign_core::RoleId;
 use countersign_wire::postgres::startup::{PROTOCOL_PARAMETER_PREFIX, StartupMessage};
@@ -11,27 +12,10 @@ use countersign_wire::postgres::startup::{PROTOCOL_PARAMETER_PREFIX, StartupMess
 const VALUE_BYTES_MAX: usize = 1_024;
 /// How many settings one client may ask for.
 const SETTINGS_MAX: usize = 32;
-/// What a client may set at the start, in PostgreSQL's names, lower case. None of them changes what an account may do,
-/// and those that change the meaning of statements are followed (search path) or fixed (string syntax).
-const SETTINGS: &[&str] = &[
-    "client_encoding",
-    "client_min_messages",
-    "datestyle",
-    "default_transaction_deferrable",
-    "default_transaction_isolation",
-    "default_transaction_read_only",
-    "extra_float_digits",
-    "geqo",
-    "idle_in_transaction_session_timeout",
-    "idle_session_timeout",
-    "intervalstyle",
-    "jit",
-    "lock_timeout",
-    "search_path",
-    "statement_timeout",
-    "tcp_user_timeout",
-    "timezone",
-];
+/// The longest name of a setting, in bytes.
+const NAME_BYTES_MAX: usize = 128;
+/// What a startup packet says beside settings: as a setting's name each would turn into something else on its way.
+const RESERVED: &[&str] = &["database", "options", "replication", "user"];
 
 /// A client's wish, understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +32,7 @@ pub(crate) struct Wish {
     pub(crate) reason: Option<String>,
     /// A reference to another system.
     pub(crate) ticket: Option<String>,
-    /// Settings for the server, in the order given.
+    /// Settings for the server: those of `options` before the others, as the server takes them, and each once.
     pub(crate) settings: Vec<(String, String)>,
 }
 
@@ -65,7 +49,7 @@ pub(crate) enum BadWish {
     TooMany,
     #[error("replication through this gateway is not possible; connect to a database without `replication`")]
     Replication,
-    #[error("the setting `{0}` can't be given when connecting; connect without it and use SET")]
+    #[error("`{0}` is not the name of a setting; correct it")]
     Setting(String),
     #[error("the option `{0}` is not understood; only `-c name=value` is")]
     Option(String),
@@ -107,6 +91,7 @@ pub(crate) fn read(startup: &StartupMessage<'_>) -> Result<Wish, BadWish> {
         ticket: None,
         settings: Vec::new(),
     };
+    let mut own = Vec::new();
     for (name, value) in startup.parameters() {
         if name.starts_with(PROTOCOL_PARAMETER_PREFIX) {
             continue;
@@ -118,8 +103,11 @@ pub(crate) fn read(startup: &StartupMessage<'_>) -> Result<Wish, BadWish> {
             "replication" if is_off(value) => {}
             "replication" => return Err(BadWish::Replication),
             "options" => options(&mut wish, value)?,
-            _ => setting(&mut wish, &name, value)?,
+            _ => own.push((name, value)),
         }
+    }
+    for (name, value) in own {
+        setting(&mut wish, &name, value)?;
     }
     Ok(wish)
 }
@@ -144,21 +132,25 @@ fn setting(wish: &mut Wish, name: &str, value: &str) -> Result<(), BadWish> {
     if let Some(own) = name.strip_prefix("countersign.") {
         return own_setting(wish, own, value);
     }
-    // A setting that could only be `on` is not passed on: the server's default is, and stays, `on`.
-    if name == "standard_conforming_strings" && matches!(value, "on" | "true" | "1") {
-        return Ok(());
-    }
-    if !SETTINGS.contains(&name) {
+    if !is_name(name) {
         return Err(BadWish::Setting(shown(name)));
     }
-    if wish.settings.iter().any(|(known, _)| known == name) {
-        return Err(BadWish::Twice(shown(name)));
-    }
+    // The last one counts.
+    wish.settings.retain(|(known, _)| known != name);
     if wish.settings.len() >= SETTINGS_MAX {
         return Err(BadWish::TooMany);
     }
     wish.settings.push((name.to_owned(), value.to_owned()));
     Ok(())
+}
+
+/// Whether a name can only be a setting's, here and for the server.
+fn is_name(name: &str) -> bool {
+    let letters =
+        name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.'));
+    let starts = name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_');
+    let protocol = name.as_bytes().starts_with(PROTOCOL_PARAMETER_PREFIX);
+    letters && starts && !protocol && name.len() <= NAME_BYTES_MAX && !RESERVED.contains(&name)
 }
 
 fn own_setting(wish: &mut Wish, name: &str, value: &str) -> Result<(), BadWish> {
@@ -285,26 +277,20 @@ mod tests {
 
     #[test]
     fn hostile_parameters_are_refused_with_a_reason() {
-        assert_eq!(
-            refusal("session_preload_libraries", "evil"),
-            "the setting `session_preload_libraries` can't be given when connecting; connect without it and use SET"
-        );
         assert_eq!(refusal("options", "-P"), "the option `-P` is not understood; only `-c name=value` is");
         assert_eq!(refusal("options", "-c"), "the option `-c` is not understood; only `-c name=value` is");
         assert_eq!(refusal("options", "-cx"), "the option `x` is not understood; only `-c name=value` is");
-        assert_eq!(
-            refusal("options", "--session-authorization=postgres"),
-            "the setting `session_authorization` can't be given when connecting; connect without it and use SET"
-        );
+        for smuggled in
+            ["replication=database", "options=-cx", "user=postgres", "database=x", "_pq_.x=1", "a b=1", "=1"]
+        {
+            let message = refusal("options", &format!("-c {}", smuggled.replace(' ', "\\ ")));
+            assert!(message.ends_with("is not the name of a setting; correct it"), "{smuggled}: {message}");
+        }
+        assert!(refusal("_PQ_.x", "1").contains("not the name of a setting"));
         assert_eq!(
             refusal("replication", "database"),
             "replication through this gateway is not possible; connect to a database without `replication`"
         );
-        assert!(
-            refusal("standard_conforming_strings", "off")
-                .starts_with("the setting `standard_conforming_strings`")
-        );
-        assert!(refusal("options", "-c role=postgres").starts_with("the setting `role`"));
         assert!(
             refusal("countersign.admin", "1").starts_with("the setting `countersign.admin` does not exist")
         );
@@ -313,7 +299,21 @@ mod tests {
         );
         assert!(refusal("search_path", &"x".repeat(2_000)).contains("shorten it"));
         assert!(refusal("application_name", "a\nb").contains("not valid text"));
-        assert!(refusal("options", "-c search_path=a -c SEARCH_PATH=b").contains("given twice"));
+        let many: Vec<String> = (0..40).map(|number| format!("-c a.b{number}=1")).collect();
+        assert!(refusal("options", &many.join(" ")).contains("ask for fewer"));
+    }
+
+    #[test]
+    fn settings_come_in_the_order_of_the_server_and_the_last_of_a_name_counts() {
+        let wish = wish(&[
+            ("user", "alice"),
+            ("Work_Mem", "2MB"),
+            ("options", "-c work_mem=1MB -c search_path=a --SEARCH-PATH=b"),
+        ]);
+        assert_eq!(
+            wish.unwrap().settings,
+            [("search_path".into(), "b".into()), ("work_mem".into(), "2MB".into())]
+        );
     }
 
     #[test]

@@ -5,22 +5,25 @@
 
 use std::time::Duration;
 
-use bytes::Buf;
+use bytes::{Buf, BytesMut};
 use countersign_core::catalogue::Resource;
 use countersign_wire::postgres::backend::{Authentication, Body, Message};
-use countersign_wire::postgres::encode::{Unencodable, client};
+use countersign_wire::postgres::encode::{Report, Unencodable, client};
 use countersign_wire::postgres::scram::{Client, ClientBinding, ScramError};
 use countersign_wire::postgres::startup::ProtocolVersion;
-use countersign_wire::postgres::{Frame, Limits, Malformed, Phase, md5};
+use countersign_wire::postgres::{ErrorFields, Frame, Limits, Malformed, Phase, md5};
 use tokio::net::TcpStream;
 
 use super::stream::{Link, Stream};
 use super::tls::{self, Mode, TlsError};
+use super::wording;
 
 /// How long connecting and authenticating may take, in milliseconds.
 const CONNECT_MS_MAX: u64 = 10_000;
 /// How many settings a server may report when it starts.
 const PARAMETERS_MAX: usize = 64;
+/// How much of a server's notices at the start is passed on, in bytes.
+const NOTICES_BYTES_MAX: usize = 16 * 1024;
 /// What PostgreSQL listens on.
 const PORT: u16 = 5432;
 
@@ -74,6 +77,26 @@ pub(crate) struct Connected {
     pub(crate) cancel: CancelKey,
     /// The settings that the server reports.
     pub(crate) parameters: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Notices of the server, as they came: what is wrong with a setting that it has not taken, for example.
+    pub(crate) notices: BytesMut,
+}
+
+/// What a server said instead of letting somebody in.
+#[derive(Debug)]
+pub(crate) struct ServerError {
+    /// The SQLSTATE.
+    pub(crate) code: String,
+    message: String,
+    detail: Option<String>,
+    hint: Option<String>,
+    /// It had accepted the account before.
+    accepted: bool,
+}
+
+impl std::fmt::Display for ServerError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.code, self.message)
+    }
 }
 
 /// There is no connection.
@@ -95,8 +118,10 @@ pub(crate) enum ConnectError {
     Malformed(#[from] Malformed),
     #[error("the server went away")]
     Gone,
-    #[error("the server does not accept the account: {0}")]
-    Server(String),
+    #[error("the server says no: {0}")]
+    Server(ServerError),
+    #[error("the account's secret is not there: {0}")]
+    NoSecret(String),
     #[error(
         "the server asks for {0}, which is not given to it over this connection; use SCRAM or verified TLS"
     )]
@@ -109,6 +134,28 @@ pub(crate) enum ConnectError {
         "the server reports more than {PARAMETERS_MAX} settings; check that the address is the right server's"
     )]
     Parameters,
+}
+
+impl ConnectError {
+    /// What the client reads in the server's own words: that a setting of its own is wrong, or that the server takes
+    /// nobody now. Everything else is between the gateway and the server.
+    pub(crate) fn for_client(&self) -> Option<Report> {
+        let Self::Server(error) = self else { return None };
+        let busy = matches!(error.code.as_str(), "53300" | "57P03");
+        let setting = error.accepted
+            && (error.code.starts_with("22") || matches!(error.code.as_str(), "42501" | "42704"));
+        if !busy && !setting {
+            return None;
+        }
+        let mut report = wording::fatal(&error.code, &error.message);
+        if let Some(detail) = &error.detail {
+            report = report.detail(wording::clean(detail));
+        }
+        if let Some(hint) = &error.hint {
+            report = report.hint(wording::clean(hint));
+        }
+        Some(report)
+    }
 }
 
 impl Address {
@@ -232,7 +279,7 @@ async fn authenticate(
         let step = match body(&raw)? {
             Body::Authentication(step) => step,
             Body::NegotiateProtocolVersion(_) | Body::NoticeResponse(_) => continue,
-            Body::ErrorResponse(fields) => return Err(server_error(&fields)),
+            Body::ErrorResponse(fields) => return Err(server_error(&fields, false)),
             _ => return Err(ConnectError::Method("something before authentication")),
         };
         match step {
@@ -286,7 +333,7 @@ const fn method(step: &Authentication<'_>) -> &'static str {
 }
 
 async fn ready(mut link: Link) -> Result<Connected, ConnectError> {
-    let (mut parameters, mut cancel) = (Vec::new(), CancelKey::default());
+    let (mut parameters, mut cancel, mut notices) = (Vec::new(), CancelKey::default(), BytesMut::new());
     loop {
         let raw = message(&mut link).await?;
         match body(&raw)? {
@@ -299,16 +346,25 @@ async fn ready(mut link: Link) -> Result<Connected, ConnectError> {
             Body::BackendKeyData(data) => {
                 cancel = CancelKey { process: data.process, key: data.key.to_vec() }
             }
-            Body::ReadyForQuery(_) => return Ok(Connected { link, cancel, parameters }),
-            Body::ErrorResponse(fields) => return Err(server_error(&fields)),
+            Body::ReadyForQuery(_) => return Ok(Connected { link, cancel, parameters, notices }),
+            Body::ErrorResponse(fields) => return Err(server_error(&fields, true)),
+            Body::NoticeResponse(_) if notices.len() + raw.len() <= NOTICES_BYTES_MAX => {
+                notices.extend_from_slice(&raw);
+            }
             _ => {}
         }
     }
 }
 
-fn server_error(fields: &countersign_wire::postgres::ErrorFields<'_>) -> ConnectError {
-    let part = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
-    ConnectError::Server(format!("{} {}", part(fields.code()), part(fields.message())))
+fn server_error(fields: &ErrorFields<'_>, accepted: bool) -> ConnectError {
+    let part = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    ConnectError::Server(ServerError {
+        code: part(fields.code().unwrap_or_default()),
+        message: part(fields.message().unwrap_or_default()),
+        detail: fields.get(b'D').map(part),
+        hint: fields.get(b'H').map(part),
+        accepted,
+    })
 }
 
 fn body(raw: &[u8]) -> Result<Body<'_>, ConnectError> {

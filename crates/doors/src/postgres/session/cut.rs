@@ -82,9 +82,7 @@ impl Session {
             }
         };
         self.account_for_everything().await;
-        if let Some(report) = last_words {
-            self.last_words(&report).await;
-        }
+        self.last_words(last_words.as_ref()).await;
         self.shared.engine.close_session(&self.me, ending).await;
     }
 
@@ -187,7 +185,9 @@ impl Session {
         let records = async {
             while self.acts.has_gates() {
                 match poll_fn(|cx| self.acts.poll_durable(cx)).await {
-                    Ok(ran) => self.acts.settle(ran),
+                    Ok(ran) if self.muted => self.acts.settle(ran),
+                    // The server has gone, and what it had answered before is the client's.
+                    Ok(ran) => self.acts.release(ran, &mut self.client.output),
                     Err(_) => return,
                 }
             }
@@ -196,9 +196,12 @@ impl Session {
         self.report_outcomes().await;
     }
 
-    async fn last_words(&mut self, report: &Report) {
+    /// Says the last words, if there are any, behind what is still to be written, and closes in good order.
+    async fn last_words(&mut self, report: Option<&Report>) {
         // In the middle of a long row nothing can be said any more.
-        if self.server_frames.at_boundary() || self.long_answer.is_none() {
+        if let Some(report) =
+            report.filter(|_| self.server_frames.at_boundary() || self.long_answer.is_none())
+        {
             let _ = report.encode(&mut self.client.output);
         }
         let limit = Duration::from_millis(LAST_WORDS_MS_MAX);
