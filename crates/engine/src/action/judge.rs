@@ -7,7 +7,7 @@ use countersign_core::catalogue::Recording;
 use countersign_core::question::{Context, Question, Target, Value};
 use countersign_core::ruling::{Denial, Gate, PolicyRef, Ruling, Verdict};
 use countersign_core::session::Ending;
-use countersign_core::{At, RoleId};
+use countersign_core::{ActionName, At, RoleId};
 use countersign_policy::context::Plain;
 
 use super::attempt::Attempt;
@@ -22,7 +22,7 @@ use crate::writer::work::Standing;
 impl Engine {
     /// Judges an attempt in a session, on the state as it is now.
     #[must_use]
-    pub fn judge(&self, session: &Session, attempt: Attempt) -> Judgement {
+    pub fn judge(&self, session: &Session, mut attempt: Attempt) -> Judgement {
         let snapshot = self.snapshot();
         let at = self.now().max(snapshot.at);
         let statement = match session.stand(&snapshot, at) {
@@ -32,7 +32,9 @@ impl Engine {
         let Some(policy) = &snapshot.policy else {
             return self.over(session, attempt, at, Ending::Policy);
         };
-        let question = question(session, &attempt, at);
+        // From here on the circumstances are the question's.
+        let said = std::mem::take(&mut attempt.context);
+        let question = question(session, &attempt.kind, said, at);
         let ruling = policy.rule_all(&snapshot.book, &question, &attempt.actions);
         match ruling.verdict() {
             Verdict::Allow => Judgement::Allow(Judged {
@@ -143,22 +145,23 @@ fn records_alongside(snapshot: &Snapshot, statement: &Statement) -> bool {
     resource.is_some_and(|resource| resource.recording == Recording::Alongside)
 }
 
-fn question(session: &Session, attempt: &Attempt, at: At) -> Question {
+fn question(session: &Session, kind: &ActionName, said: Context, at: At) -> Question {
     Question {
         principal: session.principal().clone(),
         roles: BTreeSet::from([session.role().clone()]),
-        action: attempt.kind.clone(),
+        action: kind.clone(),
         target: Target::Resource(session.resource().clone()),
-        context: circumstances(session, attempt, at),
+        context: circumstances(session, said, at),
     }
 }
 
 /// What the door says, and what only the engine knows.
-fn circumstances(session: &Session, attempt: &Attempt, now: At) -> Context {
+fn circumstances(session: &Session, mut context: Context, now: At) -> Context {
     let from = session.from();
-    let mut context = attempt.context.clone();
     context.remove("source");
-    context.extend(Context::from(Plain { now, source: from.source, via: from.via }));
+    for (name, value) in Context::from(Plain { now, source: from.source, via: from.via }) {
+        context.insert(name, value);
+    }
     if context.contains_key("verbs") {
         context.insert("purpose", Value::Text(session.purpose().to_owned()));
         match session.ticket() {

@@ -27,6 +27,9 @@ pub(crate) use shapes::{PolicyShape, outcome_parts};
 /// The version of the shapes.
 pub const VERSION: u32 = 1;
 
+/// Most lines are shorter.
+const USUAL_BYTES: usize = 1_024;
+
 /// What every line has, and what many have. Members in the order of their names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -254,7 +257,8 @@ impl<D: Serialize> Envelope<D> {
         self.ts = Stamp(place.at);
         self.epoch = place.epoch;
         self.node = place.node.clone();
-        let bytes = serde_json::to_vec(&self)?;
+        let mut bytes = Vec::with_capacity(USUAL_BYTES);
+        serde_json::to_writer(&mut bytes, &self)?;
         if bytes.len() > LINE_BYTES_MAX { Err(BadLine::TooLong(bytes.len())) } else { Ok(bytes) }
     }
 }
