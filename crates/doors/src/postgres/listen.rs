@@ -19,7 +19,6 @@ use countersign_wire::postgres::startup::{Opening, ProtocolVersion, StartupMessa
 use countersign_wire::postgres::{Malformed, TransactionStatus};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 

@@ -86,7 +86,6 @@ impl std::fmt::Debug for DoorSettings {
             .field("connections_max", &self.connections_max)
             .field("startup_s_max", &self.startup_s_max)
             .field("threads", &self.threads.len())
-            .field("threads", &self.threads.len())
             .field("parse_here_bytes_max", &self.parse_here_bytes_max)
             .finish_non_exhaustive()
     }
