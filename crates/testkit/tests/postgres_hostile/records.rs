@@ -105,3 +105,35 @@ async fn what_a_client_leaves_behind_ends_with_its_grant() -> Result<()> {
     house.close().await;
     Ok(())
 }
+
+/// Reads are forwarded while their records are on their way. When a bundle goes live in between, what it permits is
+/// recorded under it, and nobody's session ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_that_is_overtaken_by_a_bundle_is_judged_again() -> Result<()> {
+    let house = House::open().await?;
+    house.grant("alice", "shop-reader", Span::minutes(30)).await?;
+    let mut readers = Vec::new();
+    for _ in 0..4 {
+        let mut raw = Raw::start(&house, "alice", &[]).await?;
+        readers.push(tokio::spawn(async move {
+            for _ in 0..400 {
+                is_free(raw.query("SELECT 1")).await?;
+            }
+            Ok::<_, anyhow::Error>(())
+        }));
+    }
+    let (dave, carol) = (house.person("dave").await?, house.person("carol").await?);
+    for round in 0..6 {
+        let mut files = house.engine.bundle_files(&dave)?;
+        files.insert("more.cedar".into(), format!("// Round {round}.\n"));
+        if let countersign_engine::Applied::Pending(id) = house.engine.apply_bundle(&dave, files).await? {
+            house.engine.approve(&carol, id, None, None).await?;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    for reader in readers {
+        reader.await??;
+    }
+    house.close().await;
+    Ok(())
+}

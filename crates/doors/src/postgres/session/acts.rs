@@ -12,6 +12,8 @@ use countersign_core::At;
 use countersign_engine::{Completion, CompletionResult, Pending, Ran, Unrecorded, Withheld};
 use tokio_util::sync::ReusableBoxFuture;
 
+use super::tongue::Action;
+
 /// The number of an action, counted from one in the order of forwarding.
 pub(super) type ActId = u64;
 
@@ -49,6 +51,8 @@ struct Act {
 struct Gate {
     id: ActId,
     durable: Durable,
+    /// What it is, should it have to be judged again.
+    action: Option<Action>,
     withheld: Withheld<BytesMut>,
     bytes: usize,
 }
@@ -60,11 +64,25 @@ impl Acts {
     }
 
     /// A provable read is being forwarded whose record is on its way.
-    pub(super) fn reading(&mut self, pending: Pending, now: At, changing: bool) -> ActId {
+    pub(super) fn reading(&mut self, pending: Pending, action: Action, now: At, changing: bool) -> ActId {
         let id = self.begin(None, now, changing);
         let durable = Durable::new(pending.durable());
-        self.gates.push_back(Gate { id, durable, withheld: Withheld::new(BytesMut::new()), bytes: 0 });
+        let withheld = Withheld::new(BytesMut::new());
+        self.gates.push_back(Gate { id, durable, action: Some(action), withheld, bytes: 0 });
         id
+    }
+
+    /// What the oldest read is, whose record came too late for what it was judged under.
+    pub(super) fn overtaken(&mut self) -> Option<Action> {
+        self.gates.front_mut()?.action.take()
+    }
+
+    /// The oldest read was judged again, and its new record is on its way. Its answer goes on being withheld.
+    pub(super) fn read_again(&mut self, pending: Pending, action: Action) {
+        if let Some(gate) = self.gates.front_mut() {
+            gate.durable = Durable::new(pending.durable());
+            gate.action = Some(action);
+        }
     }
 
     fn begin(&mut self, ran: Option<Ran>, started: At, changing: bool) -> ActId {

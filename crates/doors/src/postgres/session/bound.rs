@@ -97,7 +97,9 @@ impl Session {
         let captured = std::mem::take(&mut self.captured);
         match captured.judge(rows_max) {
             Bounded::Within => {
+                self.committing = true;
                 let committed = self.own_query(b"COMMIT").await?;
+                self.committing = false;
                 match committed.error {
                     Some(error) => {
                         self.append(&error.raw);

@@ -107,7 +107,6 @@ impl Session {
     /// Stops whatever goes on at the server, and says what became of it.
     async fn cut(&mut self) -> String {
         let running = self.tracker.pending() > 0;
-        let in_transaction = self.tracker.status() != TransactionStatus::Idle || self.batch_open;
         self.mute();
         if running {
             self.cancel_upstream().await;
@@ -116,6 +115,7 @@ impl Session {
         }
         let survived = self.tracker.pending() > 0;
         let completed = running && !survived && self.acts.last_was_done();
+        let in_transaction = self.tracker.status() != TransactionStatus::Idle || self.batch_open;
         to_server::terminate(&mut self.server.output);
         let _ = tokio::time::timeout(Duration::from_millis(GONE_POLL_MS), self.server.close()).await;
         let limit = Duration::from_millis(TERMINATE_MS_MAX);
@@ -123,6 +123,9 @@ impl Session {
         if !gone {
             tracing::error!(session = %self.me.id(), process = self.cancel_key.process,
                 "the server's backend could not be seen to be gone");
+        }
+        if self.committing {
+            return "the running statement was being committed, and may or may not have been".to_owned();
         }
         match (running, survived, completed, in_transaction) {
             (true, true, ..) => "the running statement was terminated and is rolled back",

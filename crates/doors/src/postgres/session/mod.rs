@@ -81,6 +81,8 @@ pub(super) struct Session {
     _registered: Registered,
     notify: Arc<Notify>,
     interrupted: Interrupted,
+    /// A transaction of our own, around a client's statement, is being committed.
+    committing: bool,
     /// The client has asked to cancel what waits.
     cancelled: bool,
     /// Nothing more is said to the client.
@@ -160,6 +162,7 @@ impl Session {
             flushed: false,
             cancel_key: parts.cancel_key,
             _registered: parts.registered,
+            committing: false,
             cancelled: false,
             muted: false,
             long_copy: false,

@@ -155,6 +155,7 @@ impl Session {
         match happening {
             Happening::Cut(ending) => return Err(End::Cut(ending)),
             Happening::Durable(Ok(ran)) => self.acts.release(ran, &mut self.client.output),
+            Happening::Durable(Err(Unrecorded::Stale)) => self.judge_again().await?,
             Happening::Durable(Err(error)) => {
                 tracing::error!(session = %self.me.id(), error = %error, "a read could not be recorded");
                 return Err(End::Unrecorded);

@@ -86,7 +86,7 @@ pub(super) struct Granted {
     /// The very bytes that were judged.
     pub(super) bytes: Bytes,
     order: Order,
-    understood: Arc<Understood>,
+    action: Action,
 }
 
 /// In which order it is recorded.
@@ -109,7 +109,7 @@ impl Granted {
 
     /// What is known of it.
     pub(super) fn facts(&self) -> Arc<Facts> {
-        Arc::clone(&self.understood.facts)
+        Arc::clone(&self.action.understood.facts)
     }
 }
 
@@ -191,16 +191,14 @@ impl Session {
         let me = self.me.clone();
         let mut asking = Asking { session: self, action };
         let answer = flow::decide(&engine, &me, &mut asking, Asking::attempt).await?;
-        let Action { understood, .. } = asking.action;
+        let action = asking.action;
         match answer {
-            Ok(Leave::Recorded(bytes, ran)) => {
-                Ok(Some(Granted { bytes, order: Order::First(ran), understood }))
-            }
+            Ok(Leave::Recorded(bytes, ran)) => Ok(Some(Granted { bytes, order: Order::First(ran), action })),
             Ok(Leave::Read(bytes, pending)) => {
-                Ok(Some(Granted { bytes, order: Order::BeforeRelease(pending), understood }))
+                Ok(Some(Granted { bytes, order: Order::BeforeRelease(pending), action }))
             }
             Err(no) => {
-                let report = refusal(&no, &understood);
+                let report = refusal(&no, &action.understood);
                 self.refuse(report, simple).await?;
                 Ok(None)
             }
@@ -219,14 +217,31 @@ impl Session {
         matches!(self.shared.engine.judge(&self.me, attempt), Judgement::Deny(_))
     }
 
+    /// The oldest read was judged under what is no longer so when its record came: it is judged again, and recorded as
+    /// what it is now, or its answer is not released.
+    pub(super) async fn judge_again(&mut self) -> Result<(), End> {
+        let Some(action) = self.acts.overtaken() else { return Err(End::Unrecorded) };
+        let asking = Asking { session: self, action };
+        let (attempt, action) = (asking.attempt(), asking.action);
+        let Judgement::Allow(judged) = self.shared.engine.judge(&self.me, attempt) else {
+            return Err(End::Unrecorded);
+        };
+        // It has been forwarded already: of what is handed out, only the record counts.
+        match self.shared.engine.record_read(judged).await {
+            Ok((_forward, pending)) => self.acts.read_again(pending, action),
+            Err(_) => return Err(End::Unrecorded),
+        }
+        Ok(())
+    }
+
     /// An action is about to be forwarded: what it may change is in doubt from here on.
     pub(super) fn begin(&mut self, granted: Granted) -> ActId {
-        let facts = Arc::clone(&granted.understood.facts);
+        let facts = granted.facts();
         let changing = state::may_change(&facts);
         let now = self.now();
         let act = match granted.order {
             Order::First(ran) => self.acts.recorded(ran, now, changing),
-            Order::BeforeRelease(pending) => self.acts.reading(pending, now, changing),
+            Order::BeforeRelease(pending) => self.acts.reading(pending, granted.action, now, changing),
         };
         // At the end of a transaction deferred triggers run, which are anybody's code.
         let loses = self.known.loses(&facts);
