@@ -4,7 +4,9 @@ mod bench;
 mod clients;
 mod demo;
 mod prerequisites;
+mod regress;
 mod run;
+mod simulate;
 mod suite;
 mod web;
 
@@ -18,10 +20,12 @@ const HELP: &str = "\
 cargo xtask demo [ARGS]      build everything and start the demo; ARGS go to `countersign demo`
 cargo xtask test             install what the tests need and run every check
 cargo xtask bench [WHAT]     measure the gateway (postgres) and its judgement (verdict); default: both
+cargo xtask regress [ARGS]   judge PostgreSQL's regression suite against a live server; --help lists the options
 cargo xtask clients [NAME..] play real clients straight and through the gateway; they must not be able to tell
 cargo xtask web              build the console into web/dist
 cargo xtask console          drive the console in a browser, against a stand-in and against a demo
 cargo xtask deps             check licences, sources and advisories of all dependencies
+cargo xtask simulate [ARGS]  crash the engine and its store from seeds; --seeds N, --seed S, --minutes M
 cargo xtask fuzz [SECONDS]   fuzz every decoder for this long each (default 60)
 cargo xtask prerequisites    install what is missing, or say how to get it
 ";
@@ -43,10 +47,12 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["demo", rest @ ..] => demo(rest),
         ["test"] => suite::test(),
         ["bench", rest @ ..] => bench::bench(rest),
+        ["regress", rest @ ..] => regress::regress(rest),
         ["clients", rest @ ..] => clients::clients(rest),
         ["web"] => web::build(),
         ["console"] => suite::console(),
         ["deps"] => suite::dependencies(),
+        ["simulate", rest @ ..] => simulate::simulate(rest),
         ["fuzz"] => suite::fuzz("60"),
         ["fuzz", seconds] => suite::fuzz(seconds),
         ["prerequisites"] => prerequisites::for_tests().and_then(|()| prerequisites::browser().map(drop)),

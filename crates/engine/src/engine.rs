@@ -5,7 +5,6 @@ use std::thread::JoinHandle;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use countersign_core::{At, Command, PrincipalId, SessionId};
-use countersign_policy::Compiled;
 use tokio::sync::watch;
 
 use crate::house::House;
@@ -18,7 +17,7 @@ use crate::snapshot::{Changed, Health, Snapshot};
 use crate::store::Store;
 use crate::warden::Warden;
 use crate::words::{Refused, RefusedCode};
-use crate::writer::open::{STOPPED, StartError, open};
+use crate::writer::open::{STOPPED, StartError, Unread};
 use crate::writer::queue::{Herald, Queue, drive};
 use crate::writer::tree::Published;
 use crate::writer::work::{Deed, Done, From, NotDone, Note, Work};
@@ -69,7 +68,7 @@ impl Engine {
         ports: Ports,
         settings: Settings,
     ) -> Result<Self, StartError> {
-        let (engine, writer) = Self::assemble(store, &master, (ports, settings), &[])?;
+        let (engine, writer) = Self::assemble(store, &master, (ports, settings), |_| {})?;
         let (queue, hall) = (Arc::clone(&engine.0.queue), Arc::clone(&engine.0.hall));
         let thread = std::thread::Builder::new()
             .name("ledger-writer".into())
@@ -85,9 +84,11 @@ impl Engine {
         store: Arc<dyn Store>,
         master: &MasterKey,
         (ports, settings): (Ports, Settings),
-        known: &[Arc<Compiled>],
+        prepare: impl FnOnce(&mut Unread),
     ) -> Result<(Self, Writer), StartError> {
-        let writer = open(store, master, (ports.clone(), settings), known)?;
+        let mut unread = Unread::find(store, master, ports.clone(), settings)?;
+        prepare(&mut unread);
+        let writer = unread.open()?;
         let house = Arc::clone(&writer.house);
         let people = People::load(&house)?;
         let vkey = writer.verifier().clone();
@@ -117,21 +118,24 @@ impl Engine {
         ports: Ports,
         settings: Settings,
     ) -> Result<(Self, crate::testing::Stepper), StartError> {
-        Self::start_knowing(store, &master, (ports, settings), &[])
+        Self::start_told(store, &master, (ports, settings), crate::testing::Told::default())
     }
 
-    /// As [`Engine::start_stepped`], with bundles that need not be compiled again.
+    /// As [`Engine::start_stepped`], told some things before.
     ///
     /// # Errors
     /// As for [`Engine::start`].
     #[cfg(any(test, feature = "testing"))]
-    pub fn start_knowing(
+    pub fn start_told(
         store: Arc<dyn Store>,
         master: &MasterKey,
         with: (Ports, Settings),
-        known: &[Arc<Compiled>],
+        told: crate::testing::Told<'_>,
     ) -> Result<(Self, crate::testing::Stepper), StartError> {
-        let (engine, writer) = Self::assemble(store, master, with, known)?;
+        let (engine, writer) = Self::assemble(store, master, with, |unread| {
+            told.known.iter().for_each(|bundle| unread.house.remember(bundle));
+            unread.mistake = told.mistake;
+        })?;
         let (queue, hall) = (Arc::clone(&engine.0.queue), Arc::clone(&engine.0.hall));
         Ok((engine, crate::testing::Stepper::new(writer, queue, hall)))
     }

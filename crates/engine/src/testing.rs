@@ -8,8 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use countersign_core::action::hash;
 use countersign_core::catalogue::Catalogue;
-use countersign_core::request::{Command as Asked, Event as Happened};
-use countersign_core::{At, Book, BundleHash, Command, Event, PrincipalId, Refusal, Span};
+use countersign_core::request::{Command as Asked, Event as Happened, State};
+use countersign_core::{
+    At, Book, BundleHash, Command, Event, PersonId, PrincipalId, Refusal, RequestId, Span,
+};
+use countersign_policy::Compiled;
 use countersign_policy::context::Via;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
@@ -160,6 +163,15 @@ pub fn learn(
     Ok(())
 }
 
+/// What a stepped engine is told before it starts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Told<'a> {
+    /// Bundles that need not be compiled again.
+    pub known: &'a [Arc<Compiled>],
+    /// What the writer does wrong.
+    pub mistake: Option<Mistake>,
+}
+
 /// What a command came to.
 type Decided = Result<Vec<Event>, Refusal>;
 
@@ -170,27 +182,55 @@ pub enum Mistake {
     ReceiptIsNotConsumed,
     /// A receipt is used without asking whether what it was given for is still so.
     NotAskedAgain,
+    /// A yes to one's own request counts.
+    OwnYesCounts,
+    /// Whoever revokes is told that it is done, and nothing is.
+    RevokesNothing,
+    /// What time has ended is not written down.
+    SweepsNothing,
+    /// What a gateway that is gone left open stays open.
+    RestartsAsIfNothingWere,
     /// A record that nobody waits for is dropped when more than this wait with it.
     DropsAlongside(usize),
 }
 
 impl Mistake {
     /// What is decided instead of what should be.
-    pub(crate) fn instead(self, command: &Command, decided: Decided) -> Decided {
-        let Command::Request(command) = command else { return decided };
+    pub(crate) fn instead(self, book: &Book, command: &Command, decided: Decided) -> Decided {
+        let used = |request, session| Ok(vec![Event::Request(Happened::Used { request, session })]);
         match (self, command, &decided) {
             (
                 Self::ReceiptIsNotConsumed,
-                Asked::Use { request, session, .. },
+                Command::Request(Asked::Use { request, session, .. }),
                 Err(Refusal::ReceiptSpent(_)),
-            )
-            | (
+            ) if is_in_use(book, *request) => used(*request, *session),
+            (
                 Self::NotAskedAgain,
-                Asked::Use { request, session, .. },
+                Command::Request(Asked::Use { request, session, .. }),
                 Ok(_) | Err(Refusal::OtherAction | Refusal::SessionEnding(_) | Refusal::Denied(_)),
-            ) => Ok(vec![Event::Request(Happened::Used { request: *request, session: *session })]),
+            ) => used(*request, *session),
+            (
+                Self::OwnYesCounts,
+                Command::Request(Asked::Approve { request, by, .. }),
+                Err(Refusal::OwnRequest),
+            ) => {
+                let (request, by, person) = (*request, by.clone(), PersonId::new(by.as_str()));
+                let yes = Happened::Approved { request, by, person, comment: None, signature: None };
+                Ok(vec![Event::Request(yes)])
+            }
+            (Self::RevokesNothing, Command::Grant(_), _)
+            | (Self::SweepsNothing, Command::Sweep, _)
+            | (Self::RestartsAsIfNothingWere, Command::Restart, _) => Ok(Vec::new()),
             _ => decided,
         }
+    }
+}
+
+/// Whether a receipt was used, or is being used.
+fn is_in_use(book: &Book, request: RequestId) -> bool {
+    match book.request(request).map(|found| &found.state) {
+        Some(State::Approved(receipt)) => receipt.used >= receipt.uses || receipt.running.is_some(),
+        _ => false,
     }
 }
 
@@ -275,11 +315,6 @@ pub struct Stepper {
 impl Stepper {
     pub(crate) fn new(writer: Writer, queue: Arc<Queue>, hall: Arc<Hall>) -> Self {
         Self { writer, queue, hall, kept: VecDeque::new() }
-    }
-
-    /// Makes this mistake from here on.
-    pub fn err(&mut self, mistake: Mistake) {
-        self.writer.mistake = Some(mistake);
     }
 
     /// How much waits to be written.

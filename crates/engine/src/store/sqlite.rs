@@ -52,13 +52,17 @@ impl SqliteStore {
         Self::open_in(path, None, Some(lock))
     }
 
-    /// Opens the store in a file system of SQLite's own (a registered VFS) instead of the machine's.
+    /// Opens the store in a file system of SQLite's own (a registered VFS) instead of the machine's. The log is folded
+    /// into the file every so many pages, so that a short run does what a long one would.
     ///
     /// # Errors
     /// As for [`SqliteStore::open`].
     #[cfg(any(test, feature = "testing"))]
-    pub fn open_simulated(path: &Path, vfs: &str) -> Result<Self, StoreError> {
-        Self::open_in(path, Some(vfs), None)
+    pub fn open_simulated(path: &Path, vfs: &str, fold_every: u32) -> Result<Self, StoreError> {
+        let store = Self::open_in(path, Some(vfs), None)?;
+        let set = store.writer().pragma_update(None, "wal_autocheckpoint", fold_every);
+        set.map_err(failed("open the store"))?;
+        Ok(store)
     }
 
     /// Commits without waiting for the disk from here on: what a store must never do.

@@ -126,6 +126,22 @@ async fn what_has_happened_is_written_when_the_disk_is_back() {
     assert_eq!((of.kind.as_str(), last.data["rows"].as_u64()), ("action.allowed", Some(4)));
 }
 
+/// The lines of an attempt to recover that were durable after all are not those of the batch that failed.
+#[tokio::test]
+async fn what_has_happened_is_written_however_often_recovering_is_in_doubt() {
+    let bench = Bench::new().await;
+    let session = bench.session("alice", "metrics-reader").await;
+    let Judgement::Allow(judged) = bench.engine.judge(&session, select("SELECT 1")) else { panic!() };
+    bench.store.fill(true);
+    bench.engine.record_read(judged).await.unwrap().1.durable().await.unwrap();
+    until(|| bench.engine.health() != Health::Ok).await;
+    bench.store.lie(1);
+    bench.store.fill(false);
+    until(|| bench.engine.health() == Health::Ok).await;
+    until(|| bench.count("action.allowed") == 1).await;
+    assert_eq!(bench.count("system.recovered"), 2);
+}
+
 #[tokio::test]
 async fn a_batch_that_was_durable_after_all_is_learnt() {
     let bench = Bench::new().await;

@@ -40,7 +40,7 @@ impl Writer {
         let decided = decide(&self.live.book, deed.command.clone(), &facts);
         #[cfg(any(test, feature = "testing"))]
         let decided = match self.mistake {
-            Some(mistake) => mistake.instead(&deed.command, decided),
+            Some(mistake) => mistake.instead(&self.live.book, &deed.command, decided),
             None => decided,
         };
         let events = match decided {

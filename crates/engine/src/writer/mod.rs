@@ -78,6 +78,10 @@ pub(crate) struct Live {
 pub(crate) struct Broken {
     pub(crate) since: At,
     pub(crate) why: String,
+    /// The first line of the batch that failed.
+    from: u64,
+    /// Whether that batch turned out to be durable after all, once that is known.
+    survived: Option<bool>,
 }
 
 /// What a turn came to.

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use countersign_core::{At, Book};
 use countersign_ledger::{Checkpoint, Ed25519Signer, Hash, Sign as _};
-use countersign_policy::Compiled;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -104,39 +103,59 @@ struct Saved {
     book: Book,
 }
 
-/// Opens the ledger in `store`, or begins one, and writes down that the gateway started. Bundles that are `known`
-/// are not compiled again.
-pub(crate) fn open(
-    store: Arc<dyn Store>,
-    master: &MasterKey,
-    (ports, settings): (Ports, Settings),
-    known: &[Arc<Compiled>],
-) -> Result<Writer, StartError> {
-    let keyring = Keyring::new(master);
-    let signer = identity(&*store, &keyring, &ports, &settings)?;
-    let house = Arc::new(House::new(Arc::clone(&store), keyring, ports.clone(), settings));
-    known.iter().for_each(|bundle| house.remember(bundle));
-    let (live, tree, published) = rebuild(&house, &signer)?;
-    let mut writer = Writer {
-        store,
-        ports,
-        house,
-        signer,
-        live,
-        contents: Contents::default(),
-        texts: Texts::default(),
-        standing: std::collections::BTreeMap::new(),
-        tree,
-        published,
-        checkpoint_tried: At(i64::MIN),
-        broken: None,
-        survived: false,
-        since_snapshot: 0,
-        #[cfg(any(test, feature = "testing"))]
-        mistake: None,
-    };
-    started(&mut writer)?;
-    Ok(writer)
+/// A ledger whose keys were found, or made, and whose lines were not looked at yet.
+pub(crate) struct Unread {
+    pub(crate) house: Arc<House>,
+    signer: Ed25519Signer,
+    /// What the writer does wrong on purpose.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) mistake: Option<crate::testing::Mistake>,
+}
+
+impl Unread {
+    /// The ledger in `store`, or a new one.
+    pub(crate) fn find(
+        store: Arc<dyn Store>,
+        master: &MasterKey,
+        ports: Ports,
+        settings: Settings,
+    ) -> Result<Self, StartError> {
+        let keyring = Keyring::new(master);
+        let signer = identity(&*store, &keyring, &ports, &settings)?;
+        let house = Arc::new(House::new(store, keyring, ports, settings));
+        Ok(Self {
+            house,
+            signer,
+            #[cfg(any(test, feature = "testing"))]
+            mistake: None,
+        })
+    }
+
+    /// Reads it, checks it, and writes down that the gateway started.
+    pub(crate) fn open(self) -> Result<Writer, StartError> {
+        let Self { house, signer, .. } = self;
+        let (live, tree, published) = rebuild(&house, &signer)?;
+        let mut writer = Writer {
+            store: Arc::clone(&house.store),
+            ports: house.ports.clone(),
+            house,
+            signer,
+            live,
+            contents: Contents::default(),
+            texts: Texts::default(),
+            standing: std::collections::BTreeMap::new(),
+            tree,
+            published,
+            checkpoint_tried: At(i64::MIN),
+            broken: None,
+            survived: false,
+            since_snapshot: 0,
+            #[cfg(any(test, feature = "testing"))]
+            mistake: self.mistake,
+        };
+        started(&mut writer)?;
+        Ok(writer)
+    }
 }
 
 /// The last line of a gateway that stopped in order.

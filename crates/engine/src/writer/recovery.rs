@@ -9,8 +9,10 @@ use crate::store::StoreError;
 impl Writer {
     /// Tries to write again after a failure. Gives what is now so, if it worked.
     pub(crate) fn recover(&mut self) -> Result<Option<Turn>, StoreError> {
-        let Some(broken) = self.broken.clone() else { return Ok(None) };
+        let Some(mut broken) = self.broken.clone() else { return Ok(None) };
         self.catch_up()?;
+        // Lines that are learnt later are what an attempt to recover wrote.
+        let survived = *broken.survived.get_or_insert(broken.from < self.live.index);
         let note = |kind, outcome, since| {
             let state = State { since, version: crate::VERSION, why: Some(broken.why.clone()) };
             let mut note = Note::new(kind, Topic::State(state));
@@ -24,7 +26,10 @@ impl Writer {
             note("system.recovered", Outcome::Success, since),
         ]);
         match self.broken.take() {
-            None => Ok(Some(turn)),
+            None => {
+                self.survived = survived;
+                Ok(Some(turn))
+            }
             Some(again) => {
                 let error = StoreError::failed("recover", again.why);
                 self.broken = Some(broken);
@@ -37,12 +42,13 @@ impl Writer {
     pub(super) fn fall_back(&mut self, before: Live, error: &StoreError) {
         let why = error.chain();
         tracing::error!(error = %why, "the ledger can't take records; every action is refused until it can");
+        let from = before.index;
         self.live = before;
         self.contents.clear();
         self.texts.clear();
         self.since_snapshot = SNAPSHOT_EVERY;
         self.survived = false;
-        self.broken = Some(Broken { since: self.now(), why });
+        self.broken = Some(Broken { since: self.now(), why, from, survived: None });
     }
 
     /// A checkpoint that was made durable although the store said otherwise is the one of its size.
@@ -61,7 +67,6 @@ impl Writer {
     fn catch_up(&mut self) -> Result<(), StoreError> {
         let next = self.store.next_index()?;
         self.learn_checkpoint()?;
-        self.survived |= self.live.index < next;
         while self.live.index < next {
             let lines = self.store.read(self.live.index, 1_000)?;
             if lines.is_empty() {

@@ -17,7 +17,7 @@ use countersign_engine::{
 use countersign_policy::context::{Plain, Sql};
 
 use crate::bundles::{CLIENTS, USERS};
-use crate::scene::{Execution, Fault, Released, Scene};
+use crate::scene::{Execution, Fault, Released, Scene, Told};
 
 const ROLES: [&str; 3] = ["shop-reader", "shop-writer", "metrics-writer"];
 
@@ -115,8 +115,12 @@ pub async fn ends_grant(scene: Rc<Scene>) {
 /// Shuts somebody out, or lets them in again.
 pub async fn shuts_out(scene: Rc<Scene>) {
     let who = scene.pick(&["bob", "bea"]);
-    let whom = PrincipalId::new(scene.pick(&["alice", "eve", "ci", "bea", "carol"]));
-    let disabled = scene.engine.snapshot().book.disabled().any(|one| *one == whom);
+    let mut whom = PrincipalId::new(scene.pick(&["alice", "eve", "ci", "bea", "carol"]));
+    let out: Vec<PrincipalId> = scene.engine.snapshot().book.disabled().cloned().collect();
+    if !out.is_empty() && scene.chance(80) {
+        whom = scene.pick(&out);
+    }
+    let disabled = out.contains(&whom);
     let caller = scene.caller(who);
     if disabled {
         if scene.engine.enable(&caller, &whom).await.is_ok() {
@@ -286,7 +290,9 @@ async fn forward(scene: &Rc<Scene>, session: &Session, text: &str, (recorded, re
         2 => Completion { result: CompletionResult::Unknown, rows: None, ..done(0) },
         _ => done(3),
     };
+    let line = ran.index();
     scene.engine.completed(ran, outcome).await;
+    scene.world.borrow_mut().outcomes.push(Told { line, settled: false });
 }
 
 fn execute(

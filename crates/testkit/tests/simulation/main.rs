@@ -133,6 +133,27 @@ fn a_receipt_used_without_asking_again_is_noticed() {
 }
 
 #[test]
+fn a_yes_to_ones_own_request_is_noticed() {
+    caught(Mutation::Writer(Mistake::OwnYesCounts), &["nobody approves their own"]);
+}
+
+#[test]
+fn a_revocation_that_is_none_is_noticed() {
+    caught(Mutation::Writer(Mistake::RevokesNothing), &["an answer is in the ledger"]);
+}
+
+#[test]
+fn an_hour_that_passes_unnoticed_is_noticed() {
+    caught(Mutation::Writer(Mistake::SweepsNothing), &["an end is an end"]);
+}
+
+#[test]
+fn what_a_crash_leaves_open_is_noticed() {
+    let rules = ["what waited is withdrawn", "sessions end with the gateway"];
+    caught(Mutation::Writer(Mistake::RestartsAsIfNothingWere), &rules);
+}
+
+#[test]
 fn a_dropped_record_is_noticed() {
     caught(
         Mutation::Writer(Mistake::DropsAlongside(2)),

@@ -34,6 +34,8 @@ pub struct Oracle {
     requests: BTreeMap<RequestId, Request>,
     sessions: BTreeMap<SessionId, Session>,
     completed: BTreeSet<u64>,
+    /// The line of the last start.
+    begun: u64,
     said: BTreeSet<Said>,
 }
 
@@ -62,7 +64,8 @@ struct Request {
     approvers: Vec<String>,
     receipt: Option<At>,
     used: usize,
-    running: bool,
+    /// Since which line a use is under way.
+    running: Option<u64>,
     closed: bool,
     action: String,
     resource: String,
@@ -133,6 +136,11 @@ impl Oracle {
         self.requests.get(&request).map_or(0, |found| found.used)
     }
 
+    /// Whether the ledger says how what this line allowed ended.
+    pub fn is_completed(&self, line: u64) -> bool {
+        self.completed.contains(&line)
+    }
+
     /// Whether somebody may be in this role at this instant.
     pub fn holds(&self, principal: &str, role: &str, at: At) -> bool {
         let live = |grant: &Grant| !grant.ended && grant.not_before <= at && at < grant.not_after;
@@ -149,8 +157,9 @@ impl Oracle {
     /// Requests for actions of which something may still come, and uses without an outcome.
     pub fn waiting(&self) -> impl Iterator<Item = RequestId> {
         let open = |found: &Request| {
-            let spent = found.used >= found.uses() && !found.running;
-            found.session.is_some() && (found.running || (!found.closed && !spent && found.uses() == 1))
+            let spent = found.used >= found.uses() && found.running.is_none();
+            found.session.is_some()
+                && (found.running.is_some() || (!found.closed && !spent && found.uses() == 1))
         };
         self.requests.iter().filter(move |(_, found)| open(found)).map(|(id, _)| *id)
     }
@@ -223,7 +232,8 @@ impl Oracle {
     }
 
     /// A start after a crash says so, and since when nothing is certain.
-    fn started(&self, line: &Line) -> Checked {
+    fn started(&mut self, line: &Line) -> Checked {
+        self.begun = line.index;
         let last = self.lines.last();
         let abrupt = last.is_some_and(|last| last.kind != "system.stopped");
         let says = line.data.get("why").is_some();
@@ -268,7 +278,7 @@ impl Oracle {
             approvers: Vec::new(),
             receipt: None,
             used: 0,
-            running: false,
+            running: None,
             closed: false,
             action,
             resource: text(line.resource.as_ref()),
@@ -318,7 +328,7 @@ impl Oracle {
 
     fn closed(&mut self, line: &Line) -> Checked {
         let found = self.request_of(line)?;
-        must(!found.closed && !found.running, "ended is ended", || "it was over, or in use".into())?;
+        must(!found.closed && found.running.is_none(), "ended is ended", || "it was over, or in use".into())?;
         found.closed = true;
         Ok(())
     }
@@ -403,10 +413,10 @@ impl Oracle {
         let (session, grant) = (found.session, found.grant);
         let until = found.receipt.filter(|_| !found.closed);
         let until = until.ok_or_else(|| Violation::new("what runs was approved", "there was no yes"))?;
-        must(line.at < until, "a yes ends", || "it was used too late".into())?;
-        must(!found.running && found.used < found.uses(), "a yes is used up", || {
+        must(found.running.is_none() && found.used < found.uses(), "a yes is used up", || {
             format!("used for the {}. time", found.used + 1)
         })?;
+        must(line.at < until, "a yes ends", || "it was used too late".into())?;
         must(line.session == session, "a yes is bound to its session", || {
             format!("used in {:?}, not {session:?}", line.session)
         })?;
@@ -419,16 +429,23 @@ impl Oracle {
             format!("{} ran under {variant:?}, approved under {:?}", found.action, found.gates)
         })?;
         found.used += 1;
-        found.running = true;
+        found.running = Some(line.index);
         let session = session.ok_or_else(|| Violation::new("lines are whole", "no session"))?;
         self.stands(session, line, grant)
     }
 
     fn outcome(&mut self, line: &Line) -> Checked {
         if line.request.is_some() {
+            let begun = self.begun;
             let found = self.request_of(line)?;
-            must(found.running, "one outcome for one use", || "it was not in use".into())?;
-            found.running = false;
+            let since = found.running.take();
+            let since =
+                since.ok_or_else(|| Violation::new("one outcome for one use", "it was not in use"))?;
+            let unknown = line.data.get("result").and_then(Value::as_str) == Some("unknown");
+            must(unknown || since > begun, "nobody knows what a crash interrupted", || {
+                format!("used in line {since}, before the start in line {begun}")
+            })?;
+            self.completed.insert(since);
             return Ok(());
         }
         let of = line.data.get("of").and_then(Value::as_u64);

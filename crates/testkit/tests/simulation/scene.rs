@@ -34,6 +34,8 @@ pub struct World {
     pub executions: Vec<Execution>,
     /// Reads whose answer reached a client.
     pub released: Vec<Released>,
+    /// Outcomes that doors told, by the line that allowed what ended.
+    pub outcomes: Vec<Told>,
     /// Checkpoints that anybody could fetch, by size.
     pub checkpoints: BTreeMap<u64, String>,
     /// How many statements were made.
@@ -64,6 +66,15 @@ pub struct Released {
     pub text: String,
     /// Whether it may be lost in a crash that comes at once.
     pub alongside: bool,
+    /// The writer has emptied its queue since.
+    pub settled: bool,
+}
+
+/// Something told to the gateway that nobody waits for.
+#[derive(Clone, Copy, Debug)]
+pub struct Told {
+    /// About what is allowed in this line.
+    pub line: u64,
     /// The writer has emptied its queue since.
     pub settled: bool,
 }

@@ -58,7 +58,9 @@ impl Run {
         let life = self.life();
         let quiet = life.stepper.queued() == 0 && !life.stepper.is_broken();
         if quiet && !self.disk.is_off() {
-            self.world.borrow_mut().released.iter_mut().for_each(|read| read.settled = true);
+            let mut world = self.world.borrow_mut();
+            world.released.iter_mut().for_each(|read| read.settled = true);
+            world.outcomes.iter_mut().for_each(|told| told.settled = true);
         }
     }
 
@@ -88,6 +90,7 @@ impl Run {
         let mut world = self.world.borrow_mut();
         let before = world.released.len();
         world.released.retain(|read| read.settled || !read.alongside || self.texts.contains_key(&read.text));
+        world.outcomes.retain(|told| told.settled || self.oracle.is_completed(told.line));
         self.summary.reads_lost += (before - world.released.len()) as u64;
         self.checked.released = self.checked.released.min(world.released.len());
         drop(world);
@@ -179,6 +182,11 @@ impl Run {
         for read in &world.released {
             must(self.texts.contains_key(&read.text), "recorded is executed", || {
                 format!("`{}` was answered and is in no line", read.text)
+            })?;
+        }
+        for told in &world.outcomes {
+            must(self.oracle.is_completed(told.line), "recorded is executed", || {
+                format!("how line {} ended was told and is in no line", told.line)
             })?;
         }
         Ok(())

@@ -4,6 +4,7 @@
 //! work, moves the clock, or breaks something. What the writer made durable the oracle reads at once; after a crash
 //! the disk is asked what it kept, and the shipped code opens that.
 
+mod breaks;
 mod checks;
 mod summary;
 
@@ -22,8 +23,8 @@ use std::time::Duration;
 use countersign_core::{Book, PrincipalId, Span};
 use countersign_engine::settings::Argon2Cost;
 use countersign_engine::store::{Drawer, Put};
-use countersign_engine::testing::{ManualClock, Stepper, ports};
-use countersign_engine::{Applied, Engine, MasterKey, Ports, Settings, SqliteStore, Store};
+use countersign_engine::testing::{Failing, ManualClock, Stepper, Told, ports};
+use countersign_engine::{Applied, Engine, MasterKey, Ports, Settings, SqliteStore, Store, StoreError};
 use countersign_ledger::VerifierKey;
 
 use crate::actors;
@@ -37,6 +38,9 @@ pub use summary::{Mutation, Summary};
 
 /// How many ticks a run has.
 const TICKS: usize = 220;
+
+/// How many a long run has: enough for the book to be stored while it lives. Every two hundredth run is long.
+const TICKS_LONG: usize = 2_500;
 
 /// How many actors are about at a time.
 const ACTORS_MAX: usize = 14;
@@ -74,10 +78,14 @@ pub fn lines_of(seed: u64) -> Result<Vec<Vec<u8>>, Violation> {
     Ok(run.oracle.lines().iter().map(|line| line.bytes.clone()).collect())
 }
 
+/// A store, and the same where it can be made to doubt.
+type Opened = (Arc<dyn Store>, Option<Arc<Failing<SqliteStore>>>);
+
 type Actor = Pin<Box<dyn Future<Output = ()>>>;
 
 struct Run {
     mutation: Option<Mutation>,
+    ticks: usize,
     dice: Dice,
     clock: ManualClock,
     ports: Ports,
@@ -109,6 +117,8 @@ struct Life {
     stepper: Stepper,
     engine: Engine,
     store: Arc<dyn Store>,
+    /// The same, unless it is a mutated one: what it made durable it can be made to say it has not.
+    doubtful: Option<Arc<Failing<SqliteStore>>>,
     vkey: VerifierKey,
 }
 
@@ -137,8 +147,10 @@ impl Run {
     fn on(disk: Disk, seed: u64, mutation: Option<Mutation>) -> Self {
         let clock = ManualClock::default();
         let ports = ports(&clock, seed);
+        let ticks = if seed % 200 == 100 { TICKS_LONG } else { TICKS };
         Self {
             mutation,
+            ticks,
             dice: Dice::new(seed),
             clock,
             ports,
@@ -161,15 +173,18 @@ impl Run {
     }
 
     fn act(&mut self) -> Result<(), Violation> {
-        for _ in 0..TICKS {
+        // Long runs have long lives.
+        let trouble = if self.ticks > TICKS { 6 } else { 60 };
+        for _ in 0..self.ticks {
             match self.dice.below(100) {
                 0..26 => self.begin(),
                 26..62 => self.look_after(),
                 62..86 => self.step()?,
                 86..94 => self.pass()?,
-                94..96 if self.dice.chance(60) => self.break_something(),
+                94..96 if self.dice.chance(trouble) => self.break_something(),
                 94..99 => self.mend()?,
-                _ => self.crash_or_stop()?,
+                _ if self.dice.chance(100.min(2 * trouble)) => self.crash_or_stop()?,
+                _ => {}
             }
             self.observe()?;
         }
@@ -178,7 +193,7 @@ impl Run {
 
     /// Opens what the disk has.
     fn start(&mut self) -> Result<(), Violation> {
-        let store = self.open_store()?;
+        let (store, doubtful) = self.open_store()?;
         let settings = Settings {
             node: "simulated".into(),
             origin: "simulation.test/ledger".into(),
@@ -188,12 +203,14 @@ impl Run {
         // Now and then the bundle is read and compiled as it always is; mostly that would only take time.
         let known = if self.dice.chance(97) { Variant::compiled_ones() } else { &[] };
         let with = (self.ports.clone(), settings);
-        let started = Engine::start_knowing(Arc::clone(&store), &MasterKey::new([7; 32]), with, known);
-        let (engine, mut stepper) =
+        let mistake = match self.mutation {
+            Some(Mutation::Writer(mistake)) => Some(mistake),
+            _ => None,
+        };
+        let told = Told { known, mistake };
+        let started = Engine::start_told(Arc::clone(&store), &MasterKey::new([7; 32]), with, told);
+        let (engine, stepper) =
             started.map_err(|error| Violation::new("what a crash left can be opened", chain(&error)))?;
-        if let Some(Mutation::Writer(mistake)) = self.mutation {
-            stepper.err(mistake);
-        }
         let vkey = engine.vkey().parse::<VerifierKey>();
         let vkey = vkey.map_err(|error| Violation::new("checkpoints are signed", error.to_string()))?;
         let fault = match self.mutation {
@@ -208,25 +225,28 @@ impl Run {
             sessions: RefCell::default(),
             relation: Cell::new(1),
         });
-        self.life = Some(Life { actors: Vec::new(), scene, stepper, engine, store, vkey });
+        self.life = Some(Life { actors: Vec::new(), scene, stepper, engine, store, doubtful, vkey });
         self.summary.starts += 1;
         self.read_on()?;
         self.after_start()
     }
 
-    fn open_store(&self) -> Result<Arc<dyn Store>, Violation> {
-        let opened = SqliteStore::open_simulated(Path::new(&self.disk.path("ledger.db")), VFS);
-        let store =
-            opened.map_err(|error| Violation::new("what a crash left can be opened", chain(&error)))?;
+    fn open_store(&mut self) -> Result<Opened, Violation> {
+        let cannot = |error: StoreError| Violation::new("what a crash left can be opened", chain(&error));
+        let path = self.disk.path("ledger.db");
+        let fold_every = *self.dice.pick(&[20, 100, 1_000]);
+        let store = SqliteStore::open_simulated(Path::new(&path), VFS, fold_every).map_err(cannot)?;
         Ok(match self.mutation {
             Some(Mutation::StoreDoesNotSync) => {
-                let lazy = store.commit_without_syncing();
-                lazy.map_err(|error| Violation::new("what a crash left can be opened", chain(&error)))?;
-                Arc::new(store)
+                store.commit_without_syncing().map_err(cannot)?;
+                (Arc::new(store), None)
             }
-            Some(Mutation::StoreAcknowledgesFirst) => Arc::new(Hasty::new(store)),
-            Some(Mutation::PublishesFirst) => Arc::new(Late::new(store)),
-            _ => Arc::new(store),
+            Some(Mutation::StoreAcknowledgesFirst) => (Arc::new(Hasty::new(store)), None),
+            Some(Mutation::PublishesFirst) => (Arc::new(Late::new(store)), None),
+            _ => {
+                let store = Arc::new(Failing::new(store));
+                (Arc::clone(&store) as Arc<dyn Store>, Some(store))
+            }
         })
     }
 
@@ -344,65 +364,6 @@ impl Run {
         self.check_ends()
     }
 
-    fn break_something(&mut self) {
-        match self.dice.below(10) {
-            0..6 => {
-                let changes = u32::try_from(self.dice.below(24)).expect("it is small");
-                self.disk.fail_power_in(changes);
-            }
-            6..8 => self.disk.fill(true),
-            _ => {
-                let (count, dice) = (1 + self.dice.below(3), Dice::new(self.dice.next()));
-                self.disk.fail_syncs(u32::try_from(count).expect("it is small"), dice);
-            }
-        }
-    }
-
-    fn mend(&mut self) -> Result<(), Violation> {
-        self.disk.fill(false);
-        let life = self.life();
-        if life.stepper.is_broken() && life.stepper.recover() {
-            self.summary.failures += 1;
-        }
-        self.read_on()
-    }
-
-    fn crash_or_stop(&mut self) -> Result<(), Violation> {
-        match self.dice.below(10) {
-            0..5 => self.crash(End::PowerCut),
-            5..8 => self.crash(End::Killed),
-            _ => self.stop(),
-        }
-    }
-
-    /// The machine or the process is gone, whatever was going on.
-    fn crash(&mut self, end: End) -> Result<(), Violation> {
-        match end {
-            End::PowerCut => self.summary.power_cuts += 1,
-            End::Killed => self.summary.kills += 1,
-        }
-        // What the process might still do reaches nothing.
-        self.disk.switch_off();
-        self.life = None;
-        self.disk = self.disk.clone().after(end, &mut self.dice);
-        self.start()
-    }
-
-    /// A stop in good order.
-    fn stop(&mut self) -> Result<(), Violation> {
-        let engine = self.life().engine.clone();
-        self.drive(async move { engine.stop().await });
-        self.life().stepper.settle();
-        self.read_on()?;
-        self.observe()?;
-        if self.disk.is_off() {
-            return Ok(());
-        }
-        self.life = None;
-        self.disk = self.disk.clone().after(End::Killed, &mut self.dice);
-        self.start()
-    }
-
     /// What the world has seen since the last tick, and whether the power failed.
     fn observe(&mut self) -> Result<(), Violation> {
         self.check_world()?;
@@ -415,6 +376,8 @@ impl Run {
     /// Lets everybody finish, and looks at the whole.
     fn finish(&mut self) -> Result<(), Violation> {
         self.disk.heal();
+        // The second time nothing is left that could fail.
+        self.mend()?;
         self.mend()?;
         for _ in 0..40 {
             let count = self.life().actors.len();
