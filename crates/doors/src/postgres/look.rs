@@ -23,7 +23,12 @@ use super::target::Target;
 /// How many relations of one statement are looked at. One that names more can't wait: what they are would be unbound.
 pub(crate) const RELATIONS_MAX: usize = 1_000;
 
-/// What was seen of the relations: their versions, and what an approver is shown.
+/// What a row is about that is about no relation.
+const FUNCTION: &str = "function";
+/// Where identifiers of what users make begin (PostgreSQL, `FirstNormalObjectId`).
+const FIRST_USER_OID: u32 = 16_384;
+
+/// What was seen of the relations and functions: their versions, and what an approver is shown.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     /// For the digest.
@@ -70,10 +75,17 @@ pub(crate) async fn relations(target: &Target, shared: &Shared, facts: &Facts) -
         .take(RELATIONS_MAX)
         .map(|oid| oid.to_string())
         .collect();
-    let rows = if oids.is_empty() {
+    let mut questions = Vec::new();
+    if !oids.is_empty() {
+        questions.push(relations_query(&oids.join(",")));
+    }
+    if !facts.functions.is_empty() {
+        questions.push(functions_query(&facts.functions));
+    }
+    let rows = if questions.is_empty() {
         Vec::new()
     } else {
-        let question = relations_query(&oids.join(","));
+        let question = questions.join("; ");
         target.look(shared, async |link| simple(link, &question).await).await.unwrap_or_else(|error| {
             tracing::debug!(resource = %target.resource, error = %error, "relations were not looked at");
             Vec::new()
@@ -103,11 +115,35 @@ fn relations_query(oids: &str) -> String {
     )
 }
 
+/// One row, in the form of a relation's, for each name of a function under which users have made any: its version covers
+/// all of that name, in every schema, with their bodies.
+fn functions_query(names: &BTreeSet<String>) -> String {
+    let last = |name: &String| name.rsplit('.').next().unwrap_or_default().to_owned();
+    let names: BTreeSet<String> = names.iter().flat_map(|name| [name.clone(), last(name)]).collect();
+    // In hexadecimal no name can be anything but a name.
+    let hex = |name: &String| name.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let text = |name| format!("pg_catalog.convert_from(pg_catalog.decode('{}', 'hex'), 'UTF8')", hex(name));
+    let names: Vec<String> = names.iter().map(text).collect();
+    format!(
+        "SELECT '{FUNCTION}', '{FUNCTION} ' || p.proname, NULL, NULL, pg_catalog.hashtextextended( \
+         pg_catalog.string_agg(p.oid::text || ':' || p.xmin::text, ',' ORDER BY p.oid), 0)::text \
+         FROM pg_catalog.pg_proc p WHERE p.oid >= {FIRST_USER_OID} AND p.proname IN ({}) GROUP BY p.proname",
+        names.join(", ")
+    )
+}
+
 fn seen(facts: &Facts, rows: &[Row]) -> Seen {
     let column = |row: &Row, index: usize| row.get(index).cloned().flatten();
     let by_oid: BTreeMap<u32, &Row> =
         rows.iter().filter_map(|row| Some((column(row, 0)?.parse().ok()?, row))).collect();
     let mut seen = Seen::default();
+    for row in rows.iter().filter(|row| column(row, 0).as_deref() == Some(FUNCTION)) {
+        seen.versions.push(RelationVersion {
+            name: column(row, 1).unwrap_or_default(),
+            oid: 0,
+            version: column(row, 4).unwrap_or_default(),
+        });
+    }
     for relation in &facts.relations {
         let row = relation.oid.and_then(|oid| by_oid.get(&oid));
         let written = qualified(relation.schema.as_deref(), &relation.name);
@@ -223,6 +259,12 @@ fn quoted(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_functions_are_never_read_as_sql() {
+        let question = functions_query(&BTreeSet::from(["a'); DROP TABLE x; --".to_owned()]));
+        assert!(!question.contains("DROP") && question.contains("decode('612729"), "{question}");
+    }
 
     #[test]
     fn a_look_runs_under_the_sessions_search_path() {

@@ -264,7 +264,7 @@ mod tests {
         );
         assert_eq!(
             wish.settings,
-            [("client_encoding".into(), "UTF8".into()), ("search_path".into(), "a b,public".into())]
+            [("search_path".into(), "a b,public".into()), ("client_encoding".into(), "UTF8".into())]
         );
         assert_eq!(wish.reason.as_deref(), Some("fix 4711"));
         assert_eq!(wish.role, Some(RoleId::new("shop-writer")));

@@ -11,9 +11,19 @@ use std::sync::Arc;
 
 use countersign_wire::sql::{Facts, SessionState, TransactionStep};
 
-/// Settings reported by the server that change the meaning of literals.
-pub(crate) const REPORTED: &[&str] =
-    &["client_encoding", "standard_conforming_strings", "DateStyle", "IntervalStyle", "TimeZone"];
+/// Settings that change the meaning of literals, and of text that functions read. The server reports the first few of
+/// them; all are asked for.
+pub(crate) const FOLLOWED: &[&str] = &[
+    "client_encoding",
+    "standard_conforming_strings",
+    "DateStyle",
+    "IntervalStyle",
+    "TimeZone",
+    "lc_monetary",
+    "lc_numeric",
+    "lc_time",
+    "xmloption",
+];
 /// What stands for a setting that is not known.
 const UNKNOWN: &str = "(unknown)";
 
@@ -84,7 +94,7 @@ impl Known {
             "standard_conforming_strings" => session.standard_conforming_strings = value == "on",
             _ => {}
         }
-        if REPORTED.contains(&name) {
+        if FOLLOWED.contains(&name) {
             self.reported.insert(name.to_owned(), value.to_owned());
             self.renew();
         }
@@ -197,7 +207,7 @@ fn takes_back(facts: &Facts) -> bool {
 /// Whether a setting is among those that are followed here.
 fn is_followed(name: &str) -> bool {
     let of_names = ["all", "search_path", "role", "session_authorization"];
-    of_names.contains(&name) || REPORTED.iter().any(|reported| reported.eq_ignore_ascii_case(name))
+    of_names.contains(&name) || FOLLOWED.iter().any(|reported| reported.eq_ignore_ascii_case(name))
 }
 
 /// Whether a statement may leave the session with other settings, names, definitions or transaction than before, so that

@@ -151,3 +151,43 @@ async fn nobody_approves_letters_that_the_server_reads_as_others() -> Result<()>
     house.close().await;
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_function_that_is_replaced_while_a_statement_waits_voids_the_yes() -> Result<()> {
+    let house = with_sandbox(|_| {}).await?;
+    let direct = house.database.direct().await?;
+    let function = |body: &str| {
+        format!("CREATE OR REPLACE FUNCTION sandbox.tidy() RETURNS bigint LANGUAGE sql AS '{body}'")
+    };
+    direct.batch_execute(&function("SELECT 1::bigint")).await?;
+    let mut raw = Raw::start(&house, "alice", &[]).await?;
+    raw.query("SELECT sandbox.tidy()").flush().await?;
+    let held = house.held().await?;
+    let worse = "DELETE FROM public.orders WHERE status = ''duplicate'' RETURNING id";
+    direct.batch_execute(&function(worse)).await?;
+    house.approve(held.id).await?;
+    house.becomes(held.id, "void").await?;
+    house.deny(house.held().await?.id, "another function").await?;
+    assert_eq!(errors(&raw.ready().await?), ["denied by bob: another function"]);
+    assert_eq!(duplicates(&house).await?, 12);
+    house.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_approver_is_shown_every_setting_that_changes_what_is_meant() -> Result<()> {
+    let house = with_sandbox(|_| {}).await?;
+    let mut raw = Raw::start(&house, "alice", &[]).await?;
+    is_free(raw.run("SET DateStyle = 'SQL, DMY'").run("SET lc_monetary = 'POSIX'").sync()).await?;
+    let (held, _) = is_held(&house, raw.query(DELETE)).await?;
+    let value =
+        |name: &str| held.settings.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str());
+    assert_eq!((value("DateStyle"), value("lc_monetary")), (Some("SQL, DMY"), Some("POSIX")));
+    for name in
+        ["client_encoding", "search_path", "role", "account", "TimeZone", "standard_conforming_strings"]
+    {
+        assert!(value(name).is_some(), "{name} in {:?}", held.settings);
+    }
+    house.close().await;
+    Ok(())
+}

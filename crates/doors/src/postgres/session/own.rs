@@ -11,7 +11,7 @@ use countersign_wire::postgres::{Frame, Limits, Phase, Target, TransactionStatus
 use countersign_wire::sql::{Facts, PreparedUse};
 
 use super::super::classify::Statement;
-use super::super::state::REPORTED;
+use super::super::state::FOLLOWED;
 use super::super::wording;
 use super::acts::ActId;
 use super::sent::{Sent, Show};
@@ -99,7 +99,7 @@ impl Session {
         for text in SHOWN {
             self.own_show(text).await?;
         }
-        for name in REPORTED {
+        for name in FOLLOWED {
             self.own_show(format!("SHOW {name}").as_bytes()).await?;
         }
         if self.known.may_have_temporary_objects() && !within {
@@ -114,9 +114,9 @@ impl Session {
 
     fn shown(&mut self, values: &[String], within: bool) {
         let Some(([path, role, authorization], rest)) = values.split_first_chunk() else { return };
-        let Some((reported, temporary)) = rest.split_at_checked(REPORTED.len()) else { return };
+        let Some((reported, temporary)) = rest.split_at_checked(FOLLOWED.len()) else { return };
         self.known.shown(path, role, authorization);
-        for (name, value) in REPORTED.iter().zip(reported) {
+        for (name, value) in FOLLOWED.iter().zip(reported) {
             self.known.report(name.as_bytes(), value.as_bytes());
         }
         if within {
