@@ -5,7 +5,7 @@ use countersign_core::question::Target;
 use countersign_core::session::Ending;
 use countersign_core::{At, GrantId, Refusal, SessionId};
 
-use super::{GrantFilter, GrantView, Named, SessionView, TOLD_MAX};
+use super::{GrantFilter, GrantView, Named, SessionView, TOLD_MAX, newest};
 use crate::engine::Engine;
 use crate::index::{grant_key, session_key};
 use crate::line::Line;
@@ -47,19 +47,14 @@ impl Engine {
                 && self.sees_grant(caller, &snapshot, grant)
         };
         let live = snapshot.book.grants().rev().filter(seen).take(PAGE_MAX);
-        let mut views: Vec<GrantView> = live.map(|grant| self.show_grant(caller, &snapshot, grant)).collect();
-        if state != "live" && views.len() < PAGE_MAX {
-            let known = |id: u128| snapshot.book.grant(GrantId(id)).is_some();
-            for id in self.past(b'g', known) {
-                let book = self.fold(&grant_key(GrantId(id)));
-                let found = book.grant(GrantId(id)).filter(&seen);
-                views.extend(found.map(|grant| self.show_grant(caller, &snapshot, grant)));
-                if views.len() >= PAGE_MAX {
-                    break;
-                }
-            }
-        }
-        views
+        let live = live.map(|grant| (grant.id.0, self.show_grant(caller, &snapshot, grant))).collect();
+        let known = |id: u128| snapshot.book.grant(GrantId(id)).is_some();
+        let past = if state == "live" { Vec::new() } else { self.past(b'g', known) };
+        newest(live, past, PAGE_MAX, |id| {
+            let book = self.fold(&grant_key(GrantId(id)));
+            let found = book.grant(GrantId(id)).filter(&seen);
+            found.map(|grant| self.show_grant(caller, &snapshot, grant))
+        })
     }
 
     /// One session, open or ended, if the caller may see it.

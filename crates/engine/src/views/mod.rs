@@ -6,6 +6,8 @@
 mod grants;
 mod requests;
 
+use std::cmp::Reverse;
+
 use countersign_core::grant::Grant;
 use countersign_core::request::Outcome;
 use countersign_core::ruling::Gate;
@@ -299,6 +301,28 @@ impl Named {
     }
 }
 
+/// The newest of what the book knows and of what is told of the past, both newest first: at most `limit`. The past is
+/// shown only as far as it can be among them.
+fn newest<V>(
+    live: Vec<(u128, V)>,
+    past: impl IntoIterator<Item = u128>,
+    limit: usize,
+    mut show: impl FnMut(u128) -> Option<V>,
+) -> Vec<V> {
+    let mut all = live;
+    let mut found: Vec<(u128, V)> = Vec::new();
+    for id in past {
+        let newer = found.len() + all.iter().take_while(|(live, _)| *live > id).count();
+        if newer >= limit {
+            break;
+        }
+        found.extend(show(id).map(|view| (id, view)));
+    }
+    all.extend(found);
+    all.sort_by_key(|(id, _)| Reverse(*id));
+    all.into_iter().take(limit).map(|(_, view)| view).collect()
+}
+
 fn fold(house: &House, key: &[u8]) -> Book {
     let mut book = Book::default();
     for index in house.told(key, TOLD_MAX).unwrap_or_default() {
@@ -313,4 +337,27 @@ fn fold(house: &House, key: &[u8]) -> Book {
         }
     }
     book
+}
+
+#[cfg(test)]
+mod tests {
+    use super::newest;
+
+    /// Something open may be older than much that is over and out of the book.
+    #[test]
+    fn the_past_is_sorted_in_between() {
+        let shown = |live: &[u128], past: &[u128], limit| {
+            let live = live.iter().map(|id| (*id, *id)).collect();
+            let mut looked_at = 0;
+            let views = newest(live, past.iter().copied(), limit, |id| {
+                looked_at += 1;
+                (id != 6).then_some(id)
+            });
+            (views, looked_at)
+        };
+        assert_eq!(shown(&[9, 2], &[7, 6, 5, 1], 10), (vec![9, 7, 5, 2, 1], 4));
+        assert_eq!(shown(&[9, 2], &[7, 6, 5, 1], 3), (vec![9, 7, 5], 3));
+        assert_eq!(shown(&[9, 8, 2], &[7, 6, 5, 1], 2), (vec![9, 8], 0));
+        assert_eq!(shown(&[], &[7, 6, 5], 1), (vec![7], 1));
+    }
 }

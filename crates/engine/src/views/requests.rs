@@ -12,7 +12,7 @@ use countersign_core::{Refusal, RequestId};
 
 use super::{
     Named, ParameterView, RelationView, RequestFilter, RequestKind, RequestView, RowsView, SaidView,
-    StageView,
+    StageView, newest,
 };
 use crate::engine::Engine;
 use crate::index::request_key;
@@ -60,21 +60,16 @@ impl Engine {
         };
         let seen = |request: &&Request| wanted(request) && self.sees_request(caller, &snapshot, request);
         let live = snapshot.book.requests().rev().filter(seen).take(limit);
-        let mut views: Vec<RequestView> =
-            live.map(|request| self.show_request(caller, &snapshot, request)).collect();
-        let past = filter.state.is_some_and(|state| state != "pending") && !filter.inbox;
-        if past && views.len() < limit {
-            let known = |id: u128| snapshot.book.request(RequestId(id)).is_some();
-            for id in self.past(b'r', known) {
-                let book = self.fold(&request_key(RequestId(id)));
-                let found = book.request(RequestId(id)).filter(&seen);
-                views.extend(found.map(|request| self.show_request(caller, &snapshot, request)));
-                if views.len() >= limit {
-                    break;
-                }
-            }
-        }
-        views
+        let live =
+            live.map(|request| (request.id.0, self.show_request(caller, &snapshot, request))).collect();
+        let over = filter.state.is_some_and(|state| state != "pending") && !filter.inbox;
+        let known = |id: u128| snapshot.book.request(RequestId(id)).is_some();
+        let past = if over { self.past(b'r', known) } else { Vec::new() };
+        newest(live, past, limit, |id| {
+            let book = self.fold(&request_key(RequestId(id)));
+            let found = book.request(RequestId(id)).filter(&seen);
+            found.map(|request| self.show_request(caller, &snapshot, request))
+        })
     }
 
     fn sees_request(&self, caller: &Caller, snapshot: &Snapshot, request: &Request) -> bool {
