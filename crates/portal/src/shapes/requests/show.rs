@@ -15,6 +15,7 @@ use super::{
 impl From<RequestView> for Request {
     fn from(view: RequestView) -> Self {
         let outcome = outcome(&view);
+        let utf8 = speaks_utf8(&view.settings);
         Self {
             id: view.id.to_string(),
             state: RequestState::named(view.state),
@@ -37,7 +38,10 @@ impl From<RequestView> for Request {
             ticket: view.ticket,
             text: view.text,
             verbs: view.verbs,
-            parameters: (1..).zip(view.parameters).map(Parameter::from).collect(),
+            parameters: (1..)
+                .zip(view.parameters)
+                .map(|(place, one)| Parameter::of(place, one, utf8))
+                .collect(),
             relations: view.relations.into_iter().map(Into::into).collect(),
             settings: view.settings.into_iter().map(|(name, value)| Setting { name, value }).collect(),
             rows: view.rows.map(Into::into),
@@ -75,8 +79,18 @@ fn outcome(view: &RequestView) -> Option<Outcome> {
     }
 }
 
-impl From<(usize, ParameterView)> for Parameter {
-    fn from((position, view): (usize, ParameterView)) -> Self {
+/// Whether texts mean what they look like. Under another encoding the target would read other letters than people see
+/// here, except in ASCII, which is the same in all of them.
+fn speaks_utf8(settings: &[(String, String)]) -> bool {
+    let encoding =
+        settings.iter().find(|(name, _)| name == "client_encoding").map(|(_, value)| value.as_str());
+    encoding.is_none_or(|found| {
+        ["UTF8", "UNICODE", "SQL_ASCII"].iter().any(|one| found.eq_ignore_ascii_case(one))
+    })
+}
+
+impl Parameter {
+    fn of(position: usize, view: ParameterView, utf8: bool) -> Self {
         let (encoding, value) = match view.bytes {
             None => (Encoding::Null, None),
             Some(bytes) => {
@@ -85,7 +99,7 @@ impl From<(usize, ParameterView)> for Parameter {
                 } else {
                     (Encoding::Text, std::str::from_utf8(&bytes).ok().map(str::to_owned))
                 };
-                match text {
+                match text.filter(|text| utf8 || text.is_ascii()) {
                     Some(text) => (encoding, Some(text)),
                     None => (Encoding::Hex, Some(binary::hex(&bytes))),
                 }
@@ -163,7 +177,7 @@ mod tests {
         let shown = |type_id, binary, bytes: Option<&[u8]>| {
             let bytes = bytes.map(<[u8]>::to_vec);
             let view = ParameterView { type_id, type_name: None, written_like: type_id, binary, bytes };
-            let Parameter { type_name, encoding, value, .. } = Parameter::from((1, view));
+            let Parameter { type_name, encoding, value, .. } = Parameter::of(1, view, true);
             (type_name.unwrap_or_default(), encoding, value.unwrap_or_default())
         };
         let expected = |name: &str, encoding, value: &str| (name.to_owned(), encoding, value.to_owned());
@@ -189,9 +203,26 @@ mod tests {
             binary: true,
             bytes: Some(b"happy".to_vec()),
         };
-        let mood = Parameter::from((1, mood));
+        let mood = Parameter::of(1, mood, true);
         assert_eq!((mood.r#type, mood.encoding), (90_000, Encoding::Decoded));
         assert_eq!((mood.type_name.as_deref(), mood.value.as_deref()), (Some("public.mood"), Some("happy")));
+    }
+
+    #[test]
+    fn letters_of_another_encoding_are_shown_as_bytes() {
+        let shown = |encoding: &str, binary: bool, text: &str| {
+            let settings = [("client_encoding".to_owned(), encoding.to_owned())];
+            let bytes = Some(text.as_bytes().to_vec());
+            let view = ParameterView { type_id: 25, type_name: None, written_like: 25, binary, bytes };
+            Parameter::of(1, view, speaks_utf8(&settings)).encoding
+        };
+        assert_eq!(shown("UTF8", false, "ä"), Encoding::Text);
+        assert_eq!(shown("sql_ascii", true, "ä"), Encoding::Decoded);
+        // Two letters to the target.
+        assert_eq!(shown("LATIN1", false, "ä"), Encoding::Hex);
+        assert_eq!(shown("(unknown)", true, "ä"), Encoding::Hex);
+        assert_eq!(shown("LATIN1", true, "a"), Encoding::Decoded);
+        assert!(speaks_utf8(&[]));
     }
 
     #[test]
