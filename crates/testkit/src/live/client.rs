@@ -105,6 +105,23 @@ impl Client {
         self.answer(Phase::Server, copied)
     }
 
+    /// Sends a text by Parse, Bind and Execute, with these types and values, and waits for what answers it.
+    ///
+    /// # Errors
+    /// The session is gone; what the server refuses is part of the answer.
+    pub fn bound(&mut self, text: &str, types: &[u32], values: &[Option<&[u8]>]) -> Result<Answer> {
+        let mut out = BytesMut::new();
+        to_server::parse(&mut out, b"", text.as_bytes(), types)?;
+        to_server::bind(
+            &mut out,
+            &to_server::Binding { parameters: values, ..to_server::Binding::default() },
+        )?;
+        to_server::execute(&mut out, b"", 0)?;
+        to_server::sync(&mut out);
+        self.stream.write_all(&out)?;
+        self.answer(Phase::Server, &mut Vec::new)
+    }
+
     /// Asks what has an answer.
     ///
     /// # Errors

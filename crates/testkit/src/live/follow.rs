@@ -19,10 +19,14 @@ use super::client::Client;
 pub struct Follower {
     known: Known,
     catalogue: Option<Arc<Catalogue>>,
+    /// Whether the server was asked if that catalogue holds, in this session.
+    is_asked: bool,
     /// What was prepared in SQL, by name.
     prepared: BTreeMap<String, String>,
     /// The server's own functions and operators, which are most of a catalogue, under a fingerprint of their own.
     own: Own,
+    /// The parameter types that the next text is parsed with.
+    pub parameter_types: Vec<u32>,
     /// How often a catalogue was loaded.
     pub loads: u32,
 }
@@ -34,10 +38,24 @@ impl Follower {
         Self {
             known: known(account, client),
             catalogue: None,
+            is_asked: false,
             prepared: BTreeMap::new(),
             own: Own::default(),
+            parameter_types: Vec::new(),
             loads: 0,
         }
+    }
+
+    /// Takes the catalogue of an earlier session, which is asked about before it counts.
+    pub fn start_with(&mut self, earlier: Option<Arc<Catalogue>>) {
+        self.catalogue = earlier;
+        self.is_asked = false;
+    }
+
+    /// The catalogue that statements are judged with.
+    #[must_use]
+    pub fn catalogue(&self) -> Option<Arc<Catalogue>> {
+        self.catalogue.clone()
     }
 
     /// Follows another session of the same database, which has just started.
@@ -45,7 +63,7 @@ impl Follower {
         self.known = known(account, client);
         self.prepared.clear();
         // The earlier one may have defined something last.
-        self.catalogue = None;
+        self.is_asked = false;
     }
 
     /// The state that statements are judged under.
@@ -85,7 +103,7 @@ impl Follower {
             self.known.has_no_temporary_objects();
         }
         let mut facts = self.classify(text);
-        let unseen = self.catalogue.is_none() || self.known.has_definitions();
+        let unseen = !self.is_asked || self.known.has_definitions();
         if client.status == TransactionStatus::Idle && unseen && depends_on_catalogue(&facts) {
             self.refresh(looker)?;
             self.known.definitions_are_known();
@@ -103,7 +121,7 @@ impl Follower {
         let context = Context {
             session: self.known.shared_session(),
             catalogue: self.catalogue.as_deref(),
-            parameter_types: &[],
+            parameter_types: &self.parameter_types,
         };
         classify_text(text.as_bytes(), &context)
     }
@@ -129,6 +147,7 @@ impl Follower {
     }
 
     fn refresh(&mut self, looker: &mut Client) -> Result<()> {
+        self.is_asked = true;
         let probe = looker.ask(CATALOGUE_PROBE)?.value().unwrap_or_default().to_owned();
         if self.catalogue.as_ref().is_some_and(|catalogue| catalogue.version() == probe) {
             return Ok(());

@@ -52,8 +52,7 @@ WHERE a.pid = ";
 const LASTING: &str = "
 SELECT concat(
   (SELECT string_agg(concat(schemaname, '.', sequencename, '=', last_value), ',') FROM pg_sequences), '|',
-  (SELECT count(*) FROM pg_replication_slots), '|', (SELECT count(*) FROM pg_prepared_xacts), '|',
-  (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'))";
+  (SELECT count(*) FROM pg_replication_slots), '|', (SELECT count(*) FROM pg_prepared_xacts))";
 
 const INSIDE: &str = "
 SELECT pg_catalog.md5(pg_catalog.concat(
@@ -146,7 +145,7 @@ pub fn differences(before: (&Outside, &Inside), after: (&Outside, &Inside)) -> V
     if let (Some(before), Some(after)) = (&outside.lasting, &outside_after.lasting)
         && before != after
     {
-        found.push("a sequence, slot or session changed".to_owned());
+        found.push("a sequence, slot or prepared transaction changed".to_owned());
     }
     if let (Some(before), Some(after)) = (&inside.state, &inside_after.state)
         && before != after

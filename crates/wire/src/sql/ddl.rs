@@ -98,7 +98,6 @@ fn shape_verb(tree: &Tree) -> Option<&'static str> {
         "AlterOpFamilyStmt" => "alter_operator_family",
         "AlterOperatorStmt" => "alter_operator",
         "AlterTsDictionaryStmt" | "AlterTsConfigurationStmt" => "alter_text_search",
-        "ConstraintsSetStmt" => "set_constraints",
         _ => return None,
     })
 }
@@ -187,7 +186,7 @@ pub(super) fn creates_relation(node: &str) -> bool {
 
 /// Whether what the statement mentions runs at once, on rows that exist.
 pub(super) fn runs_code(node: &str) -> bool {
-    matches!(node, "IndexStmt" | "AlterTableStmt" | "RefreshMatViewStmt" | "AlterDomainStmt" | "ReindexStmt")
+    matches!(node, "IndexStmt" | "AlterTableStmt" | "RefreshMatViewStmt" | "AlterDomainStmt")
 }
 
 /// Whether the statement runs code of others that no list tells: scripts of extensions, libraries, the expressions
@@ -199,14 +198,27 @@ pub(super) fn runs_scripts(node: &str) -> bool {
             | "AlterExtensionStmt"
             | "ImportForeignSchemaStmt"
             | "LoadStmt"
-            | "VacuumStmt"
-            | "ClusterStmt"
-            | "ReindexStmt"
             | "AlterTableMoveAllStmt"
             | "CreateSubscriptionStmt"
             | "AlterSubscriptionStmt"
             | "DropSubscriptionStmt"
     )
+}
+
+/// Whether the statement keeps tables and indexes in order.
+pub(super) fn maintains(node: &str) -> bool {
+    matches!(node, "VacuumStmt" | "ClusterStmt" | "ReindexStmt")
+}
+
+/// Whether event triggers run at a statement of these kinds: not at settings, copies, maintenance and two-phase commits.
+pub(super) fn fires_event_triggers(verb: &str) -> bool {
+    let without = [
+        "set", "reset", "set_role", "discard", "copy_in", "copy_out", "vacuum", "analyze", "cluster", "load",
+    ];
+    !(without.contains(&verb)
+        || verb == "checkpoint"
+        || verb.ends_with("_prepared")
+        || verb == "prepare_transaction")
 }
 
 /// Whether an ALTER TABLE changes its owner or its row level security.

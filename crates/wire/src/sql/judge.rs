@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use super::access::{Mentions, Name};
 use super::catalogue::Catalogue;
 use super::count::Countable;
+use super::ddl;
 use super::facts::{Access, CountTarget, Facts, Relation, RelationKind};
 use super::kinds::{Kind, Verb};
 use super::parse::{Parsed, Unparsed, parse};
@@ -82,12 +83,17 @@ impl Outcome {
             reasons: statement.reasons.clone(),
             taints: statement.taints || statement.base == Kind::Unknown,
         };
-        // Event triggers run at definitions, and may do anything.
-        let defines = matches!(statement.base, Kind::Ddl | Kind::Admin);
-        outcome.taints |= defines && context.catalogue.is_none_or(|c| !c.event_triggers.is_empty());
+        outcome.settle_event_triggers(statement, context);
         let mentions = &statement.found.mentions;
         match statement.base {
             Kind::Read => outcome.settle_query(statement, context),
+            _ if statement.maintains => {
+                let reached = Mentions { foreign_nodes: BTreeSet::new(), ..mentions.clone() };
+                match proof::prove(&reached, context) {
+                    Proof::Proved => {}
+                    Proof::Call(why) | Proof::Unknown(why) => outcome.also(Kind::Call, why),
+                }
+            }
             _ if statement.runs => match proof::prove(mentions, context) {
                 Proof::Proved => {}
                 Proof::Call(why) => outcome.also(Kind::Call, why),
@@ -97,6 +103,19 @@ impl Outcome {
             _ => {}
         }
         outcome
+    }
+
+    /// Event triggers run at definitions, and may do anything.
+    fn settle_event_triggers(&mut self, statement: &Statement, context: &Context<'_>) {
+        let defines = matches!(statement.base, Kind::Ddl | Kind::Admin)
+            && statement.verbs.iter().any(|verb| ddl::fires_event_triggers(verb.as_str()));
+        let why = match context.catalogue.map(|catalogue| catalogue.event_triggers.first()) {
+            _ if !defines => return,
+            Some(None) if !context.session.uncommitted_definitions => return,
+            Some(Some(name)) => format!("the event trigger `{name}` runs, which may do anything"),
+            Some(None) | None => "event triggers may run, which may do anything".to_owned(),
+        };
+        self.also(Kind::Call, vec![why]);
     }
 
     fn settle_query(&mut self, statement: &Statement, context: &Context<'_>) {
@@ -147,7 +166,7 @@ impl Facts {
         self.data_modifying_cte |= found.data_modifying_cte;
         self.locks_rows |= found.locks_rows;
         self.select_into |= found.select_into;
-        self.creates_temporary |= found.creates_temporary;
+        self.creates_temporary |= found.creates_temporary || defines_in_temporary_schema(statement, context);
         self.explain_analyze |= statement.explain_analyze;
         self.prepared.extend(statement.prepared.iter().cloned());
         self.cursors.extend(found.cursors.iter().cloned());
@@ -191,6 +210,15 @@ impl Facts {
         self.types.extend(mentions.types.iter().map(ToString::to_string));
         self.parameters.extend(mentions.parameters.iter().copied());
     }
+}
+
+/// Whether what is defined without a schema may go to the temporary one, because the search path names it, or may.
+fn defines_in_temporary_schema(statement: &Statement, context: &Context<'_>) -> bool {
+    let defines = matches!(statement.base, Kind::Ddl)
+        || (statement.base == Kind::Admin
+            && statement.verbs.iter().any(|verb| ddl::fires_event_triggers(verb.as_str())));
+    let path = context.session.search_path.as_ref();
+    defines && path.is_none_or(|path| path.iter().any(|schema| schema.starts_with("pg_temp")))
 }
 
 fn row_count(statement: &Statement, context: &Context<'_>) -> Option<CountTarget> {

@@ -180,10 +180,10 @@ WHERE p.oid < 16384 AND n.nspname IN ('pg_catalog', 'information_schema')";
 const BUILTIN_OPERATORS: &str = "
 SELECT o.oprname::text, o.oprcode::oid::text FROM pg_operator o WHERE o.oid < 16384 AND o.oprcode <> 0";
 
-// Required arguments are those without a default; a variadic one may be left out.
+// Required arguments are those without a default; a variadic one may be left out, and have a default beside.
 const FUNCTIONS: &str = "
 SELECT n.nspname::text, p.proname::text, array_to_string(p.proargtypes::oid[], ','),
-       (p.pronargs - p.pronargdefaults - CASE WHEN p.provariadic <> 0 THEN 1 ELSE 0 END)::text,
+       greatest(p.pronargs - p.pronargdefaults - CASE WHEN p.provariadic <> 0 THEN 1 ELSE 0 END, 0)::text,
        (p.provariadic <> 0)::text
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
 WHERE p.oid >= 16384 OR n.nspname NOT IN ('pg_catalog', 'information_schema')";

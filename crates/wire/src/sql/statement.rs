@@ -36,12 +36,17 @@ pub(super) struct Statement {
     pub(super) cascades: bool,
     /// Whether session state may change unseen.
     pub(super) taints: bool,
+    /// Whether it keeps the tables that it names in order, which runs the expressions of their indexes and statistics.
+    pub(super) maintains: bool,
 }
 
 /// Reads a statement. `raw` is the same statement as the grammar gave it; `text` is the whole text.
 pub(super) fn read(tree: &Tree, raw: &pb::Node) -> Statement {
     let mut statement = Statement::new(Kind::Unknown, Found::default());
     statement.fill(tree);
+    if matches!(statement.base, Kind::Ddl | Kind::Admin) && names_temporary_schema(tree) {
+        statement.found.creates_temporary = true;
+    }
     statement.countable = count::countable(tree, raw);
     statement
 }
@@ -63,6 +68,7 @@ impl Statement {
             countable: None,
             cascades: false,
             taints: false,
+            maintains: false,
         }
     }
 
@@ -102,6 +108,14 @@ impl Statement {
             "LockStmt" => {
                 self.reasoned("lock", Kind::Call, "LOCK keeps others out of the table");
                 self.walk(Walk::new(Access::Read), tree);
+            }
+            "ConstraintsSetStmt" if tree.flag("deferred") => self.plain("set_constraints", Kind::Session),
+            "ConstraintsSetStmt" => {
+                self.opaque(
+                    "set_constraints",
+                    Kind::Call,
+                    "deferred triggers run now, which may do anything",
+                );
             }
             "DropStmt" => self.drop_objects(tree),
             "CreateSchemaStmt" => self.create_schema(tree),
@@ -368,7 +382,12 @@ impl Statement {
         if super::ddl::runs_code(tree.name) {
             self.runs = true;
         }
-        self.taints = super::ddl::runs_scripts(tree.name);
+        if super::ddl::maintains(tree.name) {
+            self.maintenance(tree);
+        } else if super::ddl::runs_scripts(tree.name) {
+            self.taints = true;
+            self.runs = true;
+        }
         if tree.name == "GrantStmt" && !tree.flag("is_grant")
             || tree.name == "GrantRoleStmt" && !tree.flag("is_grant")
         {
@@ -377,6 +396,19 @@ impl Statement {
         if super::ddl::changes_confinement(tree) {
             self.base = Kind::Admin;
             self.reasons.push("it changes who owns the table or whether row level security holds".to_owned());
+        }
+    }
+
+    /// VACUUM, ANALYZE, CLUSTER and REINDEX of tables run what the tables reach; of anything else, whatever there is.
+    fn maintenance(&mut self, tree: &Tree) {
+        let of_tables = tree.name != "ReindexStmt"
+            || tree.int("kind") == pb::ReindexObjectType::ReindexObjectTable as i64;
+        let relations = &mut self.found.mentions.relations;
+        let tables: Vec<_> = relations.iter().map(|(name, _)| (name.clone(), Access::Read)).collect();
+        self.maintains = of_tables && !tables.is_empty();
+        match self.maintains {
+            true => relations.extend(tables),
+            false => (self.runs, self.taints) = (true, true),
         }
     }
 
@@ -418,6 +450,20 @@ impl Statement {
         mentions.relations.extend(more.relations);
         mentions.parameters.extend(more.parameters);
     }
+}
+
+/// Whether anything in a statement is called by the session's own schema. What is not a relation (a type, say) is not
+/// marked as temporary in any other way.
+fn names_temporary_schema(tree: &Tree) -> bool {
+    fn within(value: &Value) -> bool {
+        match value {
+            Value::Text(text) => text == "pg_temp" || text.starts_with("pg_temp_"),
+            Value::Node(tree) => names_temporary_schema(tree),
+            Value::List(values) => values.iter().any(within),
+            Value::Nothing | Value::Bool(_) | Value::Int(_) => false,
+        }
+    }
+    tree.fields.iter().any(|(_, value)| within(value))
 }
 
 /// Whether an option is written as false.

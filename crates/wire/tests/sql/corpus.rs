@@ -239,6 +239,42 @@ fn a_prepared_statement_is_judged_as_what_it_runs() {
 }
 
 #[test]
+fn rows_of_a_cursor_are_what_it_was_declared_for() {
+    let case = |sql: &str| Case { sql: sql.to_owned(), ..cases().remove(0) }.judge();
+    let fetch = case("fetch 5 from c");
+    assert_eq!((fetch.kind, fetch.fetched_cursor()), (Kind::Call, Some("c")));
+    let declare = case("declare c cursor for select id from orders");
+    assert_eq!(
+        (declare.kind, declare.declared_cursor(), declare.fetched_cursor()),
+        (Kind::Call, Some("c"), None)
+    );
+    let read = fetch.with_cursor(&declare);
+    assert_eq!((read.kind, read.provable_read, read.taints_session), (Kind::Read, true, false));
+    assert!(read.has_verb("fetch") && read.has_verb("select") && !read.has_verb("declare"));
+    assert_eq!(read.relations, declare.relations);
+    assert!(case("move 5 in c").with_cursor(&case("select id from orders")).provable_read, "a portal's own");
+    for made in [
+        "declare c cursor for select evil() from orders",
+        "declare c cursor for select id from orders for update",
+        "select evil()",
+        "delete from orders returning id",
+    ] {
+        let facts = fetch.with_cursor(&case(made));
+        assert!(!facts.provable_read && facts.kind > Kind::Read, "{made}");
+    }
+    // What stands beside a FETCH is not what the cursor was made for.
+    for sql in [
+        "fetch 5 from c; select evil()",
+        "fetch c; fetch d",
+        "close c",
+        "update todo set id = 1 where current of c",
+    ] {
+        let text = case(sql);
+        assert_eq!(text.with_cursor(&declare), text, "{sql}");
+    }
+}
+
+#[test]
 fn what_a_session_knows_afterwards_errs_towards_doubt() {
     let fresh = SessionState::fresh(SERVER, "app");
     let after = |sql: &str| fresh.after(&Case { sql: sql.to_owned(), ..cases().remove(0) }.judge());
@@ -252,6 +288,18 @@ fn what_a_session_knows_afterwards_errs_towards_doubt() {
     assert!(after("select 1 into temporary x").temporary_objects);
     assert!(after("select evil()").search_path.is_none());
     assert!(after("do $$begin end$$").temporary_objects);
+    // Types come first in the temporary schema too, even before the server's own.
+    assert!(after("create domain pg_temp.int4 as text check (evil_check(1))").temporary_objects);
+    assert!(after("create type pg_temp.mood as enum ('ok')").temporary_objects);
+    let within =
+        SessionState { search_path: Some(vec!["pg_temp".to_owned(), "public".to_owned()]), ..fresh.clone() };
+    let made = Case {
+        sql: "create domain mood as text".to_owned(),
+        path: within.search_path.clone(),
+        ..cases().remove(0)
+    };
+    assert!(within.after(&made.judge()).temporary_objects);
+    assert!(!after("create domain mood as text").temporary_objects);
     assert!(!after("set standard_conforming_strings = off").standard_conforming_strings);
     assert_eq!(after("set client_encoding = 'SJIS'").client_encoding, "SJIS");
     // The server says what they are now only when it is ready again, or never, if they are what it said before.

@@ -31,7 +31,7 @@ CREATE FUNCTION shadowed(text) RETURNS text LANGUAGE sql AS 'SELECT $1';
 -- Shadows of built-ins.
 CREATE FUNCTION initcap(varchar) RETURNS text LANGUAGE plpgsql AS
   $$BEGIN INSERT INTO public.audit_log VALUES (now(), 'initcap'); RETURN 'x'; END$$;
-CREATE FUNCTION json_value(text, text) RETURNS text LANGUAGE plpgsql AS
+CREATE FUNCTION "json_value"(text, text) RETURNS text LANGUAGE plpgsql AS
   $$BEGIN INSERT INTO public.audit_log VALUES (now(), 'json_value'); RETURN 'x'; END$$;
 CREATE FUNCTION fullname(customers) RETURNS text LANGUAGE plpgsql AS
   $$BEGIN INSERT INTO public.audit_log VALUES (now(), 'fullname'); RETURN 'x'; END$$;
