@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use countersign_core::catalogue::Catalogue;
 use countersign_core::request::{Ask, Request};
-use countersign_core::{BundleHash, Digest, RequestId};
+use countersign_core::{At, BundleHash, Digest, PrincipalId, RequestId};
 use countersign_ledger::content::SALT_BYTES;
 use countersign_policy::context::{Access, Plain};
 use countersign_policy::{Compiled, Source, compile};
@@ -30,6 +30,8 @@ pub(crate) struct House {
     pub(crate) settings: Settings,
     pub(crate) node: Arc<str>,
     compiled: Mutex<BTreeMap<BundleHash, Arc<Compiled>>>,
+    /// Who takes lines by the tile, and since when that is recorded.
+    pub(crate) takers: Mutex<BTreeMap<PrincipalId, At>>,
 }
 
 /// Content as it was kept.
@@ -77,7 +79,8 @@ struct KeptBundle {
 impl House {
     pub(crate) fn new(store: Arc<dyn Store>, keyring: Keyring, ports: Ports, settings: Settings) -> Self {
         let node = settings.node.as_str().into();
-        Self { store, ports, keyring, settings, node, compiled: Mutex::new(BTreeMap::new()) }
+        let (compiled, takers) = (Mutex::default(), Mutex::default());
+        Self { store, ports, keyring, settings, node, compiled, takers }
     }
 
     /// A content key, unwrapped; nothing if it is not there.

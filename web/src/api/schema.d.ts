@@ -233,7 +233,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** One tile (C2SP tlog-tiles). */
+        /** One tile (C2SP tlog-tiles). That somebody takes lines is recorded, once in ten minutes. */
         get: operations["tile"];
         put?: never;
         post?: never;

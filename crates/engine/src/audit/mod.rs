@@ -6,9 +6,10 @@
 mod tiles;
 
 use std::ops::Range;
+use std::sync::PoisonError;
 
 use countersign_core::question::Target;
-use countersign_core::{At, PrincipalId, RequestId, SessionId};
+use countersign_core::{At, PrincipalId, RequestId, SessionId, Span};
 use countersign_ledger::Hash;
 use countersign_ledger::content::{Record, commitments};
 use countersign_ledger::events;
@@ -24,6 +25,9 @@ use crate::writer::work::Note;
 
 /// How many lines are read from the store at a time.
 const READ_MAX: usize = 1_000;
+
+/// For how long one record tells that somebody takes lines by the tile.
+const TAKING_EVERY: Span = Span::minutes(10);
 
 /// The most content that one export hands out, in bytes. It is gathered in memory.
 const EXPORT_BYTES_MAX: usize = 256 << 20;
@@ -211,6 +215,28 @@ impl Engine {
         let content = blocking(move || engine.disclose(range)).await?;
         self.record_read_of(caller, "ledger.exported", &words, lines).await?;
         Ok(content)
+    }
+
+    /// To be said before lines are handed out by the tile, whoever verifies or copies the ledger: that is recorded, once
+    /// in a while however many tiles it is, since each record is a line too.
+    ///
+    /// # Errors
+    /// It can't be recorded, so nothing may be handed out.
+    pub async fn taking_tiles(&self, caller: &Caller) -> Result<(), Refused> {
+        let now = self.now();
+        let takers = &self.0.house.takers;
+        let recorded = {
+            let mut takers = takers.lock().unwrap_or_else(PoisonError::into_inner);
+            takers.retain(|_, since| since.plus(TAKING_EVERY) > now);
+            takers.contains_key(&caller.principal)
+        };
+        if recorded {
+            return Ok(());
+        }
+        let size = self.ledger_state().published;
+        self.record_read_of(caller, "ledger.read", &format!("lines 0 to {size}, by the tile"), size).await?;
+        takers.lock().unwrap_or_else(PoisonError::into_inner).insert(caller.principal.clone(), now);
+        Ok(())
     }
 
     fn may_read(&self, caller: &Caller, session: Option<SessionId>) -> Result<(), Refused> {

@@ -52,6 +52,24 @@ async fn tiles_and_checkpoints_are_what_anybody_can_verify() {
     check(&bench, &retained);
 }
 
+#[tokio::test]
+async fn lines_are_not_taken_by_the_tile_unrecorded() {
+    let bench = Bench::new().await;
+    publish(&bench).await;
+    let (bob, dave) = (bench.caller("bob"), bench.caller("dave"));
+    for (caller, records) in [(&bob, 1), (&bob, 1), (&dave, 2), (&bob, 2)] {
+        bench.engine.taking_tiles(caller).await.unwrap();
+        assert_eq!(bench.count("ledger.read"), records);
+    }
+    bench.clock.advance(Span::minutes(10));
+    bench.engine.taking_tiles(&bob).await.unwrap();
+    assert_eq!(bench.count("ledger.read"), 3);
+    bench.clock.advance(Span::minutes(10));
+    bench.store.fill(true);
+    assert!(bench.engine.taking_tiles(&bob).await.is_err());
+    bench.store.fill(false);
+}
+
 /// Fetches tiles as a verifier does, and proves the whole log with them.
 fn check(bench: &Bench, retained: &str) {
     use countersign_ledger::export::{CHECKPOINT_PATH, VKEY_PATH};

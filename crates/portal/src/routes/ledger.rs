@@ -67,7 +67,7 @@ async fn checkpoint(State(rooms): State<Rooms>) -> Result<impl IntoResponse, Pro
     Ok(([(header::CONTENT_TYPE, TEXT)], note))
 }
 
-/// One tile (C2SP tlog-tiles).
+/// One tile (C2SP tlog-tiles). That somebody takes lines is recorded, once in ten minutes.
 #[utoipa::path(
     get, path = "/ledger/tile/{*path}", tag = "ledger", operation_id = "tile",
     params(("path" = String, Path, description = "what follows `tile/`: `0/x001/067`, `entries/000.p/12`")),
@@ -77,7 +77,14 @@ async fn checkpoint(State(rooms): State<Rooms>) -> Result<impl IntoResponse, Pro
         Problems,
     )
 )]
-async fn tile(State(rooms): State<Rooms>, path: Segment) -> Result<Response, Problem> {
+async fn tile(
+    State(rooms): State<Rooms>,
+    SignedIn(caller): SignedIn,
+    path: Segment,
+) -> Result<Response, Problem> {
+    if path.0.starts_with("entries") {
+        rooms.engine.taking_tiles(&caller).await?;
+    }
     let path = format!("tile/{}", path.0);
     let keep = if path.contains(".p/") { "no-store" } else { FOR_EVER };
     let tile = reading(&rooms, move |engine| engine.tile(&path)).await?;

@@ -246,6 +246,21 @@ async fn tiles_are_tiles_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn lines_are_not_taken_by_the_tile_unrecorded() {
+    let house = House::open().await;
+    let size = house.published().await;
+    let reads = async || {
+        let events = house.get("bob", "/ledger/events?type=ledger.read&limit=100").await.json();
+        events["items"].as_array().unwrap().len()
+    };
+    let before = reads().await;
+    assert_eq!(house.get("bob", &format!("/ledger/tile/entries/000.p/{size}")).await.status.as_u16(), 200);
+    // Looking that up was a reading too.
+    assert_eq!(reads().await, before + 2);
+    assert_eq!(house.get("alice", &format!("/ledger/tile/entries/000.p/{size}")).await.problem(), "denied");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_answer_is_hardened() {
     let house = House::open().await;
     let alice = house.token("alice");
