@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
-use countersign_core::BundleHash;
 use countersign_core::catalogue::Catalogue;
+use countersign_core::{BundleHash, Span};
 use countersign_policy::{Compiled, Source, compile};
 
 /// Everybody who acts. The first is the administrator in whose name the first bundle is applied.
@@ -261,14 +261,24 @@ pub fn person(principal: &str) -> &str {
     if principal == "ci" { "alice" } else { principal }
 }
 
-/// Who can satisfy a stage of a rule, and how many of them it needs, escalation apart.
-pub fn stages(rule: &str) -> &'static [(usize, &'static [&'static str])] {
-    match rule {
-        "shop-access" | "prod-write" | "batch" => &[(1, &["bob", "bea"])],
-        "two-pairs" => &[(2, &["bob", "bea", "dave"]), (1, &["carol", "dave"])],
-        "policy-change" => &[(1, &["carol"])],
+/// The DBAs.
+pub const DBAS: [&str; 2] = ["bob", "bea"];
+
+/// When administrators are asked too, by the rule that escalates.
+pub const ESCALATED_AFTER: Span = Span::minutes(5);
+
+/// How many are needed of whom, stage by stage.
+pub fn stages(rule: &str, escalated: bool) -> Vec<(usize, Vec<&'static str>)> {
+    let mut stages = match rule {
+        "shop-access" | "prod-write" | "batch" => vec![(1, DBAS.to_vec())],
+        "two-pairs" => vec![(2, DBAS.to_vec()), (1, vec!["carol"])],
+        "policy-change" => vec![(1, vec!["carol"])],
         other => panic!("no bundle has a rule `{other}`"),
+    };
+    if rule == "two-pairs" && escalated {
+        stages.iter_mut().for_each(|(_, from)| from.push("dave"));
     }
+    stages
 }
 
 /// How often a yes under a rule may be used.

@@ -52,7 +52,23 @@ impl Run {
         self.disk.switch_off();
         self.life = None;
         self.disk = self.disk.clone().after(end, &mut self.dice);
-        self.start()
+        self.restart()
+    }
+
+    /// Starts on what the disk kept. The power may fail again meanwhile, again and again.
+    pub(super) fn restart(&mut self) -> Result<(), Violation> {
+        loop {
+            if self.dice.chance(20) {
+                self.disk.fail_power_in(u32::try_from(self.dice.below(80)).expect("it is small"));
+            }
+            let started = self.start();
+            if !self.disk.is_off() {
+                return started;
+            }
+            self.summary.power_cuts += 1;
+            self.life = None;
+            self.disk = self.disk.clone().after(End::PowerCut, &mut self.dice);
+        }
     }
 
     /// A stop in good order.
@@ -67,6 +83,6 @@ impl Run {
         }
         self.life = None;
         self.disk = self.disk.clone().after(End::Killed, &mut self.dice);
-        self.start()
+        self.restart()
     }
 }

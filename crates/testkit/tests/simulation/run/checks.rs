@@ -1,15 +1,19 @@
 //! What is checked of a run, and when: after each turn of the writer, after each tick, after each start, at the end.
 
-use countersign_engine::Engine;
+use countersign_engine::line::Line;
 use countersign_engine::store::Drawer;
 use countersign_engine::testing::learn;
+use countersign_engine::{Engine, Kept};
 use countersign_ledger::Checkpoint;
+use countersign_ledger::content::commitments;
 use countersign_ledger::source::Source;
 use countersign_ledger::verify::{Layout, Options, Outcome, verify};
 
 use super::{Run, chain};
+use crate::actors::USUAL;
 use crate::bundles::Variant;
 use crate::oracle::{Violation, must};
+use crate::scene::Released;
 
 impl Run {
     /// Reads what is durable by now, and compares the state with what follows from it.
@@ -28,17 +32,12 @@ impl Run {
             self.oracle.take(line.index, line.bytes)?;
         }
         for index in from..self.oracle.size() {
-            let Some(line) = self.oracle.line(index).filter(|line| line.kind == "action.allowed") else {
-                continue;
-            };
-            if line.request.is_none() {
-                let kept = life.engine.kept(index);
-                let text = kept.iter().find(|kept| kept.at == "/data/text");
-                let text = text.and_then(|kept| String::from_utf8(kept.bytes.clone()).ok());
-                let text = text.ok_or_else(|| {
-                    Violation::new("content is kept with its line", format!("line {index} has no text"))
-                })?;
-                self.texts.insert(text, index);
+            let Some(line) = self.oracle.line(index) else { continue };
+            let kept = kept_of(&life.engine, line)?;
+            let text = kept.iter().find(|kept| kept.at == "/data/text");
+            let text = text.and_then(|kept| String::from_utf8(kept.bytes.clone()).ok());
+            if let Some(text) = text.filter(|_| line.kind == "action.allowed") {
+                self.texts.entry(text).or_default().push(index);
             }
         }
         let snapshot = life.engine.snapshot();
@@ -89,7 +88,10 @@ impl Run {
         }
         let mut world = self.world.borrow_mut();
         let before = world.released.len();
-        world.released.retain(|read| read.settled || !read.alongside || self.texts.contains_key(&read.text));
+        let certain = |read: &Released| {
+            read.settled || !read.alongside || (read.text != USUAL && self.texts.contains_key(&read.text))
+        };
+        world.released.retain(certain);
         world.outcomes.retain(|told| told.settled || self.oracle.is_completed(told.line));
         self.summary.reads_lost += (before - world.released.len()) as u64;
         self.checked.released = self.checked.released.min(world.released.len());
@@ -109,7 +111,7 @@ impl Run {
         }
         self.checked.promises = world.promises.len();
         for ran in &world.executions[self.checked.executions..] {
-            let told = ran.line.or_else(|| self.texts.get(&ran.text).copied());
+            let told = ran.line.or_else(|| self.line_of(&ran.text));
             let told = told.and_then(|index| self.oracle.line(index));
             let told = told.filter(|line| line.kind == "action.allowed" && line.session == Some(ran.session));
             must(told.is_some(), "no effect without a record", || format!("`{}` ran", ran.text))?;
@@ -159,6 +161,11 @@ impl Run {
         must(*known == note, "one checkpoint of one size", || format!("two over {} lines", opened.size))
     }
 
+    /// The line that allowed the statement with this text.
+    fn line_of(&self, text: &str) -> Option<u64> {
+        self.texts.get(text)?.first().copied()
+    }
+
     /// Whatever stands on nothing any more is cut.
     pub(super) fn check_ends(&self) -> Result<(), Violation> {
         let Some(life) = &self.life else { return Ok(()) };
@@ -179,6 +186,9 @@ impl Run {
     /// Everything that ran is recorded, everything that was answered as well.
     pub(super) fn check_complete(&self) -> Result<(), Violation> {
         let world = self.world.borrow();
+        let usual = world.released.iter().filter(|read| read.text == USUAL).count();
+        let lines = self.texts.get(USUAL).map_or(0, Vec::len);
+        must(usual <= lines, "recorded is executed", || format!("{usual} reads as usual, {lines} in lines"))?;
         for read in &world.released {
             must(self.texts.contains_key(&read.text), "recorded is executed", || {
                 format!("`{}` was answered and is in no line", read.text)
@@ -202,6 +212,21 @@ impl Run {
         let proved = matches!(report.outcome(), Outcome::Proved);
         must(proved, "the ledger proves itself", || format!("{:?}", report.findings))
     }
+}
+
+/// What is kept beside a line: all that it commits to.
+fn kept_of(engine: &Engine, line: &Line) -> Result<Vec<Kept>, Violation> {
+    let value = serde_json::from_slice(&line.bytes).unwrap_or_default();
+    let committed = commitments(&value);
+    if committed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let kept = engine.kept(line.index);
+    for (at, commitment) in committed {
+        let fits = kept.iter().any(|kept| kept.at == at && kept.commitment().0 == commitment.0.0);
+        must(fits, "content is kept with its line", || format!("line {}, {at}: {}", line.index, line.kind))?;
+    }
+    Ok(kept)
 }
 
 /// The tiles as a client would fetch them.

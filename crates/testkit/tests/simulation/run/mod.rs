@@ -96,7 +96,7 @@ struct Run {
     /// What follows from the lines, from the first on.
     book: Book,
     /// The lines that allowed a statement, by its text.
-    texts: BTreeMap<String, u64>,
+    texts: BTreeMap<String, Vec<u64>>,
     checked: Checked,
     summary: Summary,
 }
@@ -128,8 +128,7 @@ impl Run {
         static BEGUN: OnceLock<Image> = OnceLock::new();
         if seed.is_multiple_of(16) {
             let mut run = Self::on(Disk::new(&name()), seed, mutation);
-            run.start()?;
-            run.first_bundle()?;
+            run.begin_ledger()?;
             return Ok(run);
         }
         let begun = BEGUN.get_or_init(|| {
@@ -250,9 +249,24 @@ impl Run {
         })
     }
 
+    /// A new ledger with its first bundle, however often the power fails meanwhile.
+    fn begin_ledger(&mut self) -> Result<(), Violation> {
+        self.restart()?;
+        while self.life().engine.snapshot().book.in_force.is_none() {
+            if self.dice.chance(40) {
+                self.disk.fail_power_in(u32::try_from(self.dice.below(60)).expect("it is small"));
+            }
+            let begun = self.first_bundle();
+            if !self.disk.is_off() {
+                begun?;
+            }
+            self.observe()?;
+        }
+        Ok(())
+    }
+
     fn first_bundle(&mut self) -> Result<(), Violation> {
-        let life = self.life();
-        let engine = life.engine.clone();
+        let engine = self.life().engine.clone();
         let by = PrincipalId::new(USERS[0]);
         let applying = async move { engine.first_bundle(Variant::Base.files(), &by).await };
         let applied = self.drive(applying);
