@@ -3,6 +3,7 @@
 
 mod meaning;
 mod names;
+mod portals;
 mod raw;
 mod records;
 

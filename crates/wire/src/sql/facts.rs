@@ -68,7 +68,7 @@ pub struct Facts {
 
 impl Facts {
     /// Facts with nothing in them but a kind and its reason.
-    pub(super) fn of(kind: Kind, reason: String) -> Facts {
+    pub fn of(kind: Kind, reason: String) -> Facts {
         Facts { kinds: BTreeSet::from([kind]), kind, reasons: vec![reason], ..Facts::empty() }
     }
 
@@ -147,6 +147,46 @@ impl Facts {
         }
         facts.kind = facts.kinds.last().copied().unwrap_or(Kind::Unknown);
         facts.reasons.insert(0, "EXECUTE runs a statement that was prepared earlier".to_owned());
+        facts
+    }
+
+    /// The cursor that the text does nothing but fetch from, or move: its query runs, and no name changes.
+    pub fn fetched_cursor(&self) -> Option<&str> {
+        let fetches = self.has_verb("fetch") || self.has_verb("move");
+        let alone = self.statements == 1 && self.cursors.len() == 1 && !self.has_verb("declare");
+        self.cursors.first().filter(|_| fetches && alone).map(String::as_str)
+    }
+
+    /// The cursor that the text does nothing but declare.
+    pub fn declared_cursor(&self) -> Option<&str> {
+        let alone = self.statements == 1 && self.cursors.len() == 1 && self.transaction.is_empty();
+        self.cursors.first().filter(|_| alone && self.has_verb("declare")).map(String::as_str)
+    }
+
+    /// The facts of a FETCH or MOVE, given those of what made its cursor: its DECLARE, or the statement of a portal, as
+    /// they were when it was made. The caller vouches that nothing replaced it since.
+    ///
+    /// Its query was read and planned then, so what its names mean by now does not matter: fetching from a provable
+    /// read is one.
+    #[must_use]
+    pub fn with_cursor(&self, made: &Facts) -> Facts {
+        if self.fetched_cursor().is_none() || made.statements != 1 {
+            return self.clone();
+        }
+        let mut facts = made.clone();
+        facts.verbs.remove(&Verb("declare"));
+        facts.verbs.extend(self.verbs.iter().copied());
+        facts.cursors.clone_from(&self.cursors);
+        (facts.parameters, facts.secret_spans, facts.row_count) = (BTreeSet::new(), Vec::new(), None);
+        // A DECLARE is a call, because it runs nothing by itself; that it leaves nothing in doubt proves its query.
+        let proved = made.declared_cursor().is_some()
+            && !made.taints_session
+            && !made.locks_rows
+            && made.kinds.iter().all(|kind| *kind == Kind::Call);
+        if proved {
+            (facts.kind, facts.kinds, facts.provable_read) = (Kind::Read, BTreeSet::from([Kind::Read]), true);
+        }
+        facts.reasons.insert(0, "it goes on with a query that was begun earlier".to_owned());
         facts
     }
 }

@@ -141,6 +141,29 @@ fn names_reachable_by_sql_are_doubtful_until_made_anew() {
 }
 
 #[test]
+fn a_portal_stays_certain_while_it_runs_whatever_it_runs() {
+    let mut session = Session::new();
+    ticket(parse(&mut session, b"", b"select f()", "s"));
+    ticket(bind(&mut session, b"p", b"", "runs"));
+    ticket(bind(&mut session, b"q", b"", "other"));
+    // On its way, and when it has arrived.
+    session.doubt_names_but(b"p");
+    assert_eq!(session.portal(b"p"), Known::Certain(&"runs"));
+    assert_eq!(session.portal(b"q"), Known::Doubtful(&"other"));
+    for name in ["parse-complete", "bind-complete", "bind-complete"] {
+        golden(&mut session, name).unwrap();
+    }
+    assert_eq!(session.portal(b"p"), Known::Certain(&"runs"));
+    session.doubt_names_but(b"p");
+    assert_eq!(session.portal(b"p"), Known::Certain(&"runs"));
+    assert_eq!(session.portal(b"q"), Known::Doubtful(&"other"));
+    // What was doubtful before stays so.
+    session.doubt_names();
+    session.doubt_names_but(b"p");
+    assert_eq!(session.portal(b"p"), Known::Doubtful(&"runs"));
+}
+
+#[test]
 fn portals_end_with_their_transaction_and_a_query_ends_the_unnamed() {
     let mut session = Session::new();
     ticket(parse(&mut session, b"", b"select 1", "s"));

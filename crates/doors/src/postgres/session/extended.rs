@@ -6,7 +6,7 @@
 //! alone can't wait for one (FETCH could run what it made, and nobody would count), and more rows of a portal are asked
 //! for anew.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::{Bytes, BytesMut};
 use countersign_engine::Parameter;
@@ -18,6 +18,7 @@ use countersign_wire::postgres::{Format, Frame, Limits, Phase, Target};
 use super::super::classify::Statement;
 use super::super::wording;
 use super::acts::ActId;
+use super::cursors::Meant;
 use super::sent::{Sent, Show};
 use super::tongue::{Action, Granted};
 use super::{End, Portal, Session};
@@ -86,7 +87,7 @@ impl Session {
             parameters.push(value.map(|bytes| Parameter { binary, bytes: raw.slice_ref(bytes) }));
         }
         let prepared = raw.slice_ref(bind.statement);
-        let portal = Arc::new(Portal { statement, prepared, parameters });
+        let portal = Arc::new(Portal { statement, prepared, parameters, understood: OnceLock::new() });
         let bytes = BytesMut::from(&raw[..]);
         self.deferred =
             Some(Deferred { name: raw.slice_ref(bind.portal), portal, ends: vec![bytes.len()], bytes });
@@ -195,29 +196,26 @@ impl Session {
         if self.tracker.is_skipping() {
             return Ok(());
         }
-        let Some(portal) = self.portal(execute.portal).await? else { return Ok(()) };
-        let understood = self.understand(&portal.statement).await?;
-        let facts = Arc::clone(&understood.facts);
-        let action = Action::of_portal(&portal, understood, raw.clone());
+        self.ascertain().await?;
+        let meant = self.portal(execute.portal).await?;
+        let action = self.more_of(&raw.slice_ref(execute.portal), meant, raw).await?;
+        let statement = action.statement();
         let Some(granted) = self.permit(action, false).await? else { return Ok(()) };
+        let facts = granted.facts();
         let act = self.send_execute(granted).await?;
-        self.remember_names(&portal.statement, &facts, act).await
+        self.remember_names(&statement, &facts, act).await
     }
 
-    /// The portal that an `Execute` means. Cursors made by SQL are fetched from by SQL.
-    async fn portal(&mut self, name: &[u8]) -> Result<Option<Arc<Portal>>, End> {
+    /// The portal that an `Execute` means.
+    async fn portal(&mut self, name: &[u8]) -> Result<Meant, End> {
         loop {
             match self.tracker.portal(name) {
-                Known::Certain(portal) => return Ok(Some(Arc::clone(portal))),
+                Known::Certain(portal) => return Ok(Meant::Bound(Arc::clone(portal))),
+                Known::Doubtful(portal) => return Ok(Meant::Unsure(Some(Arc::clone(portal)))),
+                Known::Unknown => return Ok(Meant::Unsure(None)),
                 Known::Unsettled => self.settle_or_wait().await?,
-                Known::Doubtful(_) | Known::Unknown => break,
             }
         }
-        let shown = name.escape_ascii().to_string();
-        let report = wording::error("34000", format!("portal `{shown}` is not known"))
-            .hint("bind it again; cursors declared with SQL are read with FETCH");
-        self.refuse(report, false).await?;
-        Ok(None)
     }
 
     /// A message has come between a `Bind` and its `Execute`: the `Bind` is an action by itself.
@@ -237,6 +235,7 @@ impl Session {
         let action = Action::of_portal(&portal, understood, bytes.freeze()).alone(!executes);
         let Some(granted) = self.permit(action, false).await? else { return Ok(()) };
         let (bound, facts) = (granted.rows_max(), granted.facts());
+        let _ = portal.understood.set(granted.understood());
         let (statement, raw) = (Arc::clone(&portal.statement), granted.bytes.clone());
         let act = self.begin(granted);
         self.batch_open = true;

@@ -13,9 +13,11 @@ mod acts;
 mod answers;
 mod bound;
 mod copy;
+mod cursors;
 mod cut;
 mod extended;
 mod messages;
+mod no;
 mod own;
 mod pump;
 mod sent;
@@ -23,7 +25,7 @@ mod simple;
 mod tongue;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::{Bytes, BytesMut};
 use countersign_core::session::Ending;
@@ -37,7 +39,7 @@ use tokio_util::sync::ReusableBoxFuture;
 
 use super::Shared;
 use super::cancel::Registered;
-use super::classify::Statement;
+use super::classify::{Statement, Understood};
 use super::state::Known;
 use super::stream::Link;
 use super::target::Target;
@@ -65,6 +67,8 @@ pub(super) struct Session {
     known: Known,
     /// Statements that were prepared by SQL, by name.
     prepared: BTreeMap<String, Arc<Statement>>,
+    /// Cursors that were declared by SQL.
+    cursors: cursors::Cursors,
     /// A `Bind` that waits for its `Execute`.
     deferred: Option<extended::Deferred>,
     /// The answer to a question of our own.
@@ -111,6 +115,8 @@ pub(super) struct Portal {
     /// The name that the statement had when it was bound.
     prepared: Bytes,
     parameters: Vec<Option<Parameter>>,
+    /// What it does, as that was understood when it was bound.
+    understood: OnceLock<Arc<Understood>>,
 }
 
 /// Why a session is over.
@@ -154,6 +160,7 @@ impl Session {
             acts: Acts::default(),
             known: parts.known,
             prepared: BTreeMap::new(),
+            cursors: cursors::Cursors::default(),
             deferred: None,
             own: OwnAnswer::default(),
             captured: bound::Captured::default(),

@@ -1,6 +1,6 @@
 //! Questions of our own on the session's connection, between the client's: the client sees nothing of them.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::{Bytes, BytesMut};
 use countersign_wire::postgres::backend::Body;
@@ -184,6 +184,7 @@ impl Session {
             statement: Arc::clone(&statement),
             prepared: Bytes::from_static(NAME),
             parameters: Vec::new(),
+            understood: OnceLock::new(),
         });
         for message in messages {
             let routed = self.route(|session| session.track_own(&message, &statement, &portal)).await?;
@@ -226,9 +227,10 @@ impl Session {
     pub(super) async fn remember_names(
         &mut self,
         statement: &Arc<Statement>,
-        facts: &Facts,
+        facts: &Arc<Facts>,
         act: ActId,
     ) -> Result<(), End> {
+        self.remember_cursors(facts, act).await?;
         if facts.prepared.iter().all(|one| one.usage == PreparedUse::Execute) {
             return Ok(());
         }

@@ -20,7 +20,7 @@ impl Session {
         self.ascertain().await?;
         let statement = Arc::new(Statement::new(text, Vec::new(), self.known.shared_session()));
         let understood = self.understand(&statement).await?;
-        let action = Action::new(&statement, Arc::clone(&understood), raw.clone());
+        let action = Action::new(&statement, understood, raw.clone());
         let Some(granted) = self.permit(action, true).await? else { return Ok(()) };
         if self.batch_open {
             // Something before it may fail yet, and then the server ignores this.
@@ -31,7 +31,7 @@ impl Session {
             self.abandon(Some(act));
             return Ok(());
         }
-        let bound = granted.rows_max();
+        let (bound, facts) = (granted.rows_max(), granted.facts());
         let raw = granted.bytes.clone();
         let act = self.begin(granted);
         match bound {
@@ -44,6 +44,6 @@ impl Session {
             }
             Some(rows_max) => self.run_bounded_inside(act, &raw, rows_max).await?,
         }
-        self.remember_names(&statement, &understood.facts, act).await
+        self.remember_names(&statement, &facts, act).await
     }
 }

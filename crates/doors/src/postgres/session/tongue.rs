@@ -6,11 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use countersign_core::ActionName;
 use countersign_core::action::RelationVersion;
-use countersign_core::question::{Context, Value};
-use countersign_core::request::{RowBound, Voidance, Withdrawal};
-use countersign_engine::{Attempt, Ground, Judgement, Look, Parameter, Pending, Ran, Refused, RefusedCode};
+use countersign_core::question::Context;
+use countersign_core::request::{RowBound, Withdrawal};
+use countersign_engine::{Attempt, Ground, Judgement, Look, Parameter, Pending, Ran, Refused};
 use countersign_wire::postgres::TransactionStatus;
-use countersign_wire::postgres::encode::{Report, Severity};
 use countersign_wire::sql::{CopyTarget, Facts, Unparsed, classify_unparsed};
 
 use super::super::catalogue::Knowledge;
@@ -18,8 +17,9 @@ use super::super::classify::{Classification, Statement, Understood, classificati
 use super::super::look::{self, Counted};
 use super::super::{state, wording};
 use super::acts::ActId;
+use super::no::{ABORTED, no_wait, refusal, void};
 use super::{End, Portal, Session};
-use crate::flow::{self, Attended, Leave, News, No, Tongue};
+use crate::flow::{self, Attended, Leave, News, Tongue};
 
 /// One thing that a client wants to run.
 pub(super) struct Action {
@@ -32,6 +32,8 @@ pub(super) struct Action {
     prepared: Option<Bytes>,
     /// It is a `Bind` without its `Execute`.
     alone: bool,
+    /// The portal that it goes on with. What it does was decided before, and nothing that changes now changes it.
+    running: Option<Bytes>,
     bytes: Bytes,
     seen: look::Seen,
 }
@@ -46,6 +48,7 @@ impl Action {
             types: Arc::clone(&statement.types),
             prepared: None,
             alone: false,
+            running: None,
             bytes,
             seen: look::Seen::default(),
         }
@@ -60,6 +63,21 @@ impl Action {
     /// The same, if it is a `Bind` alone.
     pub(super) fn alone(self, alone: bool) -> Self {
         Self { alone, ..self }
+    }
+
+    /// The same, if it goes on with what is running.
+    pub(super) fn of_running(self, name: Bytes) -> Self {
+        Self { running: Some(name), ..self }
+    }
+
+    /// The same, in other words for whoever is asked.
+    pub(super) fn shown_as(self, statement: &Arc<Statement>) -> Self {
+        Self { statement: Arc::clone(statement), ..self }
+    }
+
+    /// What it is in words.
+    pub(super) fn statement(&self) -> Arc<Statement> {
+        Arc::clone(&self.statement)
     }
 
     /// Whether the client has left the type of a parameter to the server.
@@ -111,6 +129,11 @@ impl Granted {
     pub(super) fn facts(&self) -> Arc<Facts> {
         Arc::clone(&self.action.understood.facts)
     }
+
+    /// The same, named.
+    pub(super) fn understood(&self) -> Arc<Understood> {
+        Arc::clone(&self.action.understood)
+    }
 }
 
 impl Session {
@@ -150,7 +173,10 @@ impl Session {
             let base = facts.as_ref().unwrap_or(&*understood.facts);
             facts = Some(base.with_prepared(&prepared.facts));
         }
-        Ok(facts.map_or(understood, |facts| Arc::new(Understood::of(Arc::new(facts)))))
+        Ok(match facts {
+            Some(facts) => Arc::new(Understood::of(Arc::new(facts))),
+            None => self.fetching(understood),
+        })
     }
 
     /// What stands behind a name in an `EXECUTE`, if that is certain.
@@ -239,6 +265,8 @@ impl Session {
         let facts = granted.facts();
         let changing = state::may_change(&facts);
         let now = self.now();
+        let fetched = || facts.fetched_cursor().map(|name| Bytes::copy_from_slice(name.as_bytes()));
+        let running = granted.action.running.clone().or_else(fetched);
         let act = match granted.order {
             Order::First(ran) => self.acts.recorded(ran, now, changing),
             Order::BeforeRelease(pending) => self.acts.reading(pending, granted.action, now, changing),
@@ -246,11 +274,16 @@ impl Session {
         // At the end of a transaction deferred triggers run, which are anybody's code.
         let loses = self.known.loses(&facts);
         self.known.sends(&facts);
-        if facts.taints_session || loses || !facts.prepared.is_empty() || !facts.cursors.is_empty() {
-            self.tracker.doubt_names();
+        let names = !facts.cursors.is_empty() && facts.fetched_cursor().is_none();
+        if facts.taints_session || loses || !facts.prepared.is_empty() || names {
+            match &running {
+                Some(portal) => self.tracker.doubt_names_but(portal),
+                None => self.tracker.doubt_names(),
+            }
         }
         if facts.taints_session {
             self.prepared.clear();
+            self.cursors.forget_but(running.as_deref());
         }
         act
     }
@@ -289,20 +322,8 @@ impl Asking<'_> {
     }
 
     fn context(&self) -> Context {
-        let understood = &self.action.understood;
-        let facts = &understood.facts;
         let in_transaction = self.session.tracker.status() != TransactionStatus::Idle;
-        Context::from([
-            ("verbs", Value::Texts(understood.verbs.iter().cloned().collect())),
-            ("reads", Value::Texts(understood.reads.clone())),
-            ("writes", Value::Texts(understood.writes.clone())),
-            ("functions", Value::Texts(facts.functions.clone())),
-            ("has_where", Value::Bool(facts.predicates.iter().all(|one| one.has_where))),
-            ("has_limit", Value::Bool(false)),
-            ("statements", Value::Long(i64::from(facts.statements))),
-            ("in_transaction", Value::Bool(in_transaction)),
-            ("provable_read", Value::Bool(facts.provable_read)),
-        ])
+        self.action.understood.context(in_transaction)
     }
 
     /// An approver reads values by their types, so those that the client has left open are asked for.
@@ -352,17 +373,6 @@ impl Asking<'_> {
             return Some(no_wait(ABORTED, "end the transaction with ROLLBACK"));
         }
         None
-    }
-}
-
-const ABORTED: &str = "current transaction is aborted, commands ignored until end of transaction block";
-
-fn no_wait(message: &str, hint: &str) -> Refused {
-    Refused {
-        message: message.to_owned(),
-        hint: Some(hint.to_owned()),
-        link: None,
-        code: RefusedCode::Invalid,
     }
 }
 
@@ -427,7 +437,10 @@ impl Tongue for Asking<'_> {
         self.session.known.doubt();
         let statement = Arc::clone(&self.action.statement);
         self.session.asked_catalogue().await?;
-        let understood = self.session.understand(&statement).await?;
+        let understood = match &self.action.running {
+            Some(_) => Arc::clone(&self.action.understood),
+            None => self.session.understand(&statement).await?,
+        };
         let before = std::mem::replace(&mut self.action.understood, understood);
         let (target, shared) = (Arc::clone(&self.session.target), Arc::clone(&self.session.shared));
         let facts = Arc::clone(&self.action.understood.facts);
@@ -456,58 +469,5 @@ impl Tongue for Asking<'_> {
             End::Client => Withdrawal::Disconnected,
             End::Cut(_) | End::Server | End::Broken(_) | End::Unrecorded => Withdrawal::SessionEnded,
         }
-    }
-}
-
-/// What the client reads when the answer is no.
-fn refusal(no: &No, understood: &Understood) -> Report {
-    match no {
-        No::Refused(refused) => wording::refused(Severity::Error, code(refused, understood), refused),
-        No::Denied { by, comment } => {
-            let said = comment.as_deref().map(|comment| format!(": {comment}")).unwrap_or_default();
-            wording::error(wording::NOT_PERMITTED, format!("denied by {by}{said}"))
-                .hint("nothing was run; the statement may be changed and tried again")
-        }
-        No::Lapsed => {
-            wording::error(wording::NOT_PERMITTED, "nobody answered in time, so it was not approved")
-                .hint("nothing was run; try again when somebody is there to approve it")
-        }
-        No::Void(why) => {
-            wording::error(wording::NOT_PERMITTED, void(*why)).hint("nothing was run; try again")
-        }
-        No::Withdrawn(Withdrawal::Cancelled) => wording::error(
-            wording::CANCELED,
-            "canceling statement due to user request; the request was withdrawn",
-        ),
-        No::Withdrawn(_) => wording::error(wording::CANCELED, "the request was withdrawn; nothing was run"),
-        No::Restless => {
-            wording::error(wording::UNAVAILABLE, "policy or grants are changing; nothing was run")
-                .hint("try again")
-        }
-    }
-}
-
-fn code(refused: &Refused, understood: &Understood) -> &'static str {
-    match refused.code {
-        RefusedCode::Invalid if understood.unparsed().is_some() => wording::SYNTAX,
-        RefusedCode::Invalid if refused.message == ABORTED => "25P02",
-        RefusedCode::Invalid => wording::NOT_SUPPORTED,
-        RefusedCode::TooLarge => wording::LIMIT,
-        RefusedCode::Unavailable => wording::UNAVAILABLE,
-        RefusedCode::NotPermitted
-        | RefusedCode::NoGrant
-        | RefusedCode::NotFound
-        | RefusedCode::Conflict
-        | RefusedCode::Ended => wording::NOT_PERMITTED,
-    }
-}
-
-const fn void(why: Voidance) -> &'static str {
-    match why {
-        Voidance::PolicyStricter => "policy has become stricter, so the approval no longer holds",
-        Voidance::ApproverNotEligible => "an approver may no longer approve this",
-        Voidance::GrantOver => "the grant behind it is over",
-        Voidance::MeaningChanged => "what the statement means has changed since it was approved",
-        Voidance::PrincipalDisabled => "the account is disabled",
     }
 }

@@ -232,4 +232,11 @@ impl<S: Clone, P: Clone> Tracker<S, P> {
         self.statements.doubt();
         self.portals.doubt();
     }
+
+    /// The same, if what was forwarded is the execution of this portal: while it runs, the server lets nobody close it,
+    /// so that nothing else can take its name.
+    pub fn doubt_names_but(&mut self, portal: &[u8]) {
+        self.statements.doubt();
+        self.portals.doubt_others(portal);
+    }
 }

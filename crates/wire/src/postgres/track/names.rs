@@ -89,6 +89,18 @@ impl<T: Clone> Names<T> {
         self.doubts += 1;
     }
 
+    /// The same, but for this name: what made the others doubtful can't have touched it.
+    pub(super) fn doubt_others(&mut self, kept: &[u8]) {
+        let before = self.doubts;
+        self.doubts += 1;
+        let planned = self.planned.get_mut(kept).and_then(|planned| planned.to.as_mut());
+        for entry in planned.into_iter().chain(self.confirmed.get_mut(kept)) {
+            if entry.doubts == before {
+                entry.doubts = self.doubts;
+            }
+        }
+    }
+
     /// A `Sync` was sent: what follows is no longer skipped with what was before.
     pub(super) const fn next_batch(&mut self) {
         self.batch += 1;
@@ -134,9 +146,13 @@ impl<T: Clone> Names<T> {
 
     /// The oldest change on its way has succeeded.
     pub(super) fn confirm(&mut self, change: Change<T>) {
-        self.arrive(&change.name);
+        let doubts = self.arrive(&change.name);
         let replaced = match change.to {
-            Some(entry) => self.confirmed.insert(change.name, entry),
+            Some(entry) => {
+                // It may have been kept out of a doubt while it was on its way.
+                let doubts = doubts.unwrap_or(entry.doubts);
+                self.confirmed.insert(change.name, Entry { doubts, ..entry })
+            }
             None => self.confirmed.remove(&change.name),
         };
         self.release(replaced.as_ref());
@@ -148,14 +164,15 @@ impl<T: Clone> Names<T> {
         self.release(change.to.as_ref());
     }
 
-    /// What is planned is the *last* change sent, so it stands until that one has arrived too.
-    fn arrive(&mut self, name: &[u8]) {
-        if let Some(planned) = self.planned.get_mut(name) {
-            planned.in_flight = planned.in_flight.saturating_sub(1);
-            if planned.in_flight == 0 {
-                self.planned.remove(name);
-            }
+    /// What is planned is the *last* change sent, so it stands until that one has arrived too: then it says how often names
+    /// had been doubted that it was not kept out of.
+    fn arrive(&mut self, name: &[u8]) -> Option<u64> {
+        let planned = self.planned.get_mut(name)?;
+        planned.in_flight = planned.in_flight.saturating_sub(1);
+        if planned.in_flight > 0 {
+            return None;
         }
+        self.planned.remove(name)?.to.map(|entry| entry.doubts)
     }
 
     fn release(&mut self, entry: Option<&Entry<T>>) {
