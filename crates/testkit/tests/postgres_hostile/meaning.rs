@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 
 use crate::raw::{Raw, completed, errors};
-use crate::{duplicates, is_free, is_held, number, with_sandbox};
+use crate::{duplicates, free_calls, is_free, is_held, number, with_sandbox};
 
 /// What is free in the sandbox and held outside of it.
 const DELETE: &str = "DELETE FROM orders WHERE status = 'duplicate'";
@@ -187,6 +187,65 @@ async fn an_approver_is_shown_every_setting_that_changes_what_is_meant() -> Resu
         ["client_encoding", "search_path", "role", "account", "TimeZone", "standard_conforming_strings"]
     {
         assert!(value(name).is_some(), "{name} in {:?}", held.settings);
+    }
+    house.close().await;
+    Ok(())
+}
+
+/// Ways to leave the sandbox again. Whatever comes behind them in the same breath is judged where it then is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_search_path_is_followed_wherever_it_goes() -> Result<()> {
+    let house = with_sandbox(free_calls).await?;
+    let ways: &[&[&str]] = &[
+        &["BEGIN", "SET LOCAL search_path = sandbox", "SELECT 1", "COMMIT"],
+        &["BEGIN", "SET search_path = sandbox", "SELECT 1/0", "ROLLBACK"],
+        &["BEGIN", "SET search_path = sandbox", "SELECT 1", "ROLLBACK AND CHAIN"],
+        &["BEGIN; SET LOCAL search_path = sandbox; SELECT 1; COMMIT"],
+        &["SET LOCAL search_path = sandbox; SELECT 1"],
+        &["SET search_path = sandbox; SELECT 1/0"],
+        &["SET search_path = sandbox", "SELECT 1", "DISCARD ALL"],
+        &["SET search_path = sandbox", "SELECT 1", "RESET ALL"],
+        &["SET search_path = sandbox", "SELECT 1", "SET search_path TO DEFAULT"],
+        &["SELECT set_config('search_path', 'sandbox', true)", "SELECT 1"],
+        &["SET search_path = sandbox", "SELECT set_config('search_path', 'public', false)"],
+        &["BEGIN", "SAVEPOINT a", "SET search_path = sandbox", "SELECT 1", "ROLLBACK TO a"],
+        &["BEGIN", "SET search_path = sandbox", "SAVEPOINT a", "SELECT 1/0", "ROLLBACK TO a", "ROLLBACK"],
+    ];
+    for way in ways {
+        let mut raw = Raw::start(&house, "alice", &[]).await?;
+        way.iter().for_each(|text| {
+            raw.query(text);
+        });
+        raw.query(DELETE).flush().await?;
+        for _ in *way {
+            raw.ready().await?;
+        }
+        is_held(&house, &mut raw).await.with_context(|| format!("behind {way:?}"))?;
+        // In the extended protocol, each in a batch of its own, and all in one where that is possible.
+        for single in [true, false] {
+            if way.iter().any(|text| text.contains(';')) {
+                continue;
+            }
+            let mut raw = Raw::start(&house, "alice", &[]).await?;
+            way.iter().for_each(|text| {
+                raw.run(text);
+                if single {
+                    raw.sync();
+                }
+            });
+            let batches = if single { way.len() } else { 0 };
+            raw.run(DELETE).sync().flush().await?;
+            for _ in 0..batches {
+                raw.ready().await?;
+            }
+            let before = duplicates(&house).await?;
+            tokio::select! {
+                held = house.held() => house.deny(held?.id, "no").await?,
+                // A batch that has failed before is skipped to its end.
+                said = raw.ready() => assert!(!errors(&said?).is_empty(), "{way:?} in one batch: {single}"),
+            }
+            assert_eq!((before, duplicates(&house).await?), (12, 12), "{way:?}");
+        }
     }
     house.close().await;
     Ok(())
