@@ -15,7 +15,7 @@ use super::scram::{
 };
 use super::startup::Opening;
 use super::track::{Route, Sent, Tracker};
-use super::{ErrorFields, Framer, Limits, Phase, Piece, backend, frontend};
+use super::{ErrorFields, Framer, Limits, Phase, Piece, backend, binary, frontend};
 
 /// A nonce for exchanges in fuzz targets.
 const NONCE: &str = "fyko+d2lbbFgONRv9qkxdawL";
@@ -56,6 +56,17 @@ pub fn fuzz_backend(data: &[u8]) {
             }
         });
     }
+}
+
+/// A value in binary form, behind the OID of its type.
+pub fn fuzz_values(data: &[u8]) {
+    let Some((oid, bytes)) = data.split_first_chunk() else { return };
+    let oid = u32::from_be_bytes(*oid);
+    let Some(text) = binary::text(oid, bytes) else { return };
+    assert!(binary::type_name(oid).is_some(), "what is read has a name");
+    // Each element of an array may be a number that is written with zeros.
+    let most = binary::EXPANDED_CHARS_MAX + bytes.len() * 40;
+    assert!(text.len() <= most, "{} bytes are written with {} characters", bytes.len(), text.len());
 }
 
 /// Both directions of a session: each message is preceded by a byte that says who speaks.

@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use countersign_wire::postgres::fuzz_targets::{fuzz_backend, fuzz_frontend, fuzz_track};
+use countersign_wire::postgres::fuzz_targets::{fuzz_backend, fuzz_frontend, fuzz_track, fuzz_values};
 
 use crate::vectors::{From, VECTORS};
 
@@ -14,7 +14,8 @@ const ROUNDS: u64 = 20_000;
 const SEED: u64 = 0x636f_756e_7465_7273;
 
 type Target = (&'static str, fn(&[u8]));
-const TARGETS: [Target; 3] = [("frontend", fuzz_frontend), ("backend", fuzz_backend), ("track", fuzz_track)];
+const TARGETS: [Target; 4] =
+    [("frontend", fuzz_frontend), ("backend", fuzz_backend), ("track", fuzz_track), ("values", fuzz_values)];
 
 fn folder(target: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target)
@@ -33,6 +34,7 @@ fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
     let one = |first: u8, bytes: &[u8]| [&[first], bytes].concat();
     match target {
         "track" => sessions().into_iter().chain(recorded(target)).collect(),
+        "values" => values(),
         _ => VECTORS
             .iter()
             .filter(|vector| is_front(vector.from) == (target == "frontend"))
@@ -40,6 +42,35 @@ fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
             .chain(recorded(target))
             .collect(),
     }
+}
+
+/// Binary values behind the OIDs of their types.
+fn values() -> Vec<(String, Vec<u8>)> {
+    let words = |words: &[u16]| words.iter().flat_map(|word| word.to_be_bytes()).collect::<Vec<u8>>();
+    let array = |header: &[u32], elements: &[u8]| {
+        let header = header.iter().flat_map(|word| word.to_be_bytes());
+        header.chain(elements.iter().copied()).collect::<Vec<u8>>()
+    };
+    let values: [(&str, u32, Vec<u8>); 14] = [
+        ("bool", 16, vec![1]),
+        ("bigint", 20, 24_006_i64.to_be_bytes().to_vec()),
+        ("text", 25, "ä".into()),
+        ("jsonb", 3802, b"\x01{}".to_vec()),
+        ("double", 701, 1e300_f64.to_be_bytes().to_vec()),
+        ("real", 700, 0.1_f32.to_be_bytes().to_vec()),
+        ("numeric", 1700, words(&[2, 0, 0x4000, 2, 12, 3_400])),
+        ("numeric-large", 1700, words(&[1, 30, 0, 9, 1])),
+        ("uuid", 2950, vec![0x11; 16]),
+        ("date", 1082, (-730_120_i32).to_be_bytes().to_vec()),
+        ("timestamp", 1184, (-1_i64).to_be_bytes().to_vec()),
+        ("array", 1007, array(&[1, 1, 23, 2, 1], &[0, 0, 0, 4, 0, 0, 0, 7, 255, 255, 255, 255])),
+        ("array-of-text", 1009, array(&[2, 0, 25, 1, 1, 2, 0], &[0, 0, 0, 1, 44, 0, 0, 0, 0])),
+        ("array-of-numeric", 1231, array(&[1, 0, 1700, 1, 1], &[0, 0, 0, 8, 0, 0, 0, 9, 0, 0, 0, 9])),
+    ];
+    let seed = |(name, oid, bytes): &(&str, u32, Vec<u8>)| {
+        ((*name).to_owned(), [&oid.to_be_bytes()[..], bytes].concat())
+    };
+    values.iter().map(seed).collect()
 }
 
 /// The beginnings of the recorded sessions.
