@@ -64,6 +64,10 @@ struct Faults {
     power_in: Option<u32>,
     /// There is no room.
     full: bool,
+    /// After so many reads so many fail.
+    reads: (u32, u32),
+    /// Nothing fails for whoever only looks.
+    looking: bool,
     /// The next so many syncs fail; what they leave behind is chosen with these dice.
     syncs: Option<(u32, Dice)>,
 }
@@ -156,6 +160,16 @@ impl Disk {
         self.state().faults.syncs = Some((count, dice));
     }
 
+    /// After so many reads so many fail.
+    pub fn fail_reads(&self, after: u32, count: u32) {
+        self.state().faults.reads = (after, count);
+    }
+
+    /// Whether somebody only looks: no read fails then.
+    pub fn look(&self, looking: bool) {
+        self.state().faults.looking = looking;
+    }
+
     /// Nothing fails any more.
     pub fn heal(&self) {
         self.state().faults = Faults::default();
@@ -215,6 +229,20 @@ impl State {
             }
         }
         if self.off { Err(error) } else { Ok(()) }
+    }
+
+    /// One read from the disk; `Err` if it fails.
+    fn look_up(&mut self) -> VfsResult<()> {
+        let (after, count) = &mut self.faults.reads;
+        if self.faults.looking || *count == 0 {
+            return Ok(());
+        }
+        if let Some(fewer) = after.checked_sub(1) {
+            *after = fewer;
+            return Ok(());
+        }
+        *count -= 1;
+        Err(vars::SQLITE_IOERR_READ)
     }
 
     fn file(&mut self, name: &str, error: i32) -> VfsResult<&mut FileState> {

@@ -122,6 +122,7 @@ impl Vfs for Forgetful {
 
     fn read(&self, handle: &mut Handle, offset: usize, data: &mut [u8]) -> VfsResult<usize> {
         let mut state = handle.state();
+        state.look_up()?;
         let file = state.file(&handle.file, vars::SQLITE_IOERR_READ)?;
         let from = file.seen.get(offset..).unwrap_or_default();
         let count = from.len().min(data.len());

@@ -8,9 +8,14 @@ use crate::oracle::Violation;
 impl Run {
     pub(super) fn break_something(&mut self) {
         match self.dice.below(10) {
-            0..6 => {
+            0..5 => {
                 let changes = u32::try_from(self.dice.below(24)).expect("it is small");
                 self.disk.fail_power_in(changes);
+            }
+            5 => {
+                let (after, count) = (self.dice.below(60), 1 + self.dice.below(4));
+                let (after, count) = (u32::try_from(after), u32::try_from(count));
+                self.disk.fail_reads(after.expect("it is small"), count.expect("it is small"));
             }
             6 => self.disk.fill(true),
             7 => {

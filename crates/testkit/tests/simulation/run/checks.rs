@@ -18,6 +18,13 @@ use crate::scene::Released;
 impl Run {
     /// Reads what is durable by now, and compares the state with what follows from it.
     pub(super) fn read_on(&mut self) -> Result<(), Violation> {
+        self.disk.look(true);
+        let checked = self.read_on_undisturbed();
+        self.disk.look(false);
+        checked
+    }
+
+    fn read_on_undisturbed(&mut self) -> Result<(), Violation> {
         let Some(life) = &self.life else { return Ok(()) };
         if self.disk.is_off() {
             return Ok(());
@@ -101,6 +108,13 @@ impl Run {
 
     /// What the world was told and saw, against what the ledger says.
     pub(super) fn check_world(&mut self) -> Result<(), Violation> {
+        self.disk.look(true);
+        let checked = self.check_world_undisturbed();
+        self.disk.look(false);
+        checked
+    }
+
+    fn check_world_undisturbed(&mut self) -> Result<(), Violation> {
         let Some(life) = &self.life else { return Ok(()) };
         let mut world = self.world.borrow_mut();
         if let Some(violation) = world.violations.pop() {
