@@ -9,7 +9,6 @@ mod home;
 mod output;
 mod scratch;
 mod serve;
-mod threads;
 mod wiring;
 
 use std::process::ExitCode;
@@ -39,7 +38,10 @@ fn main() -> ExitCode {
         complain(&error);
         return ExitCode::from(FAILED);
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    // Statements are parsed on these threads, however they nest. It is address space, not memory.
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.enable_all().thread_stack_size(countersign_doors::postgres::PARSER_STACK_BYTES);
+    let runtime = match builder.build() {
         Ok(runtime) => runtime,
         Err(error) => {
             complain(&anyhow::Error::new(error).context("could not start"));

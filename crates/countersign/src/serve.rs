@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use countersign_core::PrincipalId;
-use countersign_doors::postgres::{Door, DoorSettings, PARSER_STACK_BYTES, ServerTls};
+use countersign_doors::postgres::{Door, DoorSettings, ServerTls};
 use countersign_engine::{Engine, Settings};
 use countersign_portal::{DoorAddress, Portal, PortalSettings};
 use serde::Deserialize;
@@ -18,11 +18,10 @@ use tracing_subscriber::EnvFilter;
 
 use crate::cli::Serve;
 use crate::output::note;
-use crate::threads::Threads;
 use crate::wiring::{Authority, Certificate, DataFolder, SystemEntropy};
 
-/// Statements up to this length are parsed on the threads of sessions. Longer ones would keep a thread from its other
-/// sessions for too long.
+/// Statements up to this length are parsed on the runtime's own threads, whose stacks `main` sees to. Longer ones would
+/// keep a thread from its other sessions for too long.
 const PARSE_HERE_BYTES_MAX: usize = 2_048;
 
 /// `countersign.toml`. Every key is known or refused; `docs/operators/configuration.md` explains each.
@@ -91,8 +90,6 @@ pub struct Gateway {
     pub engine: Engine,
     stop: watch::Sender<bool>,
     tasks: JoinSet<Result<()>>,
-    /// Sessions run on them, so they outlive the door.
-    _threads: Threads,
 }
 
 impl Gateway {
@@ -104,9 +101,7 @@ impl Gateway {
         let (stop, stopping) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let tls = ServerTls::new(&start.postgres_tls.config, &start.postgres_tls.end);
-        let threads = Threads::start(PARSER_STACK_BYTES)?;
         let settings = DoorSettings {
-            threads: threads.handles.clone(),
             parse_here_bytes_max: PARSE_HERE_BYTES_MAX,
             ..DoorSettings::new(Arc::new(SystemEntropy))
         };
@@ -131,7 +126,7 @@ impl Gateway {
                 .await
                 .context("the console stopped")
         });
-        Ok(Self { engine, stop, tasks, _threads: threads })
+        Ok(Self { engine, stop, tasks })
     }
 
     /// Runs until a signal asks to stop or a part fails; then ends sessions and closes the ledger.

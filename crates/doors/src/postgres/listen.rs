@@ -18,7 +18,6 @@ use countersign_wire::postgres::scram::{ServerBinding, StoredKey, Verifiers};
 use countersign_wire::postgres::startup::{Opening, ProtocolVersion, StartupMessage, TLS_HANDSHAKE};
 use countersign_wire::postgres::{Malformed, TransactionStatus};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
@@ -49,9 +48,6 @@ pub(super) async fn run(
 ) {
     let places = Arc::new(Semaphore::new(shared.settings.connections_max));
     let sessions = TaskTracker::new();
-    // Each with something that its sessions share, so that they are counted.
-    let threads: Vec<(Handle, Arc<()>)> =
-        shared.settings.threads.iter().map(|thread| (thread.clone(), Arc::default())).collect();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         let accepted = tokio::select! {
@@ -66,23 +62,10 @@ pub(super) async fn run(
                     continue;
                 };
                 let shared = Arc::clone(&shared);
-                let Some((thread, had)) = threads.iter().min_by_key(|(_, had)| Arc::strong_count(had)) else {
-                    sessions.spawn(async move {
-                        serve(socket, peer, shared).await;
-                        drop(place);
-                    });
-                    continue;
-                };
-                // A socket is watched by the runtime that it was made on.
-                let (socket, had) = (socket.into_std(), Arc::clone(had));
-                let session = async move {
-                    match socket.and_then(TcpStream::from_std) {
-                        Ok(socket) => serve(socket, peer, shared).await,
-                        Err(error) => tracing::warn!(error = %error, "a connection could not be handed over"),
-                    }
-                    drop((place, had));
-                };
-                sessions.spawn_on(session, thread);
+                sessions.spawn(async move {
+                    serve(socket, peer, shared).await;
+                    drop(place);
+                });
             }
             Err(error) => {
                 tracing::warn!(error = %error, "no connection could be accepted");

@@ -58,11 +58,8 @@ pub struct DoorSettings {
     pub connections_max: usize,
     /// How long a client may take until it has proved who it is, in seconds.
     pub startup_s_max: u64,
-    /// Runtimes of one thread each, over which sessions are spread. A session then never moves, and no thread wakes
-    /// another one for it. Empty: sessions run where the door does.
-    pub threads: Vec<tokio::runtime::Handle>,
-    /// Statements up to this length, in bytes, are parsed on the thread that read them. More than 0 only where
-    /// sessions run on threads with [`PARSER_STACK_BYTES`] of stack: parsing recurses with the nesting of the text.
+    /// Statements up to this length, in bytes, are parsed on the thread that read them. More than 0 only where the
+    /// runtime's threads have [`PARSER_STACK_BYTES`] of stack: parsing recurses with the nesting of the text.
     pub parse_here_bytes_max: usize,
 }
 
@@ -70,13 +67,7 @@ impl DoorSettings {
     /// The default limits.
     #[must_use]
     pub fn new(entropy: Arc<dyn Entropy>) -> Self {
-        Self {
-            entropy,
-            connections_max: 4_096,
-            startup_s_max: 30,
-            threads: Vec::new(),
-            parse_here_bytes_max: 0,
-        }
+        Self { entropy, connections_max: 4_096, startup_s_max: 30, parse_here_bytes_max: 0 }
     }
 }
 
@@ -85,7 +76,6 @@ impl std::fmt::Debug for DoorSettings {
         f.debug_struct("DoorSettings")
             .field("connections_max", &self.connections_max)
             .field("startup_s_max", &self.startup_s_max)
-            .field("threads", &self.threads.len())
             .field("parse_here_bytes_max", &self.parse_here_bytes_max)
             .finish_non_exhaustive()
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use crate::leash;
-use crate::options::Options;
+use crate::options::Length;
 use crate::plan::{Cell, Load};
 use crate::server::SCALE;
 use crate::stats::{Process, percentile};
@@ -21,8 +21,6 @@ const UPDATE: &str = "\\set aid random(1, 100000 * :scale)\n\
                       UPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid = :aid;\n";
 /// All rows, a million.
 const ROWS: &str = "SELECT aid, bid, abalance, filler FROM pgbench_accounts;\n";
-/// How many statements each client runs in a burst of no seconds.
-const STATEMENTS_OF_BRIEF: &str = "200";
 /// How long the process in between has to finish what nobody waits for, before its time is read.
 const SETTLE: Duration = Duration::from_millis(60);
 
@@ -50,7 +48,7 @@ pub struct Burst {
     pub p50: f64,
     /// Its 99th percentile.
     pub p99: f64,
-    /// Processor time of the process in between, in microseconds.
+    /// Processor time of the process in between, in microseconds, connecting included.
     pub cpu: Option<f64>,
 }
 
@@ -76,7 +74,7 @@ pub fn run(
     cell: &Cell,
     (port, login): (u16, &Login),
     process: Option<Process>,
-    options: &Options,
+    length: Length,
 ) -> Result<Burst> {
     let (script, mode) = match cell.load {
         Load::Simple => (SELECT, "simple"),
@@ -92,10 +90,10 @@ pub fn run(
     command.current_dir(logs.path()).args(["-n", "-l", "-M", mode, "-D", &format!("scale={SCALE}")]);
     command.args(["-c", &cell.clients.to_string(), "-j", &cell.clients.min(2).to_string()]);
     command.arg("-f").arg(&path);
-    match (cell.load, options.seconds) {
+    match (cell.load, length) {
         (Load::Rows, _) => command.args(["-t", "1"]),
-        (_, 0) => command.args(["-t", STATEMENTS_OF_BRIEF]),
-        (_, seconds) => command.args(["-T", &seconds.to_string()]),
+        (_, Length::Statements(count)) => command.args(["-t", &count.to_string()]),
+        (_, Length::Seconds(seconds)) => command.args(["-T", &seconds.to_string()]),
     };
     let before = process.map(Process::cpu_micros).transpose()?;
     let said = leash::run(&mut command)?;

@@ -26,8 +26,8 @@ use tempfile::TempDir;
 use bouncer::Bouncer;
 use gateway::Gateway;
 use load::Burst;
-use options::Options;
-use plan::{Cell, Variant};
+use options::{Length, Options};
+use plan::{Cell, Load, Variant};
 use relay::Relay;
 use server::Server;
 use stats::Rounds;
@@ -65,12 +65,13 @@ fn bench(options: &Options) -> Result<ExitCode> {
     let cells = plan::cells(options);
     let mut rounds = Rounds::default();
     // Once each, unmeasured: files come into memory, and what is made at first use is made.
-    bench.warm_up(options)?;
+    bench.warm_up()?;
     for cell in &cells {
+        bench.connect(cell, options, &mut rounds)?;
         for round in 0..options.rounds {
             rounds.fsync(disk::fsync_micros(bench.folder.path())?);
             for variant in plan::turn(cell, options, bench.bouncer.is_some(), round) {
-                let burst = bench.burst(cell, variant, options)?;
+                let burst = bench.burst(cell, variant, options.length)?;
                 rounds.add(cell, variant, round, burst);
             }
         }
@@ -99,18 +100,28 @@ impl Bench {
         Ok(Self { folder, server, relay, bouncer, gateway })
     }
 
-    fn warm_up(&self, options: &Options) -> Result<()> {
-        let brief = Options { seconds: 0, ..options.clone() };
+    fn warm_up(&self) -> Result<()> {
         for variant in Variant::ALL {
             if variant == Variant::Bouncer && self.bouncer.is_none() {
                 continue;
             }
-            self.burst(&plan::WARM_UP, variant, &brief)?;
+            self.burst(&plan::WARM_UP, variant, Length::BRIEF)?;
         }
         Ok(())
     }
 
-    fn burst(&self, cell: &Cell, variant: Variant, options: &Options) -> Result<Burst> {
+    /// Measures what connecting costs, which is then no part of what statements do.
+    fn connect(&self, cell: &Cell, options: &Options, rounds: &mut Rounds) -> Result<()> {
+        for variant in plan::turn(cell, options, self.bouncer.is_some(), 0) {
+            if variant != Variant::Direct && cell.load != Load::Rows {
+                let burst = self.burst(cell, variant, Length::Statements(1))?;
+                rounds.connecting(cell, variant, &burst);
+            }
+        }
+        Ok(())
+    }
+
+    fn burst(&self, cell: &Cell, variant: Variant, length: Length) -> Result<Burst> {
         let server = &self.server;
         let bouncer = || self.bouncer.as_ref().context("there is no pgbouncer");
         let (port, process) = match variant {
@@ -125,7 +136,7 @@ impl Bench {
             Variant::Direct | Variant::Relay | Variant::Bouncer => &server.login,
         };
         let began = self.gateway.begin(variant);
-        let burst = load::run(self.folder.path(), cell, (port, login), process, options)
+        let burst = load::run(self.folder.path(), cell, (port, login), process, length)
             .with_context(|| format!("{}, {}", cell.name(), variant.name()))?;
         if burst.failed > 0 {
             bail!("{}, {}: {} statements failed", cell.name(), variant.name(), burst.failed);

@@ -10,7 +10,7 @@ use crate::plan::{Load, Variant};
 pub const HELP: &str = "\
 cargo xtask bench postgres [OPTIONS]
   --rounds N       interleaved rounds of each cell (default 5)
-  --seconds N      how long each burst takes (default 2); 0 for a few hundred statements
+  --seconds N      how long each burst takes (default 2)
   --clients LIST   how many clients at once (default 1,8,32,64)
   --loads LIST     of simple, extended, prepared, update, rows (default: all)
   --tls LIST       of off, on: TLS to the client (default: both)
@@ -18,13 +18,22 @@ cargo xtask bench postgres [OPTIONS]
   --gateway PATH   the binary to measure (default: the one that was built together with the bench)
   --quick          one round of a few hundred statements at 1 and 8 clients: whether everything works";
 
+/// Length of a burst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// So many seconds.
+    Seconds(u32),
+    /// So many statements of each client.
+    Statements(u32),
+}
+
 /// What is measured, for how long, how often.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Rounds of each cell.
     pub rounds: u32,
-    /// Length of a burst in seconds; 0 for a few hundred statements.
-    pub seconds: u32,
+    /// Length of a burst.
+    pub length: Length,
     /// Clients at once.
     pub clients: Vec<u32>,
     /// What they do.
@@ -37,11 +46,16 @@ pub struct Options {
     pub gateway: Option<PathBuf>,
 }
 
+impl Length {
+    /// Enough to see that it works.
+    pub const BRIEF: Self = Self::Statements(200);
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
             rounds: 5,
-            seconds: 2,
+            length: Length::Seconds(2),
             clients: vec![1, 8, 32, 64],
             loads: Load::ALL.to_vec(),
             tls: vec![false, true],
@@ -61,7 +75,7 @@ impl Options {
         let mut args = args.iter();
         while let Some(name) = args.next() {
             if *name == "--quick" {
-                options = Self { rounds: 1, seconds: 0, clients: vec![1, 8], ..options };
+                options = Self { rounds: 1, length: Length::BRIEF, clients: vec![1, 8], ..options };
                 continue;
             }
             let value =
@@ -69,7 +83,7 @@ impl Options {
             match *name {
                 "--rounds" => options.rounds = number(value)?.max(1),
                 "--gateway" => options.gateway = Some(std::path::absolute(value)?),
-                "--seconds" => options.seconds = number(value)?,
+                "--seconds" => options.length = Length::Seconds(number(value)?.max(1)),
                 "--clients" => options.clients = list(value, |one| number(one).ok())?,
                 "--loads" => options.loads = list(value, |one| named(&Load::ALL, one, Load::word))?,
                 "--variants" => {

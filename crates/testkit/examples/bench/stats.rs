@@ -62,6 +62,7 @@ fn ticks_a_second() -> f64 {
 #[derive(Default)]
 pub struct Rounds {
     bursts: BTreeMap<(Cell, Variant), BTreeMap<u32, Burst>>,
+    connecting: BTreeMap<(Cell, Variant), Burst>,
     fsyncs: Vec<f64>,
 }
 
@@ -69,6 +70,11 @@ impl Rounds {
     /// Takes in a burst.
     pub fn add(&mut self, cell: &Cell, variant: Variant, round: u32, burst: Burst) {
         self.bursts.entry((*cell, variant)).or_default().insert(round, burst);
+    }
+
+    /// Takes in a burst that did little but connect.
+    pub fn connecting(&mut self, cell: &Cell, variant: Variant, burst: &Burst) {
+        self.connecting.insert((*cell, variant), burst.clone());
     }
 
     /// Takes in what a sync costs now.
@@ -106,11 +112,15 @@ impl Rounds {
         (!ratios.is_empty()).then(|| median(ratios))
     }
 
-    /// Processor time per statement over all rounds, in microseconds.
+    /// Processor time per statement over all rounds, connecting not included, in microseconds.
     pub fn cpu(&self, cell: &Cell, variant: Variant) -> Option<f64> {
         let rounds = self.bursts.get(&(*cell, variant))?;
+        let connecting = self.connecting.get(&(*cell, variant)).cloned().unwrap_or_default();
         let total: f64 = rounds.values().map(|burst| burst.cpu).sum::<Option<f64>>()?;
-        let executed: u64 = rounds.values().map(|burst| burst.executed).sum();
+        let executed: u64 =
+            rounds.values().map(|burst| burst.executed - connecting.executed.min(burst.executed)).sum();
+        let rounds = float(u64::try_from(rounds.len()).unwrap_or_default());
+        let total = (total - rounds * connecting.cpu.unwrap_or_default()).max(0.0);
         (executed > 0).then(|| total / float(executed))
     }
 }
