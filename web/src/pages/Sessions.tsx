@@ -57,7 +57,7 @@ function Table({ items }: { items: readonly Session[] }) {
           {items.map((one) => (
             <tr key={one.id}>
               <td data-label="Who"><Named id={one.principal} display={one.display} to={`/sessions/${one.id}`} /></td>
-              <td data-label="On">{one.resource} <span className="quiet">through {one.door}</span></td>
+              <td data-label="On"><span>{one.resource} <span className="quiet">through {one.door}</span></span></td>
               <td data-label="As">{one.role}</td>
               <td data-label="Client"><span>{one.application && <Plain text={one.application} />} <span className="quiet">{one.address}</span></span></td>
               <td data-label="Since">
