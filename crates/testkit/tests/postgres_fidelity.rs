@@ -25,3 +25,8 @@ async fn pg_dump_and_pg_restore_cannot_tell() -> Result<()> {
 async fn pgbench_cannot_tell() -> Result<()> {
     same("pgbench", "pgbench.sh").await
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_objects_cannot_tell() -> Result<()> {
+    same("large_objects", "large_objects.sh").await
+}

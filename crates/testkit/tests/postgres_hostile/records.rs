@@ -8,7 +8,7 @@ use countersign_engine::audit::LedgerQuery;
 use countersign_testkit::House;
 
 use crate::raw::{Raw, errors};
-use crate::{is_free, number};
+use crate::{is_free, is_held, number};
 
 async fn lines(house: &House, kind: &str) -> Result<usize> {
     let bob = house.person("bob").await?;
@@ -55,22 +55,43 @@ async fn what_policy_denies_is_not_even_parsed() -> Result<()> {
     Ok(())
 }
 
+/// A call of a function without a statement.
+fn call(function: u32, arguments: &[Option<&[u8]>]) -> Vec<u8> {
+    use countersign_wire::postgres::{Format, encode::client};
+    let mut out = bytes::BytesMut::new();
+    let call = client::Call { function, formats: &[], arguments, result_format: Format::Text };
+    client::function_call(&mut out, &call).expect("a call");
+    out.to_vec()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn side_channels_are_refused_and_that_is_recorded() -> Result<()> {
+async fn side_channels_are_judged_and_recorded_or_end_the_session() -> Result<()> {
     let house = House::open().await?;
     house.grant("alice", "shop-writer", Span::minutes(30)).await?;
     let mut raw = Raw::start(&house, "alice", &[]).await?;
-    let mut call = bytes::BytesMut::new();
-    let lo_creat = countersign_wire::postgres::encode::client::Call {
-        function: 957,
-        formats: &[],
-        arguments: &[Some(b"1")],
-        result_format: countersign_wire::postgres::Format::Text,
-    };
-    countersign_wire::postgres::encode::client::function_call(&mut call, &lo_creat)?;
-    let said = raw.bytes(&call).ready().await?;
-    assert_eq!(errors(&said), ["a function call without a statement can't be judged"]);
-    assert_eq!(number(&house, "SELECT count(*) FROM pg_largeobject_metadata").await?, 0);
+    let (held, said) = is_held(&house, raw.bytes(&call(957, &[Some(b"1")]))).await?;
+    assert_eq!(held.text.as_deref(), Some("-- called without a statement\npg_catalog.lo_creat($1)"));
+    assert_eq!(held.parameters.len(), 1);
+    assert_eq!(errors(&said), ["denied by bob: no"]);
+    let objects = "SELECT count(*) FROM pg_largeobject_metadata";
+    assert_eq!(number(&house, objects).await?, 0);
+    // With a yes it is made, once, and what it answers is the server's.
+    raw.bytes(&call(957, &[Some(b"1")])).flush().await?;
+    house.approve(house.held().await?.id).await?;
+    let said = is_free(&mut raw).await?;
+    assert!(said.iter().any(|(tag, _)| *tag == b'V'), "no answer");
+    assert_eq!(number(&house, objects).await?, 1);
+    // A function that users made goes by its own name, whatever is first in the search path.
+    let direct = house.database.direct().await?;
+    direct
+        .batch_execute("CREATE FUNCTION public.\"Odd one\"() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+        .await?;
+    let oid = u32::try_from(number(&house, "SELECT '\"Odd one\"'::regproc::oid::bigint").await?)?;
+    let (held, _) = is_held(&house, raw.bytes(&call(oid, &[]))).await?;
+    assert_eq!(held.text.as_deref(), Some("-- called without a statement\npublic.\"Odd one\"()"));
+    // One that is not there is nothing that anybody knows.
+    let (held, _) = is_held(&house, raw.bytes(&call(4_000_000_000, &[None]))).await?;
+    assert_eq!(held.action.as_str(), "sql.unknown");
     is_free(raw.query("SELECT 1")).await?;
     // What is no message at all ends the session.
     let said = raw.bytes(b"~\0\0\0\x04").ready().await?;

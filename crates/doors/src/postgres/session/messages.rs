@@ -68,7 +68,7 @@ impl Session {
             Body::Close(target) => self.close(&raw, *target).await,
             Body::Flush => self.flush(&raw).await,
             Body::Sync => self.sync(&raw).await,
-            Body::FunctionCall(_) => self.function_call().await,
+            Body::FunctionCall(call) => self.function_call(&raw, call).await,
             Body::CopyData(_) => self.copy_data(&raw).await,
             Body::CopyDone | Body::CopyFail(_) => self.copy_end(&raw).await,
             Body::Terminate => Err(End::Client),
@@ -153,14 +153,6 @@ impl Session {
         };
         let show = Show::Refusal(Box::new(report));
         self.forward(kind, &stand_in, Sent { act: None, ends: false, show }).await
-    }
-
-    async fn function_call(&mut self) -> Result<(), End> {
-        self.release_deferred().await?;
-        let report =
-            wording::error(wording::NOT_SUPPORTED, "a function call without a statement can't be judged")
-                .hint("call the function with SELECT");
-        self.refuse(report, true).await
     }
 
     /// An answer that only passes.

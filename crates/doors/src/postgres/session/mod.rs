@@ -12,6 +12,7 @@
 mod acts;
 mod answers;
 mod bound;
+mod call;
 mod copy;
 mod cursors;
 mod cut;
@@ -69,6 +70,8 @@ pub(super) struct Session {
     prepared: BTreeMap<String, Arc<Statement>>,
     /// Cursors that were declared by SQL.
     cursors: cursors::Cursors,
+    /// Functions of the server's own that were called without a statement, by OID.
+    called: BTreeMap<u32, Arc<call::Called>>,
     /// A `Bind` that waits for its `Execute`.
     deferred: Option<extended::Deferred>,
     /// The answer to a question of our own.
@@ -161,6 +164,7 @@ impl Session {
             known: parts.known,
             prepared: BTreeMap::new(),
             cursors: cursors::Cursors::default(),
+            called: BTreeMap::new(),
             deferred: None,
             own: OwnAnswer::default(),
             captured: bound::Captured::default(),

@@ -32,8 +32,10 @@ pub(super) struct Action {
     prepared: Option<Bytes>,
     /// It is a `Bind` without its `Execute`.
     alone: bool,
-    /// The portal that it goes on with. What it does was decided before, and nothing that changes now changes it.
+    /// The portal that it goes on with.
     running: Option<Bytes>,
+    /// What it does was decided before, and no name or setting that changes now changes it.
+    settled: bool,
     bytes: Bytes,
     seen: look::Seen,
 }
@@ -49,6 +51,7 @@ impl Action {
             prepared: None,
             alone: false,
             running: None,
+            settled: false,
             bytes,
             seen: look::Seen::default(),
         }
@@ -67,7 +70,12 @@ impl Action {
 
     /// The same, if it goes on with what is running.
     pub(super) fn of_running(self, name: Bytes) -> Self {
-        Self { running: Some(name), ..self }
+        Self { running: Some(name), settled: true, ..self }
+    }
+
+    /// The same, if it is a call without a statement, with these arguments.
+    pub(super) fn of_call(self, arguments: Vec<Option<Parameter>>) -> Self {
+        Self { parameters: arguments, settled: true, ..self }
     }
 
     /// The same, in other words for whoever is asked.
@@ -437,9 +445,10 @@ impl Tongue for Asking<'_> {
         self.session.known.doubt();
         let statement = Arc::clone(&self.action.statement);
         self.session.asked_catalogue().await?;
-        let understood = match &self.action.running {
-            Some(_) => Arc::clone(&self.action.understood),
-            None => self.session.understand(&statement).await?,
+        let understood = if self.action.settled {
+            Arc::clone(&self.action.understood)
+        } else {
+            self.session.understand(&statement).await?
         };
         let before = std::mem::replace(&mut self.action.understood, understood);
         let (target, shared) = (Arc::clone(&self.session.target), Arc::clone(&self.session.shared));
