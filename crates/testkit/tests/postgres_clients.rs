@@ -197,9 +197,13 @@ async fn nobody_is_asked_for_what_the_server_has_refused_already() -> Result<()>
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pipeline_keeps_its_order_while_something_in_it_waits() -> Result<()> {
     let (house, client) = writer().await?;
-    let first = client.query("SELECT count(*) FROM products", &[]);
-    let second = client.execute("UPDATE products SET stock = 7 WHERE id = 3", &[]);
-    let third = client.query("SELECT stock::int8 FROM products WHERE id = 3", &[]);
+    // Prepared before, each is sent the first time that it is polled, and so in this order.
+    let counting = client.prepare("SELECT count(*) FROM products").await?;
+    let updating = client.prepare("UPDATE products SET stock = 7 WHERE id = 3").await?;
+    let reading = client.prepare("SELECT stock::int8 FROM products WHERE id = 3").await?;
+    let first = client.query(&counting, &[]);
+    let second = client.execute(&updating, &[]);
+    let third = client.query(&reading, &[]);
     let approving = async { house.approve(house.held().await?.id).await };
     let (first, second, third, approved) = tokio::join!(first, second, third, approving);
     approved?;

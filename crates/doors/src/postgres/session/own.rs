@@ -19,10 +19,8 @@ use super::{End, Portal, Session};
 
 /// What our statements and portals are called, so that the client's unnamed ones stay as they are.
 const NAME: &[u8] = b"countersign_own";
-/// Takes no snapshot, runs in every transaction that has not failed.
-const SHOWN: [&[u8]; 3] = [b"SHOW search_path", b"SHOW role", b"SHOW session_authorization"];
-/// Takes a snapshot, so it is asked only between transactions.
-const TEMPORARY: &[u8] = b"SELECT pg_catalog.pg_my_temp_schema()";
+/// What is asked for beside what is followed. SHOW takes no snapshot and runs in every transaction that has not failed.
+const SHOWN: [&str; 3] = ["search_path", "role", "session_authorization"];
 /// How many statements prepared by SQL are remembered for one session.
 const PREPARED_MAX: usize = 4_096;
 /// What they may weigh together, in bytes of text.
@@ -96,14 +94,12 @@ impl Session {
         }
         let within = self.batch_open || !self.tracker.is_quiet();
         self.own = OwnAnswer::default();
-        for text in SHOWN {
-            self.own_show(text).await?;
-        }
-        for name in FOLLOWED {
-            self.own_show(format!("SHOW {name}").as_bytes()).await?;
-        }
-        if self.known.may_have_temporary_objects() && !within {
-            self.own_show(TEMPORARY).await?;
+        if within {
+            for name in SHOWN.iter().chain(FOLLOWED) {
+                self.own_show(format!("SHOW {name}").as_bytes()).await?;
+            }
+        } else {
+            self.own_show(all_at_once().as_bytes()).await?;
         }
         let answer = self.own_answer().await?;
         if answer.error.is_none() {
@@ -256,6 +252,18 @@ impl Session {
         }
         Ok(())
     }
+}
+
+/// All settings and the temporary schema, a row each, in one question. It takes a snapshot, so it is asked only between
+/// transactions. Nothing in it is looked up by the search path.
+fn all_at_once() -> String {
+    let setting = |name: &&str| format!("pg_catalog.current_setting('{name}')");
+    let settings: Vec<String> = SHOWN.iter().chain(FOLLOWED).map(setting).collect();
+    format!(
+        "SELECT v FROM pg_catalog.unnest(ARRAY[{}, \
+         CAST(pg_catalog.pg_my_temp_schema() AS pg_catalog.text)]) AS v",
+        settings.join(", ")
+    )
 }
 
 fn unwritten(error: &Unencodable) -> End {
