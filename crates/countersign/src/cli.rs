@@ -96,8 +96,12 @@ pub enum Command {
     /// Check a bundle folder; reports every mistake at once.
     Check {
         /// The bundle folder.
-        #[arg(value_name = "DIR")]
-        bundle: PathBuf,
+        #[arg(value_name = "DIR", required_unless_present = "live", conflicts_with = "live")]
+        bundle: Option<PathBuf>,
+        /// Have the gateway read back what its upstream accounts may do, and show those that could do more than the
+        /// roles of the bundle in force say.
+        #[arg(long)]
+        live: bool,
     },
     /// Put a bundle in force, or ask for it where a gate holds that.
     Apply {

@@ -80,7 +80,8 @@ async fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Sessions(options) => sessions::sessions(cli, &home()?, options).await?,
         Command::Session { command } => sessions::session(cli, &home()?, command).await?,
         Command::Connect(options) => sessions::connect(cli, &home()?, options).await?,
-        Command::Check { bundle } => return bundle::check(cli, bundle),
+        Command::Check { bundle: Some(bundle), .. } => return bundle::check(cli, bundle),
+        Command::Check { bundle: None, .. } => return bundle::check_live(cli, &home()?).await,
         Command::Apply { bundle } => bundle::apply(cli, &home()?, bundle).await?,
         Command::Audit { command: AuditCommand::Search(options) } => {
             audit::search(cli, &home()?, options).await?

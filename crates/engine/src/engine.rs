@@ -37,6 +37,7 @@ pub(crate) struct Inner {
     pub(crate) people: People,
     pub(crate) noise: Noise,
     vkey: countersign_ledger::VerifierKey,
+    pub(crate) accounts: crate::accounts::Board,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -103,7 +104,8 @@ impl Engine {
         let queue = Arc::new(Queue::new());
         let noise = Noise::new(house.settings.refusals_a_minute);
         let thread = Mutex::new(None);
-        Ok((Self(Arc::new(Inner { house, queue, hall, people, noise, vkey, thread })), writer))
+        let accounts = crate::accounts::Board::default();
+        Ok((Self(Arc::new(Inner { house, queue, hall, people, noise, vkey, accounts, thread })), writer))
     }
 
     /// An engine without a thread and without hours: nothing is written until the stepper is told to. Every run

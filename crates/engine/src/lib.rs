@@ -5,6 +5,7 @@
 //! before it is forwarded, and the types of [`action`] leave no other order. Nothing here speaks a protocol, reads
 //! a clock or draws a random number: those come through [`ports`].
 
+pub mod accounts;
 pub mod action;
 mod api;
 pub mod audit;

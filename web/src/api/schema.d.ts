@@ -11,7 +11,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The bundle in force. */
+        /** The bundle in force, with what somebody should look at: in its files, and in the upstream accounts that its roles name. */
         get: operations["bundle"];
         put?: never;
         /** Applies a bundle, or asks those who must say yes. */
@@ -677,7 +677,10 @@ export interface components {
             roles: number;
             /** @description How many approval rules. */
             rules: number;
-            /** @description What was noticed when it was compiled. */
+            /**
+             * @description What was noticed when it was compiled, and upstream accounts that can do more than their roles say; the file of
+             *     those is `live/ROLE/RESOURCE`.
+             */
             warnings: components["schemas"]["Diagnostic"][];
         };
         /**
@@ -1786,7 +1789,10 @@ export type $defs = Record<string, never>;
 export interface operations {
     bundle: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Whether the privileges of the upstream accounts are read back now; otherwise the warnings have what was read last. */
+                live?: boolean;
+            };
             header?: never;
             path?: never;
             cookie?: never;

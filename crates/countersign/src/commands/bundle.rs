@@ -35,6 +35,29 @@ pub fn check(cli: &Cli, folder: &Path) -> Result<ExitCode> {
     Ok(if state == "valid" { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// What the accounts of the bundle in force may do beyond their roles, asked of the servers now.
+pub async fn check_live(cli: &Cli, home: &Home) -> Result<ExitCode> {
+    let bundle = Client::new(cli, home)?.get("/bundle?live=true").await?;
+    let all = bundle.get("warnings").and_then(Value::as_array).cloned().unwrap_or_default();
+    let of_accounts = all.into_iter().filter(|one| text_at(one, "/file").starts_with("live/"));
+    let items: Vec<Value> = of_accounts.collect();
+    let state = if items.is_empty() { "valid" } else { "invalid" };
+    let version = text_at(&bundle, "/version");
+    Output(cli.output).thing(&json!({ "state": state, "items": items }), |_| {
+        let words = |one: &Value| {
+            let place = text_at(one, "/file");
+            let message = text_at(one, "/message");
+            harmless(&format!("{place}: {message}\n  hint: {}\n", text_at(one, "/hint")))
+        };
+        let list: String = items.iter().map(words).collect();
+        match items.len() {
+            0 => format!("No upstream account can do more than version {version} says."),
+            count => format!("{list}{count} thing(s) that upstream accounts can do beyond version {version}."),
+        }
+    })?;
+    Ok(if items.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
 pub async fn apply(cli: &Cli, home: &Home, folder: &Path) -> Result<()> {
     let files = read(folder)?;
     let done = Client::new(cli, home)?.post("/bundle", json!({ "files": files })).await?;

@@ -29,7 +29,7 @@ use super::state::Known;
 use super::stream::{Link, Stream};
 use super::target::{Target, cause};
 use super::upstream::{self, ConnectError, Connected, Login};
-use super::{Shared, settings, tls, wording};
+use super::{Shared, powers, settings, tls, wording};
 
 /// How many requests for encryption a client may make before it starts: one of each kind.
 const ENCRYPTION_REQUESTS_MAX: u32 = 2;
@@ -49,6 +49,7 @@ pub(super) async fn run(
     let places = Arc::new(Semaphore::new(shared.settings.connections_max));
     let sessions = TaskTracker::new();
     let mut shutdown = std::pin::pin!(shutdown);
+    sessions.spawn(powers::keep(Arc::clone(&shared)));
     loop {
         let accepted = tokio::select! {
             () = &mut shutdown => break,

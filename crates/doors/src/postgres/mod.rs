@@ -4,7 +4,8 @@
 //! ([`auth`]); then the engine opens a session or says why not, and judges what the client wants to start with
 //! ([`settings`]). The session ([`session`]) stands between the client and a
 //! connection to the server under the role's account ([`upstream`]). Statements are understood ([`classify`]) under what is known of
-//! the session ([`state`]) and of the database ([`catalogue`]); [`look`] tells an approver what a statement would touch.
+//! the session ([`state`]) and of the database ([`catalogue`]); [`look`] tells an approver what a statement would touch,
+//! [`powers`] what the accounts of roles may do beyond their roles.
 //!
 //! What not: no pooling and no balancing: a session is one connection to the server, so that whatever a client relies on
 //! (temporary tables, settings, locks) is there. No policy.
@@ -15,6 +16,7 @@ mod catalogue;
 mod classify;
 mod listen;
 mod look;
+mod powers;
 mod query;
 mod session;
 mod settings;

@@ -7,11 +7,11 @@ use countersign_policy::{Source, compile};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::extract::Json as Body;
+use crate::extract::{Json as Body, Query};
 use crate::guard::SignedIn;
 use crate::problem::{Kind, Problem, Problems};
 use crate::rooms::Rooms;
-use crate::shapes::bundle::{Applied, Bundle, BundleState, Check, Diagnostic, Files};
+use crate::shapes::bundle::{Applied, Bundle, BundleQuery, BundleState, Check, Diagnostic, Files};
 
 /// How large a bundle may be on its way in. People, rules and policies of a large organisation are far below.
 const BUNDLE_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -23,12 +23,23 @@ pub(crate) fn router() -> OpenApiRouter<Rooms> {
         .layer(DefaultBodyLimit::max(BUNDLE_BYTES_MAX))
 }
 
-/// The bundle in force.
+/// The bundle in force, with what somebody should look at: in its files, and in the upstream accounts that its roles name.
 #[utoipa::path(
-    get, path = "/bundle", tag = "bundle", operation_id = "bundle",
+    get, path = "/bundle", tag = "bundle", operation_id = "bundle", params(BundleQuery),
     responses((status = 200, description = "The bundle", body = Bundle), Problems)
 )]
-async fn bundle(State(rooms): State<Rooms>) -> Result<Json<Bundle>, Problem> {
+async fn bundle(
+    State(rooms): State<Rooms>,
+    Query(query): Query<BundleQuery>,
+) -> Result<Json<Bundle>, Problem> {
+    let accounts = match query.live {
+        Some(true) => {
+            let read = rooms.engine.read_back_accounts().await;
+            let silent = || Problem::new(Kind::TimedOut, "no door has read the upstream accounts back in time");
+            Some(read.ok_or_else(silent)?)
+        }
+        Some(false) | None => rooms.engine.accounts(),
+    };
     let snapshot = rooms.engine.snapshot();
     let none = || {
         Problem::new(Kind::NotFound, "no bundle is in force").hint("`countersign apply FOLDER` applies one")
@@ -46,7 +57,13 @@ async fn bundle(State(rooms): State<Rooms>) -> Result<Json<Bundle>, Problem> {
         resources: catalogue.resources.len(),
         roles: catalogue.roles.len(),
         rules: catalogue.rules.len(),
-        warnings: policy.warnings.iter().cloned().map(Into::into).collect(),
+        warnings: policy
+            .warnings
+            .iter()
+            .cloned()
+            .map(Into::into)
+            .chain(accounts.iter().flat_map(|read| &read.found).flat_map(Diagnostic::of_account))
+            .collect(),
     }))
 }
 

@@ -2,8 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use countersign_engine::accounts::AccountFinding;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
+
+/// How the bundle in force is looked at.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct BundleQuery {
+    /// Whether the privileges of the upstream accounts are read back now; otherwise the warnings have what was read last.
+    pub live: Option<bool>,
+}
 
 /// The bundle in force.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -26,7 +36,8 @@ pub struct Bundle {
     pub roles: usize,
     /// How many approval rules.
     pub rules: usize,
-    /// What was noticed when it was compiled.
+    /// What was noticed when it was compiled, and upstream accounts that can do more than their roles say; the file of
+    /// those is `live/ROLE/RESOURCE`.
     pub warnings: Vec<Diagnostic>,
 }
 
@@ -109,6 +120,34 @@ pub enum Severity {
     Error,
     /// It can, but somebody should look.
     Warning,
+}
+
+impl Diagnostic {
+    /// What was found of an upstream account: one warning for each thing that it may do beyond its role.
+    pub(crate) fn of_account(found: &AccountFinding) -> Vec<Diagnostic> {
+        let AccountFinding { role, resource, account, beyond } = found;
+        let warning = |message: String, hint: &str| Diagnostic {
+            severity: Severity::Warning,
+            file: format!("live/{role}/{resource}"),
+            line: 0,
+            column: 0,
+            message,
+            hint: Some(hint.to_owned()),
+        };
+        match beyond {
+            Ok(beyond) => {
+                let hint = "take that from the account on the server, or let the role promise it";
+                let message = |what: &String| {
+                    format!("the account `{account}` {what}; the role `{role}` does not say so")
+                };
+                beyond.iter().map(|what| warning(message(what), hint)).collect()
+            }
+            Err(why) => {
+                let message = format!("what the account `{account}` may do could not be read back: {why}");
+                vec![warning(message, "the gateway connects with the account's own secret; correct that")]
+            }
+        }
+    }
 }
 
 impl From<countersign_policy::Diagnostic> for Diagnostic {

@@ -1,0 +1,210 @@
+//! What the accounts of roles may do on their servers, read back from the servers themselves.
+//!
+//! Each account asks about itself, in a read-only session with its own secret: the answer is what its privileges come to,
+//! through every role that it is or may become a member of. What is beyond the promise of the role is told to the engine
+//! and logged. It is done when a bundle comes into force and when somebody asks.
+//!
+//! Not counted, because every account of a server may: large objects, notifications, advisory locks, and calling functions
+//! that run with the caller's own rights.
+
+use std::sync::Arc;
+
+use countersign_core::ResourceId;
+use countersign_core::catalogue::{Catalogue, Role};
+use countersign_engine::accounts::{AccountFinding, AccountsRead};
+
+use super::Shared;
+use super::query::simple;
+use super::target::cause;
+use super::upstream::{self, Address, Login};
+
+/// How long the question may take, as the server is told.
+const QUESTION_TIMEOUT: &str = "5s";
+
+/// What an account may do, from least to most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Power {
+    Read,
+    Write,
+    Define,
+    Administer,
+}
+
+impl Power {
+    /// The most that a role promises. Calling what is not looked into may write, as far as the account can.
+    fn promised(role: &Role) -> Power {
+        let of = |action: &str| match action {
+            "sql" | "sql.admin" | "sql.grant" | "sql.revoke" | "sql.role" | "sql.settings"
+            | "sql.maintenance" | "sql.file" => Power::Administer,
+            "sql.ddl" | "sql.create" | "sql.alter" | "sql.drop" => Power::Define,
+            "sql.read" | "sql.select" | "sql.show" | "sql.explain" | "sql.copy_out" | "sql.session" => {
+                Power::Read
+            }
+            sql if sql.starts_with("sql.") => Power::Write,
+            _ => Power::Read,
+        };
+        role.actions.iter().map(|action| of(action.as_str())).max().unwrap_or(Power::Read)
+    }
+
+    fn of_word(word: &str) -> Power {
+        match word {
+            "write" => Power::Write,
+            "define" => Power::Define,
+            _ => Power::Administer,
+        }
+    }
+}
+
+/// Reads back whenever the bundle changes or somebody asks, until the door closes.
+pub(super) async fn keep(shared: Arc<Shared>) {
+    let mut changed = shared.engine.changed();
+    let mut wishes = shared.engine.account_wishes();
+    let mut bundle = None;
+    loop {
+        let wished = *wishes.borrow_and_update();
+        let now = changed.borrow_and_update().topics.bundle;
+        let at = shared.engine.now();
+        let found = tokio::select! {
+            () = shared.stopping.cancelled() => return,
+            found = read_back(&shared) => found,
+        };
+        if bundle != Some(now) {
+            log(&found);
+        }
+        bundle = Some(now);
+        shared.engine.tell_accounts(wished, AccountsRead { at, found });
+        loop {
+            tokio::select! {
+                () = shared.stopping.cancelled() => return,
+                more = changed.changed() => match more {
+                    Ok(()) if changed.borrow().topics.bundle == now => {}
+                    Ok(()) => break,
+                    Err(_) => return,
+                },
+                more = wishes.changed() => match more {
+                    Ok(()) => break,
+                    Err(_) => return,
+                },
+            }
+        }
+    }
+}
+
+fn log(found: &[AccountFinding]) {
+    for AccountFinding { role, resource, account, beyond } in found {
+        match beyond {
+            Ok(beyond) => {
+                let beyond = beyond.join("; ");
+                tracing::warn!(%role, %resource, account, beyond, "an account may do more than its role says");
+            }
+            Err(why) => tracing::warn!(%role, %resource, account, why, "an account could not be looked at"),
+        }
+    }
+}
+
+/// Every account of every role on every database, as far as somebody should look at it.
+async fn read_back(shared: &Shared) -> Vec<AccountFinding> {
+    let snapshot = shared.engine.snapshot();
+    let catalogue: &Catalogue = &snapshot.book.catalogue;
+    let mut found = Vec::new();
+    for (name, role) in &catalogue.roles {
+        for resource in &role.resources {
+            let Some(described) = catalogue.resources.get(resource).filter(|r| r.kind == "postgres") else {
+                continue;
+            };
+            let beyond = match Address::of(described) {
+                Ok(address) => beyond(shared, resource, &address, role).await,
+                Err(error) => Err(error.to_string()),
+            };
+            if beyond.as_ref().is_ok_and(Vec::is_empty) {
+                continue;
+            }
+            let (role, account) = (name.clone(), role.account.clone());
+            found.push(AccountFinding { role, resource: resource.clone(), account, beyond });
+        }
+    }
+    found
+}
+
+/// What an account may do beyond the promise of a role, in words.
+async fn beyond(
+    shared: &Shared,
+    resource: &ResourceId,
+    address: &Address,
+    role: &Role,
+) -> Result<Vec<String>, String> {
+    let account = role.account.as_str();
+    let secret = shared.engine.secret(resource, account).map_err(|error| error.to_string())?;
+    let settings = [
+        ("default_transaction_read_only".to_owned(), "on".to_owned()),
+        ("statement_timeout".to_owned(), QUESTION_TIMEOUT.to_owned()),
+        // Nobody's function or operator stands in for the ones that our question means.
+        ("search_path".to_owned(), "pg_catalog".to_owned()),
+    ];
+    let login = Login { account, secret: &secret, application: "countersign look", settings: &settings };
+    let in_words = |error: &dyn std::error::Error| match cause(error) {
+        cause if cause.is_empty() => error.to_string(),
+        cause => format!("{error}: {cause}"),
+    };
+    let connected = upstream::connect(address, &login, &shared.nonce()).await.map_err(|e| in_words(&e))?;
+    let mut link = connected.link;
+    let rows = simple(&mut link, POWERS).await.map_err(|error| in_words(&error))?;
+    let promised = Power::promised(role);
+    let excess = rows.into_iter().filter_map(|row| match row.as_slice() {
+        [Some(power), Some(what)] if Power::of_word(power) > promised => Some(what.clone()),
+        _ => None,
+    });
+    Ok(excess.collect())
+}
+
+/// What the session's account may do, itself or through any role that it may become.
+const POWERS: &str = "
+WITH mine AS (SELECT r.* FROM pg_roles r WHERE pg_has_role(current_user, r.oid, 'MEMBER')),
+super AS (SELECT EXISTS (SELECT FROM mine WHERE rolsuper) AS is),
+own AS (
+  SELECT c.oid, c.relkind, format('%I.%I', n.nspname, c.relname) AS name, c.relowner
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE c.oid >= 16384 AND n.nspname NOT LIKE 'pg\\_toast%' AND n.nspname NOT LIKE 'pg\\_temp\\_%'
+    AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+),
+powers AS (
+  SELECT 'administer' AS power, 'is a superuser' AS what, NULL::text AS name FROM super WHERE super.is
+  UNION ALL SELECT 'administer', 'may create roles', NULL FROM mine, super WHERE rolcreaterole AND NOT super.is
+  UNION ALL SELECT 'administer', 'is not held by row level security', NULL FROM mine, super
+    WHERE rolbypassrls AND NOT super.is
+  UNION ALL SELECT 'administer', 'may start replication', NULL FROM mine, super WHERE rolreplication AND NOT super.is
+  UNION ALL SELECT 'define', 'may create databases', NULL FROM mine, super WHERE rolcreatedb AND NOT super.is
+  UNION ALL SELECT CASE rolname WHEN 'pg_write_all_data' THEN 'write' WHEN 'pg_create_subscription' THEN 'define'
+                                ELSE 'administer' END, 'is a member of', rolname
+    FROM mine, super WHERE NOT super.is AND rolname IN ('pg_write_all_data', 'pg_write_server_files',
+      'pg_read_server_files', 'pg_execute_server_program', 'pg_create_subscription', 'pg_maintain', 'pg_checkpoint')
+  UNION ALL SELECT 'write', 'may change rows of', own.name FROM own, super
+    WHERE NOT super.is AND own.relkind IN ('r', 'p', 'v', 'f') AND EXISTS (
+      SELECT FROM mine WHERE has_table_privilege(mine.oid, own.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')
+        OR has_any_column_privilege(mine.oid, own.oid, 'INSERT, UPDATE'))
+  UNION ALL SELECT 'write', 'may move the sequence', own.name FROM own, super
+    WHERE NOT super.is AND own.relkind = 'S' AND EXISTS (
+      SELECT FROM mine WHERE has_sequence_privilege(mine.oid, own.oid, 'USAGE, UPDATE'))
+  UNION ALL SELECT 'write', 'may call, with the rights of its owner,', p.oid::regprocedure::text FROM pg_proc p, super
+    WHERE NOT super.is AND p.oid >= 16384 AND p.prosecdef AND p.prorettype <> 'trigger'::regtype
+      AND p.prorettype <> 'event_trigger'::regtype
+      AND EXISTS (SELECT FROM mine WHERE has_function_privilege(mine.oid, p.oid, 'EXECUTE')
+                    AND has_schema_privilege(mine.oid, p.pronamespace, 'USAGE'))
+      AND NOT pg_has_role(current_user, p.proowner, 'MEMBER')
+  UNION ALL SELECT 'define', 'owns', own.name FROM own, super
+    WHERE NOT super.is AND EXISTS (SELECT FROM mine WHERE mine.oid = own.relowner)
+  UNION ALL SELECT 'define', 'owns the function', p.oid::regprocedure::text FROM pg_proc p, super
+    WHERE NOT super.is AND p.oid >= 16384 AND EXISTS (SELECT FROM mine WHERE mine.oid = p.proowner)
+  UNION ALL SELECT 'define', 'may create in the schema', n.nspname FROM pg_namespace n, super
+    WHERE NOT super.is AND n.nspname NOT LIKE 'pg\\_temp\\_%' AND n.nspname NOT LIKE 'pg\\_toast%'
+      AND EXISTS (SELECT FROM mine WHERE has_schema_privilege(mine.oid, n.oid, 'CREATE'))
+  UNION ALL SELECT 'define', 'may create schemas in the database', current_database() FROM super
+    WHERE NOT super.is AND EXISTS (SELECT FROM mine WHERE has_database_privilege(mine.oid, current_database(), 'CREATE'))
+  UNION ALL SELECT 'define', 'may create temporary objects in the database', current_database() FROM super
+    WHERE NOT super.is AND EXISTS (SELECT FROM mine WHERE has_database_privilege(mine.oid, current_database(), 'TEMPORARY'))
+)
+SELECT power,
+       what || coalesce(' ' || array_to_string((array_agg(DISTINCT name))[1:3], ', '), '')
+            || CASE WHEN count(DISTINCT name) > 3 THEN format(' and %s more', count(DISTINCT name) - 3) ELSE '' END
+FROM powers GROUP BY power, what
+ORDER BY CASE power WHEN 'administer' THEN 0 WHEN 'define' THEN 1 ELSE 2 END, what";
