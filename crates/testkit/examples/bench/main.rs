@@ -114,6 +114,8 @@ impl Bench {
     fn connect(&self, cell: &Cell, options: &Options, rounds: &mut Rounds) -> Result<()> {
         for variant in plan::turn(cell, options, self.bouncer.is_some(), 0) {
             if variant != Variant::Direct && cell.load != Load::Rows {
+                // Twice: what stays open behind a pool is opened by the first.
+                self.burst(cell, variant, Length::Statements(1))?;
                 let burst = self.burst(cell, variant, Length::Statements(1))?;
                 rounds.connecting(cell, variant, &burst);
             }

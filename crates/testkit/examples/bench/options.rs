@@ -10,7 +10,7 @@ use crate::plan::{Load, Variant};
 pub const HELP: &str = "\
 cargo xtask bench postgres [OPTIONS]
   --rounds N       interleaved rounds of each cell (default 5)
-  --seconds N      how long each burst takes (default 2)
+  --seconds N      how long each burst takes, connecting included (default 3)
   --clients LIST   how many clients at once (default 1,8,32,64)
   --loads LIST     of simple, extended, prepared, update, rows (default: all)
   --tls LIST       of off, on: TLS to the client (default: both)
@@ -55,7 +55,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             rounds: 5,
-            length: Length::Seconds(2),
+            length: Length::Seconds(3),
             clients: vec![1, 8, 32, 64],
             loads: Load::ALL.to_vec(),
             tls: vec![false, true],
