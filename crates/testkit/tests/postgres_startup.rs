@@ -1,12 +1,25 @@
 //! How a session begins and ends on the wire: settings that a client starts with, keys to cancel with, the closing of TLS,
 //! and a server that takes nobody or goes away.
 
+#[expect(dead_code, reason = "what other tests say")]
+#[path = "postgres_hostile/raw.rs"]
+mod raw;
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use bytes::BytesMut;
 use countersign_core::Span;
 use countersign_engine::audit::LedgerQuery;
 use countersign_testkit::House;
+use countersign_wire::postgres::encode::client;
+use countersign_wire::postgres::startup::ProtocolVersion;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls};
 
@@ -24,6 +37,7 @@ async fn config(house: &House) -> Result<Config> {
     Ok(config)
 }
 
+#[expect(clippy::expect_used, reason = "a test without a credential has failed")]
 async fn with_options(house: &House, options: &str) -> Result<Client, tokio_postgres::Error> {
     let mut config = config(house).await.expect("a credential");
     let (client, connection) = config.options(options).connect(NoTls).await?;
@@ -165,6 +179,208 @@ async fn what_the_server_says_when_it_ends_a_session_arrives() -> Result<()> {
         error.as_db_error().map(|error| error.message()),
         Some("terminating connection due to administrator command")
     );
+    house.deserted().await?;
+    house.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn that_the_server_takes_nobody_is_told_in_its_words() -> Result<()> {
+    let house = house().await?;
+    let direct = house.database.direct().await?;
+    direct.batch_execute(&format!("ALTER DATABASE {} CONNECTION LIMIT 0", house.database.name)).await?;
+    let (code, message, _) = refused(&house, "").await?;
+    assert_eq!(code, "53300");
+    ensure!(message.starts_with("too many connections for database"), "{message}");
+    house.close().await;
+    Ok(())
+}
+
+/// Waits in a blocking thread, as a client of its own making would.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::time::timeout(Duration::from_secs(20), tokio::task::spawn_blocking(work)).await??
+}
+
+/// A TLS connection that trusts anybody, in the way it was begun.
+struct Tls {
+    tls: rustls::ClientConnection,
+    socket: TcpStream,
+}
+
+impl Tls {
+    /// `asks`: with an `SSLRequest` first, as clients did before version 17.
+    fn open(door: SocketAddr, asks: bool, alpn: &[&[u8]]) -> Result<Self> {
+        let mut socket = TcpStream::connect(door)?;
+        socket.set_read_timeout(Some(Duration::from_secs(10)))?;
+        if asks {
+            let mut request = BytesMut::new();
+            client::ssl_request(&mut request);
+            socket.write_all(&request)?;
+            let mut answer = [0];
+            socket.read_exact(&mut answer)?;
+            ensure!(answer == *b"S", "no TLS: {answer:?}");
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+            .with_no_client_auth();
+        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+        let tls = rustls::ClientConnection::new(Arc::new(config), "localhost".try_into()?)?;
+        Ok(Self { tls, socket })
+    }
+
+    fn say(&mut self, bytes: &[u8]) -> Result<()> {
+        let mut stream = rustls::Stream::new(&mut self.tls, &mut self.socket);
+        stream.write_all(bytes)?;
+        Ok(stream.flush()?)
+    }
+
+    /// Everything up to the end, which must be TLS's own: a connection that is only cut is an error.
+    fn to_the_end(&mut self) -> Result<Vec<u8>> {
+        let mut said = Vec::new();
+        rustls::Stream::new(&mut self.tls, &mut self.socket).read_to_end(&mut said)?;
+        Ok(said)
+    }
+}
+
+#[derive(Debug)]
+struct Anybody(Arc<rustls::crypto::CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &rustls::DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &rustls::DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancel_request_inside_tls_is_answered_by_the_end_of_tls() -> Result<()> {
+    let house = house().await?;
+    let door = house.door;
+    for (asks, alpn) in [(true, &[][..]), (false, &[&b"postgresql"[..]][..])] {
+        let mut request = BytesMut::new();
+        client::cancel_request(&mut request, 4_711, &[7; 32])?;
+        let said = blocking(move || {
+            let mut tls = Tls::open(door, asks, alpn)?;
+            tls.say(&request)?;
+            tls.to_the_end()
+        });
+        assert_eq!(said.await?, b"", "nobody answers it");
+    }
+    house.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tls_at_once_is_for_those_who_name_the_protocol() -> Result<()> {
+    let house = house().await?;
+    let door = house.door;
+    let startup = |user: &'static str| {
+        let mut out = BytesMut::new();
+        let parameters: [(&[u8], &[u8]); 2] = [(b"user", user.as_bytes()), (b"database", b"shop")];
+        client::startup(&mut out, ProtocolVersion::V3_2, &parameters).map(|()| out)
+    };
+    let hello = startup("alice")?;
+    let first = blocking(move || {
+        let mut tls = Tls::open(door, false, &[b"postgresql"])?;
+        tls.say(&hello)?;
+        let mut head = [0; 9];
+        rustls::Stream::new(&mut tls.tls, &mut tls.socket).read_exact(&mut head)?;
+        Ok(head)
+    });
+    assert_eq!(first.await?.first_chunk(), Some(b"R"), "it asks for a proof, and negotiates nothing");
+    for alpn in [&[][..], &[&b"http/1.1"[..]][..]] {
+        let hello = startup("alice")?;
+        let said = blocking(move || {
+            let mut tls = Tls::open(door, false, alpn)?;
+            let told = tls.say(&hello).and_then(|()| tls.to_the_end());
+            Ok(told.unwrap_or_default())
+        });
+        assert_eq!(said.await?, b"", "another protocol's client is told nothing");
+    }
+    house.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_newer_than_the_door_is_negotiated_down() -> Result<()> {
+    let house = house().await?;
+    let door = house.door;
+    let said = blocking(move || {
+        let mut socket = TcpStream::connect(door)?;
+        socket.set_read_timeout(Some(Duration::from_secs(10)))?;
+        let mut answer = [0];
+        for request in [client::gssenc_request as fn(&mut BytesMut), client::ssl_request] {
+            // Encryption by Kerberos is not offered; TLS is, but a client that asked may go on in clear from this machine.
+            if request as usize == client::ssl_request as usize {
+                break;
+            }
+            let mut out = BytesMut::new();
+            request(&mut out);
+            socket.write_all(&out)?;
+            socket.read_exact(&mut answer)?;
+            ensure!(answer == *b"N", "{answer:?}");
+        }
+        let mut out = BytesMut::new();
+        let parameters: [(&[u8], &[u8]); 3] =
+            [(b"user", b"alice"), (b"database", b"shop"), (b"_pq_.no_such_extension", b"1")];
+        client::startup(&mut out, ProtocolVersion { major: 3, minor: 9_999 }, &parameters)?;
+        socket.write_all(&out)?;
+        let mut head = [0; 5];
+        socket.read_exact(&mut head)?;
+        let [tag, length @ ..] = head;
+        let mut body = vec![0; usize::try_from(u32::from_be_bytes(length))? - 4];
+        socket.read_exact(&mut body)?;
+        Ok((tag, body))
+    });
+    let (tag, body) = said.await?;
+    assert_eq!(tag, b'v');
+    assert_eq!(body.get(..4), Some(&2_u32.to_be_bytes()[..]), "the newest minor version that is spoken here");
+    ensure!(body.ends_with(b"_pq_.no_such_extension\0"), "{body:?}");
+    house.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_has_said_all_it_wanted_still_gets_its_answers() -> Result<()> {
+    let house = house().await?;
+    let mut raw = raw::Raw::start(&house, "alice", &[]).await?;
+    raw.query("SELECT count(*) FROM orders a, orders b WHERE a.id < 500").query("SELECT 1").flush().await?;
+    raw.half_close().await?;
+    let said = raw.ready().await?;
+    assert_eq!(raw::completed(&said), ["SELECT 1"]);
+    let said = raw.ready().await?;
+    assert_eq!(raw::completed(&said), ["SELECT 1"]);
     house.deserted().await?;
     house.close().await;
     Ok(())

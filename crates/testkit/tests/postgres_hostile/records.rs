@@ -56,6 +56,7 @@ async fn what_policy_denies_is_not_even_parsed() -> Result<()> {
 }
 
 /// A call of a function without a statement.
+#[expect(clippy::expect_used, reason = "a test that cannot say it has failed")]
 fn call(function: u32, arguments: &[Option<&[u8]>]) -> Vec<u8> {
     use countersign_wire::postgres::{Format, encode::client};
     let mut out = bytes::BytesMut::new();
