@@ -52,7 +52,9 @@ pub async fn check_live(cli: &Cli, home: &Home) -> Result<ExitCode> {
         let list: String = items.iter().map(words).collect();
         match items.len() {
             0 => format!("No upstream account can do more than version {version} says."),
-            count => format!("{list}{count} thing(s) that upstream accounts can do beyond version {version}."),
+            count => {
+                format!("{list}{count} thing(s) that upstream accounts can do beyond version {version}.")
+            }
         }
     })?;
     Ok(if items.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -35,7 +35,8 @@ async fn bundle(
     let accounts = match query.live {
         Some(true) => {
             let read = rooms.engine.read_back_accounts().await;
-            let silent = || Problem::new(Kind::TimedOut, "no door has read the upstream accounts back in time");
+            let silent =
+                || Problem::new(Kind::TimedOut, "no door has read the upstream accounts back in time");
             Some(read.ok_or_else(silent)?)
         }
         Some(false) | None => rooms.engine.accounts(),
