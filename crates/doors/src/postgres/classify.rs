@@ -164,7 +164,7 @@ impl Understood {
             ("writes", Value::Texts(self.writes.clone())),
             ("functions", Value::Texts(facts.functions.clone())),
             ("has_where", Value::Bool(facts.predicates.iter().all(|one| one.has_where))),
-            ("has_limit", Value::Bool(false)),
+            ("has_limit", Value::Bool(facts.has_limit)),
             ("statements", Value::Long(i64::from(facts.statements))),
             ("in_transaction", Value::Bool(in_transaction)),
             ("provable_read", Value::Bool(facts.provable_read)),

@@ -31,6 +31,9 @@ pub struct Facts {
     pub types: BTreeSet<String>,
     /// For each UPDATE and DELETE: its table and whether it has a WHERE.
     pub predicates: Vec<Predicate>,
+    /// Whether every statement that gives back rows says how many at most: a query without LIMIT and COPY of a whole table
+    /// do not. False for what is not understood.
+    pub has_limit: bool,
     /// Where COPY reads from or writes to.
     pub copies: BTreeSet<CopyTarget>,
     /// Settings that are changed, role and session authorization included.
@@ -69,7 +72,13 @@ pub struct Facts {
 impl Facts {
     /// Facts with nothing in them but a kind and its reason.
     pub fn of(kind: Kind, reason: String) -> Facts {
-        Facts { kinds: BTreeSet::from([kind]), kind, reasons: vec![reason], ..Facts::empty() }
+        Facts {
+            kinds: BTreeSet::from([kind]),
+            kind,
+            reasons: vec![reason],
+            has_limit: false,
+            ..Facts::empty()
+        }
     }
 
     pub(super) fn empty() -> Facts {
@@ -84,6 +93,7 @@ impl Facts {
             operators: BTreeSet::new(),
             types: BTreeSet::new(),
             predicates: Vec::new(),
+            has_limit: true,
             copies: BTreeSet::new(),
             settings: BTreeSet::new(),
             role_change: false,

@@ -160,6 +160,7 @@ impl Facts {
         self.taints_session |= outcome.taints;
         self.verbs.extend(statement.verbs.iter().copied());
         self.predicates.extend(found.predicates.iter().cloned());
+        self.has_limit &= !statement.unlimited;
         self.copies.extend(statement.copies.iter().cloned());
         self.settings.extend(statement.settings.iter().cloned());
         self.role_change |= statement.role_change;
@@ -191,6 +192,7 @@ impl Facts {
         self.types.extend(one.types);
         self.parameters.extend(one.parameters);
         self.predicates.extend(one.predicates);
+        self.has_limit &= one.has_limit;
         self.copies.extend(one.copies);
         self.settings.extend(one.settings);
         self.role_change |= one.role_change;

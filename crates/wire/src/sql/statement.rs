@@ -36,6 +36,8 @@ pub(super) struct Statement {
     pub(super) cascades: bool,
     /// Whether session state may change unseen.
     pub(super) taints: bool,
+    /// Whether it gives back rows and does not say how many at most.
+    pub(super) unlimited: bool,
     /// Whether it keeps the tables that it names in order, which runs the expressions of their indexes and statistics.
     pub(super) maintains: bool,
 }
@@ -69,6 +71,7 @@ impl Statement {
             cascades: false,
             taints: false,
             maintains: false,
+            unlimited: false,
         }
     }
 
@@ -128,6 +131,7 @@ impl Statement {
         self.runs = true;
         self.walk(Walk::new(Access::Read), tree);
         let verb = if tree.name == "SelectStmt" { Some("select") } else { None };
+        self.unlimited = verb.is_some() && !is_limited(tree);
         self.verbs.extend(verb.map(Verb));
         self.base = match (self.found.verbs.is_empty(), self.found.select_into) {
             (_, true) => Kind::Ddl,
@@ -164,6 +168,7 @@ impl Statement {
         self.verbs.extend(walk.found.verbs.iter().copied());
         self.found = walk.found;
         self.verbs.insert(Verb(if from { "copy_in" } else { "copy_out" }));
+        self.unlimited = !from && tree.node("query").is_none_or(|query| !is_limited(query));
         self.base = match (outside.is_some(), from || !self.found.verbs.is_empty()) {
             (true, _) => Kind::Admin,
             (false, true) => Kind::Write,
@@ -450,6 +455,12 @@ impl Statement {
         mentions.relations.extend(more.relations);
         mentions.parameters.extend(more.parameters);
     }
+}
+
+/// Whether a query says how many rows it gives at most. LIMIT ALL and LIMIT NULL do not.
+fn is_limited(query: &Tree) -> bool {
+    let count = query.node("limit_count").filter(|_| query.name == "SelectStmt");
+    count.is_some_and(|count| !(count.name == "AConst" && count.flag("isnull")))
 }
 
 /// Whether anything in a statement is called by the session's own schema. What is not a relation (a type, say) is not

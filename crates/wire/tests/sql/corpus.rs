@@ -312,3 +312,38 @@ fn what_a_session_knows_afterwards_errs_towards_doubt() {
         assert_eq!(next.unreadable(b"rollback"), None, "{unseen}");
     }
 }
+
+#[test]
+fn a_limit_is_seen_where_rows_come_back() {
+    let limited = |sql: &str| Case { sql: sql.to_owned(), ..cases().remove(0) }.judge().has_limit;
+    for sql in [
+        "select id from orders limit 10",
+        "select id from orders order by id fetch first 10 rows only",
+        "(select id from orders) union all select id from todo limit 5",
+        "values (1), (2) limit 1",
+        "copy (select id from orders limit 3) to stdout",
+        "prepare p as select id from orders limit 3",
+        "delete from orders",
+        "insert into todo select id from orders",
+        "set application_name = 'x'",
+        "select 1 limit 1; select 2 limit 1",
+    ] {
+        assert!(limited(sql), "{sql}");
+    }
+    for sql in [
+        "select id from orders",
+        "select id from orders limit all",
+        "select id from orders limit null",
+        "select id from orders offset 5",
+        "select * from (select id from orders limit 10) x",
+        "table orders",
+        "copy orders to stdout",
+        "copy (select id from orders) to stdout",
+        "declare c cursor for select id from orders",
+        "explain analyze select id from orders",
+        "select 1 limit 1; select 2",
+        "select is not",
+    ] {
+        assert!(!limited(sql), "{sql}");
+    }
+}
