@@ -11,10 +11,9 @@ pub const BATCH_MAX: usize = 2_048;
 /// How many bytes of text and parameters ride in one transaction, so that memory and the log stay bounded.
 pub const BATCH_BYTES_MAX: usize = 16 << 20;
 
-/// How long a record that nobody waits for lies in the queue so that others can join it. It must be durable within
-/// 100 ms; two syncs of a busy disk, the one that is under way and its own, fit into the rest. Longer saves nothing: by
-/// then what a transaction costs is small beside what its lines do.
-pub const LINGER_MS: u64 = 20;
+/// How long a record that nobody waits for lies in the queue so that others can join it. Far below the 100 ms
+/// within which it must be durable.
+pub const LINGER_MS: u64 = 4;
 
 /// The longest text, parameters included, that can be shown to an approver in full. Longer can't be approved.
 pub const SHOWN_BYTES_MAX: usize = 256 * 1024;
