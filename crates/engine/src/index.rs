@@ -127,10 +127,11 @@ fn describe_request<D>(line: &mut Envelope<D>, book: &Book) {
     match &found.ask {
         Ask::Access { role, .. } => line.role = Some(role.clone()),
         Ask::Act { session, grant, resource, .. } => {
-            line.session = Some(*session);
+            // A receipt for several uses may be used in another session than the one that waited.
+            let session = *line.session.get_or_insert(*session);
             line.grant = Some(*grant);
             line.resource = Some(resource.clone());
-            line.role = book.session(*session).map(|session| session.opening.role.clone());
+            line.role = book.session(session).map(|session| session.opening.role.clone());
         }
         Ask::Apply { .. } => {}
     }

@@ -58,6 +58,19 @@ impl Topics {
         }
     }
 
+    /// Anything but the ledger's checkpoint may have changed.
+    pub(crate) fn mark_all(&mut self, index: u64) {
+        let ledger = self.ledger;
+        *self = Self {
+            requests: index,
+            grants: index,
+            sessions: index,
+            principals: index,
+            bundle: index,
+            ledger,
+        };
+    }
+
     pub(crate) fn mark_ledger(&mut self, size: u64) {
         self.ledger = size;
     }

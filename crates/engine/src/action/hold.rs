@@ -225,15 +225,17 @@ impl Waiting {
         self.lapses_at
     }
 
-    /// A second handle of the same request: what a door with a fault would use twice.
+    /// A second handle of the same request, perhaps in another session: what a door with a fault would use twice, and
+    /// what one that knows of receipts for several uses would use again.
     #[cfg(any(test, feature = "testing"))]
     #[must_use]
-    pub fn twin(&self) -> Self {
+    pub fn twin(&self, session: &crate::Session) -> Self {
+        let own = session.id() == self.held.session.id();
         let held = Held {
-            session: self.held.session.clone(),
-            statement: Arc::clone(&self.held.statement),
-            attempt: self.held.attempt.clone(),
+            session: session.clone(),
+            statement: if own { Arc::clone(&self.held.statement) } else { session.bare() },
             standing: Arc::clone(&self.held.standing),
+            attempt: self.held.attempt.clone(),
             reason: self.held.reason.clone(),
         };
         let (id, salt, bounds) = (self.id, self.salt, self.bounds);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use countersign_core::{Digest, SessionId};
 
 use super::work::{Body, NotDone};
-use crate::house::{House, key_place, pack, place_of};
+use crate::house::{House, NoContent, key_place, pack, place_of};
 use crate::ports::Ports;
 use crate::seal::{Field, Key};
 use crate::store::{Drawer, Put};
@@ -42,7 +42,11 @@ impl Contents {
         }
         let stored = house.content_key(name).map_err(|error| {
             tracing::error!(%error, "a content key could not be read");
-            NotDone::Unavailable
+            match error {
+                NoContent::Store(_) => NotDone::Unavailable,
+                // Reading it again would not help.
+                NoContent::Erased | NoContent::Unreadable(_) => NotDone::Unwritable(error.to_string()),
+            }
         })?;
         let key = match stored {
             Some(key) => key,

@@ -119,7 +119,13 @@ impl Writer {
         let mut draft = Draft::default();
         let mut replies: Vec<Reply> = Vec::with_capacity(count);
         for work in works {
-            replies.push(self.work(work, &mut draft));
+            let reply = self.work(work, &mut draft);
+            if work.must_be_written() && matches!(reply, Err(NotDone::Unavailable)) {
+                // It has happened: it waits for the store like everything else.
+                self.fall_back(before, &StoreError::failed("read", "what a line needs could not be read"));
+                return Turn::failed(count);
+            }
+            replies.push(reply);
         }
         let checkpoint = self.checkpoint_due().then(|| self.checkpoint(&mut draft)).flatten();
         self.snapshot_if_due(&mut draft);

@@ -12,7 +12,8 @@ impl Writer {
         let Some(mut broken) = self.broken.clone() else { return Ok(None) };
         self.catch_up()?;
         // Lines that are learnt later are what an attempt to recover wrote.
-        let survived = *broken.survived.get_or_insert(broken.from < self.live.index);
+        let learnt = broken.from < self.live.index;
+        let survived = *broken.survived.get_or_insert(learnt);
         let note = |kind, outcome, since| {
             let state = State { since, version: crate::VERSION, why: Some(broken.why.clone()) };
             let mut note = Note::new(kind, Topic::State(state));
@@ -21,13 +22,16 @@ impl Writer {
         };
         let since = Some(Stamp(broken.since));
         self.broken = None;
-        let turn = self.turn(&[
+        let mut turn = self.turn(&[
             note("system.degraded", Outcome::Failure, since),
             note("system.recovered", Outcome::Success, since),
         ]);
         match self.broken.take() {
             None => {
                 self.survived = survived;
+                if learnt {
+                    turn.changed.mark_all(self.live.index);
+                }
                 Ok(Some(turn))
             }
             Some(again) => {

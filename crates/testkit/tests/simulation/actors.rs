@@ -258,9 +258,14 @@ async fn held_statement(scene: &Rc<Scene>, session: &Session, text: &str, held: 
         return;
     }
     scene.pause().await;
-    // A door that has more than one handle of a yes uses it as often as it can.
-    let twins: Vec<Waiting> = (0..scene.below(4)).map(|_| waiting.twin()).collect();
-    for waiting in std::iter::once(waiting).chain(twins) {
+    // A door that has more than one handle of a yes uses it as often as it can, also in another session.
+    let twins = (0..scene.below(4)).map(|_| {
+        let other = scene.chance(40).then(|| scene.another_session()).flatten();
+        let session = other.unwrap_or_else(|| session.clone());
+        (waiting.twin(&session), session)
+    });
+    let twins: Vec<(Waiting, Session)> = twins.collect();
+    for (waiting, session) in std::iter::once((waiting, session.clone())).chain(twins) {
         // The relation may have become another one while everybody waited.
         let moved = scene.chance(10);
         let now = if moved { scene.relation.get() + 1 } else { relation };
@@ -268,7 +273,7 @@ async fn held_statement(scene: &Rc<Scene>, session: &Session, text: &str, held: 
         let used = scene.engine.use_receipt(waiting, ground(now)).await;
         scene.pause().await;
         if let Ok(recorded) = used {
-            forward(scene, session, text, (recorded, now)).await;
+            forward(scene, &session, text, (recorded, now)).await;
         }
         scene.pause().await;
     }

@@ -116,6 +116,12 @@ impl Scene {
         self.dice.borrow_mut().below(count)
     }
 
+    /// Some open session, anybody's.
+    pub fn another_session(&self) -> Option<Session> {
+        let open = self.sessions.borrow();
+        (!open.is_empty()).then(|| self.pick(&open))
+    }
+
     /// Somebody was told that this is so.
     pub fn promised(&self, kind: &str, about: Option<u128>, by: Option<&str>) {
         self.world.borrow_mut().promises.push(Said::new(kind, about, by));

@@ -38,6 +38,8 @@ pub struct Oracle {
     completed: BTreeSet<u64>,
     /// The line of the last start.
     begun: u64,
+    /// How many receipts were used in another session than the one that waited.
+    elsewhere: u64,
     said: BTreeSet<Said>,
 }
 
@@ -137,6 +139,11 @@ impl Oracle {
     /// How often a request was used.
     pub fn used(&self, request: RequestId) -> usize {
         self.requests.get(&request).map_or(0, |found| found.used)
+    }
+
+    /// How many receipts were used in another session than the one that waited.
+    pub fn used_elsewhere(&self) -> u64 {
+        self.elsewhere
     }
 
     /// Whether the ledger says how what this line allowed ended.
@@ -345,7 +352,8 @@ impl Oracle {
         must(current, "policy is asked now", || "it was judged under another bundle".into())?;
         let session = line.session.ok_or_else(|| Violation::new("lines are whole", "no session"))?;
         must(line.grant.is_some(), "lines are whole", || "no grant".into())?;
-        self.stands(session, line, line.grant)
+        // A read that is under way is answered if its session stands on another grant meanwhile.
+        self.stands(session, line, line.grant.filter(|_| recorded == "first"))
     }
 
     fn outcome(&mut self, line: &Line) -> Checked {

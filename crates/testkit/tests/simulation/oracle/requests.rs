@@ -94,7 +94,8 @@ impl Oracle {
             format!("used for the {}. time", found.used + 1)
         })?;
         must(line.at < until, "a yes ends", || "it was used too late".into())?;
-        must(line.session == session, "a yes is bound to its session", || {
+        let (single, by, resource) = (found.uses() == 1, found.by.clone(), found.resource.clone());
+        must(line.session == session || !single, "a yes is bound to its session", || {
             format!("used in {:?}, not {session:?}", line.session)
         })?;
         let lifted = match variant.verdict(&found.action, &found.resource) {
@@ -107,7 +108,11 @@ impl Oracle {
         })?;
         found.used += 1;
         found.running = Some(line.index);
-        let session = session.ok_or_else(|| Violation::new("lines are whole", "no session"))?;
+        self.elsewhere += u64::from(line.session != session);
+        let session = line.session.ok_or_else(|| Violation::new("lines are whole", "no session"))?;
+        let own =
+            self.sessions.get(&session).is_some_and(|one| one.principal == by && one.resource == resource);
+        must(own, "a yes is bound to its principal", || format!("{by}'s was used in {session}"))?;
         self.stands(session, line, grant)
     }
 }

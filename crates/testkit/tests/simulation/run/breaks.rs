@@ -33,10 +33,13 @@ impl Run {
     pub(super) fn mend(&mut self) -> Result<(), Violation> {
         self.disk.fill(false);
         let life = self.life();
-        if life.stepper.is_broken() && life.stepper.recover() {
+        let recovered = life.stepper.is_broken() && life.stepper.recover();
+        self.read_on()?;
+        if recovered {
             self.summary.failures += 1;
+            self.check_cuts()?;
         }
-        self.read_on()
+        Ok(())
     }
 
     pub(super) fn crash_or_stop(&mut self) -> Result<(), Violation> {

@@ -180,21 +180,34 @@ impl Run {
         self.texts.get(text)?.first().copied()
     }
 
-    /// Whatever stands on nothing any more is cut.
+    /// Whatever stands on nothing any more is cut, and what is over is written down.
     pub(super) fn check_ends(&self) -> Result<(), Violation> {
+        self.check_cuts()?;
         let Some(life) = &self.life else { return Ok(()) };
+        if life.stepper.is_broken() || self.disk.is_off() {
+            return Ok(());
+        }
         let now = life.engine.now().max(life.engine.snapshot().at);
+        let overdue = self.oracle.overdue(now).next();
+        must(overdue.is_none(), "an end is an end", || format!("grant {overdue:?} is over, unrecorded"))
+    }
+
+    /// Whatever stands on nothing any more is cut.
+    pub(super) fn check_cuts(&self) -> Result<(), Violation> {
+        let Some(life) = &self.life else { return Ok(()) };
+        let snapshot = life.engine.snapshot();
+        let now = life.engine.now().max(snapshot.at);
+        // What is durable although the store said otherwise is learnt when the store works again.
+        if snapshot.index < self.oracle.size() {
+            return Ok(());
+        }
         for session in life.scene.sessions.borrow().iter() {
             let held = self.oracle.holds(session.principal().as_str(), session.role().as_str(), now);
             must(held || session.ending().is_some(), "an end is an end", || {
                 format!("session {} of {} goes on", session.id(), session.principal())
             })?;
         }
-        if life.stepper.is_broken() || self.disk.is_off() {
-            return Ok(());
-        }
-        let overdue = self.oracle.overdue(now).next();
-        must(overdue.is_none(), "an end is an end", || format!("grant {overdue:?} is over, unrecorded"))
+        Ok(())
     }
 
     /// Everything that ran is recorded, everything that was answered as well.

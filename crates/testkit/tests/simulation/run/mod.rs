@@ -418,6 +418,7 @@ impl Run {
         self.crash(End::PowerCut)?;
         self.summary.runs = 1;
         self.summary.lines = self.oracle.size();
+        self.summary.elsewhere = self.oracle.used_elsewhere();
         self.summary.writes_lost = self.disk.counts().lost;
         let world = self.world.borrow();
         self.summary.checkpoints = world.checkpoints.len() as u64;

@@ -38,6 +38,8 @@ pub struct Summary {
     pub executions: u64,
     /// Of that, by somebody's yes.
     pub approved: u64,
+    /// Of that, in another session than the one that waited.
+    pub elsewhere: u64,
     /// Reads answered.
     pub reads: u64,
     /// Reads recorded alongside that a crash cost.
@@ -62,6 +64,7 @@ impl Summary {
             failures: self.failures + other.failures,
             executions: self.executions + other.executions,
             approved: self.approved + other.approved,
+            elsewhere: self.elsewhere + other.elsewhere,
             reads: self.reads + other.reads,
             reads_lost: self.reads_lost + other.reads_lost,
             writes_lost: self.writes_lost + other.writes_lost,
