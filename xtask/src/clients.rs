@@ -12,13 +12,15 @@ use crate::run::{cargo, exists, finish, program, quietly, root, say, target};
 
 /// A client: its name, and what starts its conversation.
 type Start = (&'static str, Vec<String>);
+/// What installs the clients of a family.
+type Install = fn() -> Result<Vec<Start>>;
 
 /// Plays the conversations named, or all.
 pub fn clients(args: &[&str]) -> Result<()> {
     let plain = args.contains(&"--plain");
     let wanted: Vec<&str> = args.iter().copied().filter(|arg| !arg.starts_with("--")).collect();
     prerequisites::for_tests()?;
-    let all: [(&str, fn() -> Result<Vec<Start>>); 5] =
+    let all: [(&str, Install); 5] =
         [("server", server), ("python", python), ("node", node), ("jdbc", jdbc), ("rust", rust)];
     let mut starts = Vec::new();
     for (family, install) in all {
