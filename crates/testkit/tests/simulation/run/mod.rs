@@ -390,6 +390,9 @@ impl Run {
     /// Lets everybody finish, and looks at the whole.
     fn finish(&mut self) -> Result<(), Violation> {
         self.disk.heal();
+        if let Some(doubtful) = &self.life().doubtful {
+            doubtful.lie(0);
+        }
         // The second time nothing is left that could fail.
         self.mend()?;
         self.mend()?;
