@@ -6,6 +6,7 @@
 
 pub mod clients;
 pub mod house;
+pub mod leash;
 pub mod live;
 pub mod postgres;
 

@@ -1,19 +1,16 @@
 //! A scratch PostgreSQL, shared by the tests of one process; each test gets a database of its own.
 //!
-//! The server runs beneath a shell that holds the reading end of a pipe: when the test process ends, however it ends, the
-//! pipe closes, the shell stops the server and removes its folder. PostgreSQL refuses to run as root, so root lends it the
-//! account `postgres`.
+//! The server is on a [leash](crate::leash): it ends with the test process, and its folder goes with it.
 
-use std::net::TcpListener;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use tokio_postgres::{Client, NoTls};
+
+use crate::leash::{self, Dog, Leash, free_port, run};
 
 /// The superuser of the scratch server.
 pub const SUPERUSER: &str = "scratch_admin";
@@ -31,7 +28,7 @@ pub struct ScratchPostgres {
     pub host: &'static str,
     /// Chosen by the system.
     pub port: u16,
-    _shell: Child,
+    _leash: Leash,
     databases: AtomicU32,
 }
 
@@ -96,15 +93,11 @@ async fn connect(port: u16, database: &str, user: &str) -> Result<Client> {
 
 fn launch() -> Result<ScratchPostgres> {
     let programs = programs()?;
-    let folder = tempfile::Builder::new().prefix("countersign-test-").tempdir_in("/var/tmp")?.keep();
-    let root = std::fs::metadata("/proc/self").map(|meta| meta.uid() == 0).unwrap_or(false);
-    if root {
-        run(Command::new("chown").arg("postgres").arg(&folder))?;
-    }
+    let folder = leash::folder("test")?;
     let data = folder.join("data");
     let password = folder.join("password");
     std::fs::write(&password, PASSWORD)?;
-    let mut initdb = lent(root, &programs.join("initdb"));
+    let mut initdb = leash::command(programs.join("initdb"), true);
     initdb.args([
         "--username",
         SUPERUSER,
@@ -115,11 +108,9 @@ fn launch() -> Result<ScratchPostgres> {
     ]);
     initdb.arg(format!("--pwfile={}", password.display())).arg("-D").arg(&data);
     run(&mut initdb)?;
-    let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-    let mut shell = lent(root, Path::new("/bin/sh"));
-    shell.arg("-c").arg("folder=$1; shift; \"$@\" & read -r _; kill -INT $!; wait $!; rm -rf \"$folder\"");
-    shell.arg("sh").arg(&folder).arg(programs.join("postgres")).arg("-D").arg(&data);
-    let port_setting = format!("port={port}");
+    let port = free_port()?;
+    let mut program = vec![programs.join("postgres").display().to_string()];
+    program.extend(["-D".to_owned(), data.display().to_string()]);
     for setting in [
         "listen_addresses=127.0.0.1",
         "unix_socket_directories=",
@@ -127,17 +118,22 @@ fn launch() -> Result<ScratchPostgres> {
         "max_connections=200",
         "shared_buffers=64MB",
         "log_min_messages=fatal",
-        &port_setting,
+        &format!("port={port}"),
     ] {
-        shell.args(["-c", setting]);
+        program.extend(["-c".to_owned(), setting.to_owned()]);
     }
-    let log = std::fs::File::create(folder.join("log"))?;
-    let child = shell.stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log).spawn()?;
-    let server = ScratchPostgres { host: "127.0.0.1", port, _shell: child, databases: AtomicU32::new(0) };
+    let log = folder.join("log");
+    let leash = Leash::start(&Dog {
+        program,
+        unprivileged: true,
+        signal: "INT",
+        folder: Some(&folder),
+        log: &log,
+        env: &[],
+    })?;
+    let server = ScratchPostgres { host: "127.0.0.1", port, _leash: leash, databases: AtomicU32::new(0) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime
-        .block_on(fill(port))
-        .with_context(|| std::fs::read_to_string(folder.join("log")).unwrap_or_default())?;
+    runtime.block_on(fill(port)).with_context(|| std::fs::read_to_string(&log).unwrap_or_default())?;
     Ok(server)
 }
 
@@ -167,26 +163,11 @@ async fn patiently(port: u16) -> Result<Client> {
     bail!("the scratch server does not answer")
 }
 
-fn lent(root: bool, program: &Path) -> Command {
-    let mut command = if root {
-        let mut command = Command::new("runuser");
-        command.args(["-u", "postgres", "--"]).arg(program);
-        command
-    } else {
-        Command::new(program)
-    };
-    command.current_dir("/").env("LC_ALL", "C.UTF-8").env("TZ", "UTC").stdin(Stdio::null());
-    command
-}
-
-fn run(command: &mut Command) -> Result<()> {
-    let output = command.output().with_context(|| format!("could not run {command:?}"))?;
-    ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    Ok(())
-}
-
 /// The folder with the server's programs: the newest that is installed.
-fn programs() -> Result<PathBuf> {
+///
+/// # Errors
+/// None is installed.
+pub fn programs() -> Result<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").context("no PostgreSQL server is installed")?;
     let mut found: Vec<(u32, PathBuf)> = versions
         .flatten()

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::leash::{self, Dog, Leash, free_port};
 use crate::server::{ACCOUNT, PASSWORD, Server};
 use crate::stats::Process;
+use countersign_testkit::leash::{self, Dog, Leash, free_port};
 
 /// A running pgbouncer.
 pub struct Bouncer {
@@ -24,7 +24,7 @@ impl Bouncer {
             return Ok(None);
         };
         let port = free_port()?;
-        let folder = leash::folder("pgbouncer")?;
+        let folder = leash::folder("bench-pgbouncer")?;
         let (settings, users) = (folder.join("pgbouncer.ini"), folder.join("users.txt"));
         std::fs::write(&users, format!("\"{ACCOUNT}\" \"{PASSWORD}\"\n"))?;
         let text = format!(

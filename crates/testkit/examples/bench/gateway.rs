@@ -14,11 +14,11 @@ use countersign_engine::{
 };
 use serde::Deserialize;
 
-use crate::leash::{Dog, Leash, free_port};
 use crate::load::Login;
 use crate::plan::Variant;
 use crate::server::{ACCOUNT, PASSWORD};
 use crate::stats::Process;
+use countersign_testkit::leash::{Dog, Leash, free_port};
 
 /// Who runs the statements, and whose password that is.
 const PERSON: &str = "alice";

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::leash;
 use crate::options::Length;
 use crate::plan::{Cell, Load};
 use crate::server::SCALE;
 use crate::stats::{Process, percentile};
+use countersign_testkit::leash;
 
 /// What `pgbench -S` runs. As a file, pgbench asks nothing else of its own, so that statements can be counted.
 const SELECT: &str =

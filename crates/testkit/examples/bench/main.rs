@@ -8,7 +8,6 @@
 mod bouncer;
 mod disk;
 mod gateway;
-mod leash;
 mod load;
 mod options;
 mod plan;

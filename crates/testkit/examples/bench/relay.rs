@@ -5,8 +5,8 @@ use std::io;
 use anyhow::{Context as _, Result};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::leash::{Dog, Leash, free_port};
 use crate::stats::Process;
+use countersign_testkit::leash::{Dog, Leash, free_port};
 
 /// A running relay.
 pub struct Relay {

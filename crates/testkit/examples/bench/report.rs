@@ -6,10 +6,10 @@ use std::io::Write as _;
 use anyhow::Result;
 
 use crate::gateway::{Count, Memory};
-use crate::leash;
 use crate::plan::{Cell, Load, Variant};
 use crate::server::Server;
 use crate::stats::{Rounds, float};
+use countersign_testkit::leash;
 
 /// Says how it goes, on standard error.
 pub fn say(text: &str) {

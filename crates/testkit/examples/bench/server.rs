@@ -5,9 +5,11 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
-use crate::leash::{self, Dog, Leash, free_port, run};
+use countersign_testkit::leash::{self, Dog, Leash, free_port, run};
+use countersign_testkit::postgres::programs;
+
 use crate::load::Login;
 
 /// The superuser, and the account under which everything runs.
@@ -34,7 +36,7 @@ impl Server {
     /// Makes and starts it. `own` is a folder of the bench itself.
     pub fn start(own: &Path) -> Result<Self> {
         let programs = programs()?;
-        let folder = leash::folder("server")?;
+        let folder = leash::folder("bench-server")?;
         let (data, password) = (folder.join("data"), folder.join("password"));
         std::fs::write(&password, PASSWORD)?;
         let certificate = certificate(&folder)?;
@@ -93,16 +95,4 @@ fn certificate(folder: &Path) -> Result<(PathBuf, PathBuf)> {
         run(Command::new("chown").arg("postgres").arg(&paths.0).arg(&paths.1))?;
     }
     Ok(paths)
-}
-
-/// The folder with the server's programs: the newest that is installed.
-fn programs() -> Result<PathBuf> {
-    let versions = std::fs::read_dir("/usr/lib/postgresql").context("no PostgreSQL server is installed")?;
-    let mut found: Vec<(u32, PathBuf)> = versions
-        .flatten()
-        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
-        .filter(|(_, folder)| folder.join("initdb").exists())
-        .collect();
-    found.sort();
-    found.pop().map(|(_, folder)| folder).context("no PostgreSQL server is installed")
 }

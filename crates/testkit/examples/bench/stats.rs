@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
-use crate::leash;
 use crate::load::Burst;
 use crate::plan::{Cell, Variant};
+use countersign_testkit::leash;
 
 /// Measures a span of time.
 pub struct Timer(Instant);

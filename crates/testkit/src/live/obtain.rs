@@ -5,10 +5,12 @@
 //! version. Without the network they are simply not there, and whoever needs them says so and goes on.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
+
+use crate::leash::run;
 
 /// The source package on PyPI that carries PostgreSQL's regression suite, and its version.
 const SUITE: (&str, &str) = ("pglast", "5.10");
@@ -48,7 +50,8 @@ pub fn suite() -> Result<PathBuf> {
         run(&mut pip)?;
         let mut tar = Command::new("tar");
         tar.arg("-xzf").arg(folder.join(format!("{unpacked}.tar.gz"))).arg("-C").arg(folder);
-        run(tar.arg(format!("{unpacked}/{SUITE_FOLDER}")))
+        run(tar.arg(format!("{unpacked}/{SUITE_FOLDER}")))?;
+        Ok(())
     })?;
     let scripts = folder.join(unpacked).join(SUITE_FOLDER);
     ensure!(scripts.join("test_setup.sql").exists(), "the package has no regression suite in it");
@@ -128,11 +131,4 @@ fn once(name: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
         let _renamed = filling.keep();
     }
     Ok(folder)
-}
-
-fn run(command: &mut Command) -> Result<()> {
-    let output =
-        command.stdin(Stdio::null()).output().with_context(|| format!("could not run {command:?}"))?;
-    ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim());
-    Ok(())
 }

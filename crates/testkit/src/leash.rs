@@ -1,7 +1,8 @@
-//! Programs that end when the bench ends, however it ends.
+//! Programs that end when the process that started them ends, however it ends.
 //!
-//! Each runs beneath a shell that reads from a pipe which only the bench holds. When the pipe closes, the shell stops
-//! the program, waits for it and cleans up.
+//! Each runs beneath a shell that reads from a pipe which only its owner holds. When the pipe closes, the shell stops
+//! the program, waits for it and cleans up. PostgreSQL and pgbouncer refuse to run as root, so root lends them the
+//! account `postgres`.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{TcpListener, TcpStream};
@@ -19,13 +20,15 @@ const START_TENTHS_MAX: u32 = 600;
 const SHELL: &str = "signal=$1; folder=$2; shift 2; \"$@\" & echo $!; read -r _; kill -\"$signal\" $!; wait $!; \
                      [ -z \"$folder\" ] || rm -rf \"$folder\"";
 
-/// A program on a leash.
+/// A program on a leash. It is stopped, and waited for, when this is dropped.
+#[derive(Debug)]
 pub struct Leash {
     shell: Child,
     pid: u32,
 }
 
 /// What is put on a leash.
+#[derive(Debug)]
 pub struct Dog<'a> {
     /// The program with its arguments.
     pub program: Vec<String>,
@@ -43,6 +46,9 @@ pub struct Dog<'a> {
 
 impl Leash {
     /// Starts a program.
+    ///
+    /// # Errors
+    /// Its log can't be written, or there is no such program.
     pub fn start(dog: &Dog<'_>) -> Result<Self> {
         let log = std::fs::File::create(dog.log)?;
         let mut command = command("/bin/sh", dog.unprivileged);
@@ -60,11 +66,15 @@ impl Leash {
     }
 
     /// The program's process.
+    #[must_use]
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// Waits until the program listens.
+    /// Waits until the program listens on a port of loopback.
+    ///
+    /// # Errors
+    /// It ended, or took longer than a minute; what it wrote to `log` is in the message.
     pub fn listens(&self, port: u16, log: &Path) -> Result<()> {
         for _ in 0..START_TENTHS_MAX {
             if TcpStream::connect(("127.0.0.1", port)).is_ok() {
@@ -86,7 +96,8 @@ impl Drop for Leash {
     }
 }
 
-/// A command as whoever runs the bench, or as `postgres` where that is root.
+/// A command as whoever runs this, or, where that is root and the program refuses root, as `postgres`.
+#[must_use]
 pub fn command(program: impl AsRef<Path>, unprivileged: bool) -> Command {
     let mut command = if unprivileged && is_root() {
         let mut command = Command::new("runuser");
@@ -99,26 +110,36 @@ pub fn command(program: impl AsRef<Path>, unprivileged: bool) -> Command {
     command
 }
 
-/// Whether the bench runs as root.
+/// Whether this runs as root.
+#[must_use]
 pub fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0)
 }
 
 /// Runs a program to its end and hands back what it printed.
+///
+/// # Errors
+/// There is no such program, or it failed; what it said is in the message.
 pub fn run(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("could not run {command:?}"))?;
     ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim());
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// A port that nobody has.
+/// A port of loopback that nobody has.
+///
+/// # Errors
+/// The system has none left.
 pub fn free_port() -> Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
 /// A folder of the account that the unprivileged run as. Removed by whoever uses it last.
+///
+/// # Errors
+/// It can't be made.
 pub fn folder(name: &str) -> Result<PathBuf> {
-    let prefix = format!("countersign-bench-{name}-");
+    let prefix = format!("countersign-{name}-");
     let folder = tempfile::Builder::new().prefix(&prefix).tempdir_in("/var/tmp")?.keep();
     if is_root() {
         run(Command::new("chown").arg("postgres").arg(&folder))?;
