@@ -25,6 +25,7 @@ const SHELL: &str = "signal=$1; folder=$2; shift 2; \"$@\" & echo $!; read -r _;
 pub struct Leash {
     shell: Child,
     pid: u32,
+    folder: Option<PathBuf>,
 }
 
 /// What is put on a leash.
@@ -62,7 +63,7 @@ impl Leash {
         let mut line = String::new();
         BufReader::new(output).read_line(&mut line)?;
         let pid = line.trim().parse().context("the shell names no process")?;
-        Ok(Self { shell, pid })
+        Ok(Self { shell, pid, folder: dog.folder.map(Path::to_owned) })
     }
 
     /// The program's process.
@@ -93,6 +94,10 @@ impl Drop for Leash {
     fn drop(&mut self) {
         drop(self.shell.stdin.take());
         let _ended = self.shell.wait();
+        // What its owner put there belongs to its owner, and the shell may not remove it.
+        if let Some(folder) = &self.folder {
+            let _gone = std::fs::remove_dir_all(folder);
+        }
     }
 }
 
