@@ -23,6 +23,7 @@ const Ledger = lazy(() => import("./pages/Ledger"));
 const LinePage = lazy(() => import("./pages/LinePage"));
 const Resources = lazy(() => import("./pages/Resources"));
 const People = lazy(() => import("./pages/People"));
+const Account = lazy(() => import("./pages/Account"));
 const Nowhere = lazy(() => import("./pages/Nowhere"));
 
 type Desk = "taken" | "empty" | "expired";
@@ -67,6 +68,7 @@ export function App() {
           <Route path="/ledger/:seq">{({ seq }) => <LinePage key={seq} seq={seq} />}</Route>
           <Route path="/resources"><Resources /></Route>
           <Route path="/people"><People /></Route>
+          <Route path="/account"><Account /></Route>
           <Route><Nowhere /></Route>
         </Switch>
       </Suspense>

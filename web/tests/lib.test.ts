@@ -9,10 +9,22 @@ import { lines as looked } from "../src/api/queries";
 import { now, setNow } from "../src/lib/clock";
 import { isTaken } from "../src/lib/keys";
 import { check, parse, rootOf } from "../src/lib/proof";
+import { program } from "../src/lib/programs";
 import { environment, quote } from "../src/lib/shell";
 import { deceives, highlight, lines, reveal } from "../src/lib/sql";
 import { away, seconds, secondsTo, span, words } from "../src/lib/time";
 import { bound, completion, initials, rows, typed, verb } from "../src/lib/words";
+
+describe("programs", () => {
+  it("are called as people call them, whatever they hide in", () => {
+    expect(program("Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/131.0 Safari/537.36 Edg/131.0")).toBe("Edge on Windows");
+    expect(program("Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) Version/18.1 Safari/604.1")).toBe("Safari on an iPhone");
+    expect(program("countersign/0.1.0", "cli")).toBe("the command line");
+    expect(program("curl/8.5.0")).toBe("curl/8.5.0");
+    expect(program(undefined, "console")).toBe("a browser");
+    expect(program("", "api")).toBe("a program");
+  });
+});
 
 describe("time", () => {
   it("shows the two largest units", () => {

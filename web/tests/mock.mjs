@@ -39,7 +39,8 @@ const VKEY = "countersign.local/demo+9a1c77f2+AbYk3vWq0v7Fz8lM2c1nX5dQeR9tPjH4sK
 
 /** A gateway with a little history. */
 function gateway() {
-  const state = { requests: [], grants: [], sessions: [], lines: [], tokens: new Map(), streams: new Set(), disabled: new Set() };
+  const state = { requests: [], grants: [], sessions: [], lines: [], tokens: new Map(), streams: new Set(), disabled: new Set(),
+    places: new Map([["alice", [{ id: "sgn_9", state: "live", at: at(-4000), address: "203.0.113.7", program: "curl/8.5.0" }]]]) };
   const changed = (...topics) => {
     for (const stream of state.streams) stream.write(`event: change\ndata: ${JSON.stringify({ index: state.lines.length, topics })}\n\n`);
   };
@@ -210,7 +211,16 @@ function routes(world, passwords) {
   };
   return {
     "GET /me": (who) => ({ id: who, state: "enabled", principal: who, person: who, name: person(who).name, groups: person(who).groups,
-      capabilities: CAN[who], grants: live(who).map((grant) => held(grant, who)), signed_in_at: at(-60), now: at() }),
+      capabilities: CAN[who], grants: live(who).map((grant) => held(grant, who)), signed_in_at: at(-60), means: ["password", "totp"],
+      new_places: state.places.get(who) ?? [], now: at() }),
+    "GET /me/sign-ins": (who) => ({ items: [
+      { id: "sgn_1", state: "live", principal: who, via: "console", address: "192.0.2.14", program: "Mozilla/5.0 (X11; Linux x86_64) Chrome/131.0", means: ["password", "totp"], signed_in_at: at(-60), seen_at: at(), expires_at: at(3600), this: true },
+      { id: "sgn_2", state: "live", principal: who, via: "cli", address: "198.51.100.7", program: "countersign/0.1.0", means: ["password"], signed_in_at: at(-7200), seen_at: at(-900), expires_at: at(2700), this: false },
+    ] }),
+    "GET /me/authenticators": () => ({ items: [
+      { id: "aut_1", state: "bound", means: "totp", bound_at: at(-864000), used_at: at(-60) },
+      { id: "recovery-codes", state: "bound", means: "recovery-code", bound_at: at(-864000), left: 9 },
+    ] }),
     "GET /roles": (who) => ({ items: ROLES.map((role) => ({ ...role, state: live(who).some((grant) => grant.role === role.id) ? "held" : "open", verdict: "hold", asked: ["1 of group:dba"] })) }),
     "GET /roles/:id/preview": (who, [role], query) => {
       const text = query.get("for");

@@ -140,6 +140,10 @@ minted! {
     SessionId = "ses",
     /// What a client presents to a door.
     CredentialId = "crd",
+    /// One sign-in of a principal to the gateway.
+    SignInId = "sgn",
+    /// Something by which a person proves who they are, beside a password.
+    AuthenticatorId = "aut",
 }
 
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";

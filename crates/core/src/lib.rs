@@ -25,8 +25,8 @@ pub mod time;
 
 pub use book::{Book, Command, Event, Facts, decide};
 pub use ids::{
-    ActionName, BundleHash, CredentialId, Digest, GrantId, GroupId, PersonId, PolicyId, PrincipalId,
-    RequestId, ResourceId, RoleId, RuleName, SessionId,
+    ActionName, AuthenticatorId, BundleHash, CredentialId, Digest, GrantId, GroupId, PersonId, PolicyId,
+    PrincipalId, RequestId, ResourceId, RoleId, RuleName, SessionId, SignInId,
 };
 pub use refusal::Refusal;
 pub use time::{At, Span};

@@ -83,6 +83,26 @@ pub enum Command {
         /// Who.
         name: String,
     },
+    /// List your sign-ins, or somebody's.
+    SignIns {
+        /// Whose, if not yours.
+        #[arg(long, value_name = "NAME")]
+        of: Option<String>,
+    },
+    /// End a sign-in.
+    SignIn {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: SignInCommand,
+    },
+    /// List what you have bound to your account beside a password.
+    Authenticators,
+    /// Bind something to your account beside a password, or take it away.
+    Authenticator {
+        /// What to do.
+        #[command(subcommand)]
+        command: AuthenticatorCommand,
+    },
     /// List sessions.
     Sessions(List),
     /// Work with one session.
@@ -131,6 +151,9 @@ pub enum Command {
         /// The data folder.
         #[arg(long, value_name = "DIR")]
         data: PathBuf,
+        /// Take away what they have bound beside a password, and leave the password as it is.
+        #[arg(long)]
+        reset_authenticators: bool,
     },
 }
 
@@ -165,13 +188,42 @@ pub struct Demo {
     pub script: bool,
 }
 
+/// What to do with a sign-in.
+#[derive(Debug, Subcommand)]
+pub enum SignInCommand {
+    /// End it.
+    End {
+        /// The sign-in.
+        id: String,
+    },
+}
+
+/// What to do about authenticators.
+#[derive(Debug, Subcommand)]
+pub enum AuthenticatorCommand {
+    /// Bind an authenticator app: one-time codes as the second step of signing in.
+    Totp,
+    /// Make new recovery codes; the old ones count no more.
+    RecoveryCodes,
+    /// Take one away.
+    Remove {
+        /// The authenticator.
+        id: String,
+    },
+    /// Take away all that somebody has bound, who lost it.
+    Reset {
+        /// Who.
+        name: String,
+    },
+}
+
 /// Options of `login`.
 #[derive(Debug, Args)]
 pub struct Login {
     /// Who you are.
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
-    /// Read the password from standard input.
+    /// Read the password from standard input; and the code from the line after it, if the account has a second factor.
     #[arg(long)]
     pub password_stdin: bool,
     /// Print the token as the last line.

@@ -18,7 +18,7 @@ use clap::{CommandFactory as _, Parser as _};
 
 use cli::{AuditCommand, Cli, Command};
 use client::{Refused, Unreachable};
-use commands::{audit, bundle, people, requests, sessions};
+use commands::{audit, bundle, identity, people, requests, sessions};
 use home::Home;
 use output::note;
 
@@ -77,6 +77,10 @@ async fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Relinquish { id } => requests::relinquish(cli, &home()?, id).await?,
         Command::Disable(options) => people::disable(cli, &home()?, options).await?,
         Command::Enable { name } => people::enable(cli, &home()?, name).await?,
+        Command::SignIns { of } => identity::sign_ins(cli, &home()?, of.as_deref()).await?,
+        Command::SignIn { command } => identity::sign_in(cli, &home()?, command).await?,
+        Command::Authenticators => identity::authenticators(cli, &home()?).await?,
+        Command::Authenticator { command } => identity::authenticator(cli, &home()?, command).await?,
         Command::Sessions(options) => sessions::sessions(cli, &home()?, options).await?,
         Command::Session { command } => sessions::session(cli, &home()?, command).await?,
         Command::Connect(options) => sessions::connect(cli, &home()?, options).await?,
@@ -98,7 +102,10 @@ async fn run(cli: &Cli) -> Result<ExitCode> {
         }
         Command::Man => clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?,
         Command::Schema => bundle::schema()?,
-        Command::Password { name, data } => wiring::set_password(name, data).await?,
+        Command::Password { name, data, reset_authenticators: true } => {
+            wiring::reset_authenticators(name, data).await?
+        }
+        Command::Password { name, data, .. } => wiring::set_password(name, data).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

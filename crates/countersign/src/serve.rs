@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use countersign_core::PrincipalId;
+use countersign_core::{PrincipalId, Span};
 use countersign_doors::postgres::{Door, DoorSettings, ServerTls};
 use countersign_engine::{Engine, Settings};
 use countersign_portal::{DoorAddress, Portal, PortalSettings};
@@ -24,6 +24,12 @@ use crate::wiring::{Authority, Certificate, DataFolder, SystemEntropy};
 /// keep a thread from its other sessions for too long.
 const PARSE_HERE_BYTES_MAX: usize = 2_048;
 
+/// The shortest limit of a sign-in that can be set: shorter, and nobody gets anything done.
+const SIGN_IN_MIN: Span = Span::minutes(1);
+
+/// The longest: that of AAL1 (NIST SP 800-63B-4).
+const SIGN_IN_MAX: Span = Span::hours(30 * 24);
+
 /// `countersign.toml`. Every key is known or refused; `docs/operators/configuration.md` explains each.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -34,6 +40,18 @@ struct Configuration {
     postgres: Listener,
     #[serde(default)]
     bootstrap: Option<Bootstrap>,
+    #[serde(default)]
+    sign_in: SignInSection,
+}
+
+/// How long a sign-in lasts, as texts like `24h`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct SignInSection {
+    /// At most.
+    r#for: Option<String>,
+    /// Unused.
+    idle: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -198,7 +216,10 @@ pub async fn serve(options: &Serve) -> Result<()> {
     let names = [address.0.clone(), "localhost".into(), "127.0.0.1".into()];
     let postgres_tls = given(&found.postgres)?.map_or_else(|| Certificate::own(&folder, &names), Ok)?;
     let defaults = Settings::default();
+    let (sign_in_for, sign_in_idle) = found.sign_in.limits(&defaults)?;
     let settings = Settings {
+        sign_in_for,
+        sign_in_idle,
         node: found.gateway.node.clone().unwrap_or(defaults.node.clone()),
         origin: found.gateway.origin.clone().unwrap_or(defaults.origin.clone()),
         console_url: console_url.clone(),
@@ -242,6 +263,31 @@ pub async fn apply_first(
             bail!("the bundle is not right:\n{list}")
         }
         Err(ApplyError::Refused(refused)) => bail!("the bundle was refused: {}", refused.message),
+    }
+}
+
+impl SignInSection {
+    /// How long a sign-in lasts at most, and how long unused.
+    fn limits(&self, defaults: &Settings) -> Result<(Span, Span)> {
+        let read = |text: &Option<String>, key: &str, default: Span| match text {
+            Some(text) => {
+                text.parse::<Span>().with_context(|| format!("`{key}` under [sign_in] is not right"))
+            }
+            None => Ok(default),
+        };
+        let longest = read(&self.r#for, "for", defaults.sign_in_for)?;
+        let idle = read(&self.idle, "idle", defaults.sign_in_idle.min(longest))?;
+        for (key, span) in [("for", longest), ("idle", idle)] {
+            if span < SIGN_IN_MIN || span > SIGN_IN_MAX {
+                bail!(
+                    "`{key}` under [sign_in] is `{span}`; it has to be from {SIGN_IN_MIN} to {SIGN_IN_MAX}"
+                );
+            }
+        }
+        if idle > longest {
+            bail!("`idle` under [sign_in] is `{idle}`, longer than `for`, which is `{longest}`");
+        }
+        Ok((longest, idle))
     }
 }
 

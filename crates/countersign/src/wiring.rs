@@ -206,6 +206,23 @@ pub async fn set_password(name: &str, data: &Path) -> Result<()> {
     crate::output::line(&format!("{name} has a new password."))
 }
 
+/// Takes away what somebody has bound beside a password, while the gateway is stopped. It is recorded.
+///
+/// # Errors
+/// The gateway runs, or nothing is bound.
+pub async fn reset_authenticators(name: &str, data: &Path) -> Result<()> {
+    if !data.join("countersign.db").exists() {
+        bail!("there is no gateway's data in `{}`", data.display());
+    }
+    let folder = DataFolder::open(data)?;
+    let engine = folder.engine(None, Settings::default())?;
+    let principal: PrincipalId = name.parse()?;
+    let done = engine.clear_authenticators(&principal).await;
+    engine.stop().await;
+    done?;
+    crate::output::line(&format!("{name} has bound nothing any more; a password is enough until they do."))
+}
+
 fn read_key(text: &Zeroizing<String>) -> Result<MasterKey> {
     let bad = || anyhow!("the master key is not 64 hexadecimal digits");
     let text = text.trim();

@@ -42,8 +42,9 @@ pub use countersign_policy::context::Via;
 pub use engine::Engine;
 pub use house::{Kept, NoContent};
 pub use people::{
-    Caller, Minted, ScramVerifiers, SecretError, SetPasswordError, SignInClient, SignInRefused, SignedIn,
-    Unauthenticated,
+    AuthenticatorView, Caller, Means, MeansSet, Minted, NewPlace, Proof, ScramVerifiers,
+    SecondStep, SecretError, SetPasswordError, SignInClient, SignInRefused, SignInStep, SignInView, SignedIn,
+    TotpBound, TotpOffer, Unauthenticated,
 };
 pub use ports::{Clock, Entropy, Ports, SecretSource};
 pub use seal::{MasterKey, Unreadable};

@@ -4,7 +4,9 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::people::{MeansSet, Proof};
 use crate::writer::work::From;
+use countersign_core::Span;
 use countersign_policy::context::Via;
 
 /// The content of a request. Its canonical JSON is what the line commits to; members in the order of their names.
@@ -13,6 +15,9 @@ use countersign_policy::context::Via;
 pub(crate) struct RequestContent {
     /// The canonical action, byte for byte as it was digested.
     pub(crate) action: String,
+    /// How whoever asked had signed in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) auth: Option<AuthContent>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) look: Option<LookContent>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -24,6 +29,14 @@ pub(crate) struct RequestContent {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ticket: Option<String>,
     pub(crate) via: String,
+}
+
+/// How somebody had signed in when they asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AuthContent {
+    pub(crate) age_us: i64,
+    pub(crate) methods: MeansSet,
 }
 
 /// What was looked up before an approver is asked.
@@ -68,6 +81,7 @@ impl RequestContent {
     pub(crate) fn new(canonical: &[u8], salt: &[u8; 16], from: From) -> Self {
         Self {
             action: String::from_utf8_lossy(canonical).into_owned(),
+            auth: from.proof.map(|proof| AuthContent { age_us: proof.age.0, methods: proof.means }),
             look: None,
             purpose: String::new(),
             salt: salt.iter().map(|byte| format!("{byte:02x}")).collect(),
@@ -94,7 +108,8 @@ impl RequestContent {
     pub(crate) fn from(&self) -> From {
         let via = [Via::Postgres, Via::Console, Via::Cli, Via::Api];
         let via = via.into_iter().find(|via| via.as_str() == self.via).unwrap_or(Via::Api);
-        From { source: self.source, via }
+        let proof = self.auth.map(|auth| Proof { means: auth.methods, age: Span(auth.age_us) });
+        From { source: self.source, via, proof }
     }
 
     /// The bytes that the line commits to.

@@ -245,7 +245,7 @@ impl Engine {
             door: wish.door.to_owned(),
             content: Some(field.commitment()),
         };
-        let from = From { source: Some(wish.client.address.ip()), via: via(wish.door) };
+        let from = From { source: Some(wish.client.address.ip()), via: via(wish.door), proof: None };
         let key: Arc<str> = format!("session:{id}").into();
         let mut deed = Deed::new(Command::Session(SessionCommand::Open(opening)), from);
         deed.key = Arc::clone(&key);

@@ -11,9 +11,10 @@ pub const BATCH_MAX: usize = 2_048;
 /// How many bytes of text and parameters ride in one transaction, so that memory and the log stay bounded.
 pub const BATCH_BYTES_MAX: usize = 16 << 20;
 
-/// How long a record that nobody waits for lies in the queue so that others can join it. Far below the 100 ms
-/// within which it must be durable.
-pub const LINGER_MS: u64 = 4;
+/// How long a record that nobody waits for lies in the queue so that others can join it, and so that how the action ended
+/// can be told in the same line. It must be durable within 100 ms: two syncs of a busy disk, the one that is under way and
+/// its own, fit into the rest.
+pub const LINGER_MS: u64 = 20;
 
 /// The longest text, parameters included, that can be shown to an approver in full. Longer can't be approved.
 pub const SHOWN_BYTES_MAX: usize = 256 * 1024;
@@ -55,10 +56,12 @@ pub struct Settings {
     pub checkpoint_every: Span,
     /// How long a credential for a door lives.
     pub credential_for: Span,
-    /// How long a sign-in lasts at most.
+    /// How long a sign-in lasts at most. The defaults of this and the next are those of AAL2 (NIST SP 800-63B-4).
     pub sign_in_for: Span,
     /// How long a sign-in lasts unused.
     pub sign_in_idle: Span,
+    /// How long after signing in somebody may change what is bound to their account.
+    pub rebind_within: Span,
     /// How many wrong passwords of one name from one address lock that pair out.
     pub sign_in_tries: u32,
     /// For how long.
@@ -87,8 +90,9 @@ impl Default for Settings {
             console_url: "http://localhost:8443".into(),
             checkpoint_every: Span::seconds(1),
             credential_for: Span::minutes(15),
-            sign_in_for: Span::hours(12),
-            sign_in_idle: Span::minutes(60),
+            sign_in_for: Span::hours(24),
+            sign_in_idle: Span::hours(1),
+            rebind_within: Span::minutes(15),
             sign_in_tries: 5,
             locked_for: Span::minutes(15),
             refusals_a_minute: 30,

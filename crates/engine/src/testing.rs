@@ -126,7 +126,34 @@ impl crate::Engine {
     #[must_use]
     pub fn caller_of(&self, principal: &PrincipalId) -> Caller {
         let (principal, source) = (principal.clone(), Some(std::net::IpAddr::from([127, 0, 0, 1])));
-        Caller { principal, via: Via::Cli, source, signed_in_at: self.now(), token: [0; 32] }
+        Caller {
+            principal,
+            via: Via::Cli,
+            source,
+            signed_in_at: self.now(),
+            sign_in: countersign_core::SignInId(0),
+            proof: crate::Proof::default(),
+            token: [0; 32],
+        }
+    }
+
+    /// What an authenticator app shows now for a secret as people type it.
+    #[must_use]
+    pub fn code_of(&self, secret: &str) -> String {
+        let letters = secret.bytes().map(|letter| match letter {
+            b'2'..=b'7' => letter - b'2' + 26,
+            _ => letter.wrapping_sub(b'A') & 31,
+        });
+        let (mut bytes, mut held, mut bits) = (Vec::new(), 0_u32, 0);
+        for letter in letters {
+            held = (held << 5) | u32::from(letter);
+            bits += 5;
+            if bits >= 8 {
+                bits -= 8;
+                bytes.push(u8::try_from((held >> bits) & 255).unwrap_or_default());
+            }
+        }
+        crate::people::totp::code_at(&bytes, self.now().0.div_euclid(30_000_000))
     }
 
     /// What is kept beside a line, unsealed.
@@ -139,10 +166,34 @@ impl crate::Engine {
     /// A sign-in without a password, also of principals that have none.
     #[must_use]
     pub fn token_of(&self, principal: &PrincipalId) -> Zeroizing<String> {
-        let (now, tokens) = (self.now(), &self.0.people.tokens);
-        let (token, key, _) = tokens.mint(&self.0.house.ports, principal, now);
-        tokens.admit(key, principal, now);
-        token
+        self.token_with(principal, &[crate::Means::Password])
+    }
+
+    /// A sign-in that was proved by these means, as far as anybody can tell.
+    #[must_use]
+    pub fn token_with(&self, principal: &PrincipalId, means: &[crate::Means]) -> Zeroizing<String> {
+        self.fresh(principal, means).token
+    }
+
+    /// Somebody who signed in by these means.
+    #[must_use]
+    pub fn caller_with(&self, principal: &PrincipalId, means: &[crate::Means]) -> Caller {
+        let fresh = self.fresh(principal, means);
+        Caller {
+            sign_in: fresh.kept.id,
+            proof: crate::Proof { means: fresh.kept.means, age: Span(0) },
+            source: Some(std::net::IpAddr::from([127, 0, 0, 1])),
+            token: fresh.key,
+            ..self.caller_of(principal)
+        }
+    }
+
+    fn fresh(&self, principal: &PrincipalId, means: &[crate::Means]) -> crate::people::Fresh {
+        let client = crate::SignInClient { source: None, via: Via::Cli, user_agent: None };
+        let tokens = &self.0.people.tokens;
+        let fresh = tokens.mint(&self.0.house, principal, crate::MeansSet::of(means), &client);
+        tokens.admit(&fresh);
+        fresh
     }
 }
 

@@ -36,6 +36,16 @@ pub struct Plain {
     pub via: Via,
 }
 
+/// How whoever asks was proved to be who they are, and how long before they asked. Where nobody signed in (a client at a
+/// door), nothing is said of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Auth {
+    /// By what: `password`, `totp`, `recovery-code`, `passkey`.
+    pub methods: BTreeSet<String>,
+    /// How long ago.
+    pub age: Span,
+}
+
 /// The circumstances of `access.request`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
@@ -106,6 +116,8 @@ const COMMON: &[Circumstance] = &[
     required("weekday", Type::Long),
     optional("source", Type::Ip),
     required("via", Type::Text),
+    optional("auth_methods", Type::Texts),
+    optional("auth_age", Type::Duration),
 ];
 
 const ACCESS: &[Circumstance] =
@@ -227,6 +239,17 @@ impl Via {
             Self::Cli => "cli",
             Self::Api => "api",
         }
+    }
+}
+
+impl Auth {
+    /// The names of what [`Auth::tell`] says.
+    pub const NAMES: [&str; 2] = ["auth_age", "auth_methods"];
+
+    /// Says it in a question's circumstances.
+    pub fn tell(self, context: &mut Context) {
+        context.insert("auth_age", Value::Span(self.age));
+        context.insert("auth_methods", Value::Texts(self.methods));
     }
 }
 

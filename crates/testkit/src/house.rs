@@ -106,7 +106,7 @@ impl House {
     /// There is no such person.
     pub async fn person(&self, name: &str) -> Result<Caller> {
         let client = SignInClient { source: None, via: Via::Cli, user_agent: None };
-        let signed_in = self.engine.sign_in(name, PERSON_PASSWORD, client).await?;
+        let signed_in = self.engine.sign_in(name, PERSON_PASSWORD, client).await?.done().context("a second factor")?;
         self.engine.caller(&signed_in.token, Via::Cli, None).await.context("not signed in")
     }
 

@@ -34,7 +34,7 @@ const refuse: Middleware = {
   async onResponse({ response, schemaPath }) {
     if (response.ok) return undefined;
     const problem = await response.clone().json().catch(() => ({})) as Partial<Schemas["Problem"]>;
-    if (response.status === 401 && schemaPath !== "/sign-in") onSignedOut();
+    if (response.status === 401 && !schemaPath.startsWith("/sign-in")) onSignedOut();
     throw new Problem(response.status, problem.detail ?? problem.title ?? "the gateway did not say why", problem.hint ?? undefined);
   },
   onError() {

@@ -27,6 +27,26 @@ export const me = queryOptions({
   staleTime: 30_000,
 });
 
+export const signIns = queryOptions({
+  queryKey: ["sign-ins"],
+  queryFn: async () => (await body(api.GET("/me/sign-ins"))).items,
+  refetchInterval: 30_000,
+});
+
+export const authenticators = queryOptions({
+  queryKey: ["authenticators"],
+  queryFn: async () => (await body(api.GET("/me/authenticators"))).items,
+});
+
+// Each time it is asked for, it is another secret: never from memory, never again by itself.
+export const totpOffer = queryOptions({
+  queryKey: ["totp-offer"],
+  queryFn: () => body(api.POST("/me/totp")),
+  gcTime: 0,
+  staleTime: Number.POSITIVE_INFINITY,
+  retry: false,
+});
+
 export const inbox = queryOptions({
   queryKey: ["inbox"],
   queryFn: async () => (await body(api.GET("/requests", { params: { query: { inbox: true } } }))).items,

@@ -277,6 +277,125 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/me/authenticators": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the caller has bound beside a password. */
+        get: operations["authenticators"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/me/authenticators/{id}/remove": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Takes an authenticator away. */
+        post: operations["remove_authenticator"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/me/new-places/{id}/known": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Says that a sign-in from a new place was the caller's own. */
+        post: operations["know_place"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/me/recovery-codes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Makes new recovery codes; the old ones count no more. */
+        post: operations["recovery_codes"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/me/sign-ins": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The caller's sign-ins. */
+        get: operations["sign_ins"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/me/totp": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Offers a secret for an authenticator app. */
+        post: operations["offer_totp"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/me/totp/bind": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Binds the authenticator app whose secret was offered. */
+        post: operations["bind_totp"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/metrics": {
         parameters: {
             query?: never;
@@ -311,6 +430,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/principals/{name}/authenticators/reset": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Takes away all that somebody has bound, who lost it, and ends their sign-ins. */
+        post: operations["reset_authenticators"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/principals/{name}/disable": {
         parameters: {
             query?: never;
@@ -339,6 +475,23 @@ export interface paths {
         put?: never;
         /** Lets somebody in again. */
         post: operations["enable"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/principals/{name}/sign-ins": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Somebody's sign-ins. */
+        get: operations["sign_ins_of"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -567,6 +720,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sign-in/second": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Completes a sign-in with a one-time code or a recovery code. */
+        post: operations["sign_in_second"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sign-ins/{id}/end": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ends a sign-in. */
+        post: operations["end_sign_in"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sign-out": {
         parameters: {
             query?: never;
@@ -636,6 +823,18 @@ export interface components {
             digest?: string;
             /** @description In the approver's words. */
             comment?: string;
+            /**
+             * Format: int32
+             * @description How often it may be used, if less often than the rules allow.
+             */
+            uses?: number;
+            /**
+             * @description For how long it may be used, if for less long than the rules allow: `10m`.
+             * @example 10m
+             */
+            for?: string;
+            /** @description Approves bounds instead of the text, where the rules let that be. */
+            envelope?: components["schemas"]["Envelope"];
         };
         /** @description Asks for a role. */
         AskAccess: {
@@ -653,6 +852,44 @@ export interface components {
             reason: string;
             /** @description The ticket it belongs to. */
             ticket?: string;
+        };
+        /** @description Something that is bound to the caller's account beside a password. */
+        Authenticator: {
+            /** @description Which. Recovery codes, of which there is one set, are `recovery-codes`. */
+            id: string;
+            /** @description Always `bound`. */
+            state: components["schemas"]["AuthenticatorState"];
+            /** @description What it is. */
+            means: components["schemas"]["Means"];
+            /**
+             * Format: date-time
+             * @description When it was bound.
+             */
+            bound_at: string;
+            /**
+             * Format: date-time
+             * @description When it was used last.
+             */
+            used_at?: string;
+            /** @description How many recovery codes are left. */
+            left?: number;
+        };
+        /**
+         * @description Whether an authenticator counts.
+         * @enum {string}
+         */
+        AuthenticatorState: "bound";
+        /** @description A part of an action that touches rows by itself. */
+        Branch: {
+            /** @description Which rows: `not matched and s.a > 1`; or the name of the table. */
+            when: string;
+            /** @description What is done to them: `update`, `delete`, `insert`, `truncate`, `nothing`. */
+            does: string;
+            /**
+             * Format: int64
+             * @description How many, counted; absent when unknown.
+             */
+            rows?: number;
         };
         /** @description The bundle in force. */
         Bundle: {
@@ -678,8 +915,8 @@ export interface components {
             /** @description How many approval rules. */
             rules: number;
             /**
-             * @description What was noticed when it was compiled, and upstream accounts that can do more than their roles say; the file of
-             *     those is `live/ROLE/RESOURCE`.
+             * @description What was noticed when it was compiled, and upstream accounts that can do more than their roles say (the file
+             *     of those is `live/ROLE/RESOURCE`), and relations and columns that are not there (`live/RESOURCE`).
              */
             warnings: components["schemas"]["Diagnostic"][];
         };
@@ -696,6 +933,29 @@ export interface components {
             display: string;
             /** @description The human behind it. */
             person: string;
+        };
+        /** @description A foreign key whose table follows what happens to the one it refers to. */
+        Cascade: {
+            /** @description The table whose rows follow. */
+            relation: string;
+            /** @description The table that they refer to. */
+            from: string;
+            /** @description The foreign key. */
+            constraint: string;
+            /** @description What happens to them: `delete`, `update`, `set null`, `set default`, `truncate`. */
+            does: string;
+            /**
+             * Format: int32
+             * @description How many steps it is from the statement's own table.
+             */
+            depth: number;
+            /**
+             * Format: int64
+             * @description How many rows, counted; absent when unknown.
+             */
+            rows?: number;
+            /** @description Why they are unknown. */
+            unknown?: string;
         };
         /** @description What changed. Sent as `event: change` of the event stream. */
         Change: {
@@ -813,11 +1073,44 @@ export interface components {
             /** @description What to do about it. */
             hint?: string;
         };
+        /** @description What became of the same action when it was asked for before. */
+        Earlier: {
+            /** @description How often the same person asked, of the last hundred times. */
+            by_person: number;
+            /** @description How often anybody did. */
+            by_anybody: number;
+            /** @description The last times, newest first. */
+            last: components["schemas"]["Time"][];
+        };
+        /** @description What an action would set in motion beside itself. */
+        Effects: {
+            /** @description Foreign keys that make other tables follow, nearest first. */
+            cascades: components["schemas"]["Cascade"][];
+            /** @description Triggers that are there for what it does, enabled or not. */
+            triggers: components["schemas"]["Trigger"][];
+            /** @description Rules that rewrite it. */
+            rules: components["schemas"]["RewriteRule"][];
+            /** @description Row level security on what it touches. */
+            row_security: components["schemas"]["RowSecurity"][];
+        };
         /**
          * @description How a value is written.
          * @enum {string}
          */
         Encoding: "null" | "text" | "decoded" | "hex";
+        /** @description Bounds that are approved instead of one text: what the statement does to the relations it names, by any text. */
+        Envelope: {
+            /**
+             * Format: int64
+             * @description Rows that one statement may write.
+             */
+            rows: number;
+            /**
+             * Format: int64
+             * @description Rows that may be written in all.
+             */
+            total: number;
+        };
         /** @description One line of the ledger. */
         Event: {
             /** @description Its index, as text. */
@@ -856,7 +1149,7 @@ export interface components {
             request?: string;
             /**
              * @description How the action ended, in one word: `done`, `failed`, `beyond_bound`, `unknown`. This and what follows is there for
-             *     `action.completed`.
+             *     `action.completed`, and for `action.allowed` if the action was done before its line was written.
              */
             result?: string;
             /**
@@ -1029,6 +1322,30 @@ export interface components {
             vkey: string;
         };
         /** @description A list, newest first. */
+        List_Authenticator: {
+            /** @description What the caller may see. */
+            items: {
+                /** @description Which. Recovery codes, of which there is one set, are `recovery-codes`. */
+                id: string;
+                /** @description Always `bound`. */
+                state: components["schemas"]["AuthenticatorState"];
+                /** @description What it is. */
+                means: components["schemas"]["Means"];
+                /**
+                 * Format: date-time
+                 * @description When it was bound.
+                 */
+                bound_at: string;
+                /**
+                 * Format: date-time
+                 * @description When it was used last.
+                 */
+                used_at?: string;
+                /** @description How many recovery codes are left. */
+                left?: number;
+            }[];
+        };
+        /** @description A list, newest first. */
         List_Grant: {
             /** @description What the caller may see. */
             items: {
@@ -1064,6 +1381,43 @@ export interface components {
                 ended?: components["schemas"]["GrantEnd"];
                 /** @description What the caller may do about it. */
                 can: components["schemas"]["GrantCan"];
+            }[];
+        };
+        /** @description A list, newest first. */
+        List_LiveSignIn: {
+            /** @description What the caller may see. */
+            items: {
+                /** @description Which. */
+                id: string;
+                /** @description Always `live`. */
+                state: components["schemas"]["SignInState"];
+                /** @description Whose. */
+                principal: string;
+                /** @description `console`, `cli` or `api`. */
+                via: string;
+                /** @description From where. */
+                address?: string;
+                /** @description What their program called itself. */
+                program?: string;
+                /** @description By what it was proved. */
+                means: components["schemas"]["Means"][];
+                /**
+                 * Format: date-time
+                 * @description When.
+                 */
+                signed_in_at: string;
+                /**
+                 * Format: date-time
+                 * @description When it was used last, to the minute.
+                 */
+                seen_at: string;
+                /**
+                 * Format: date-time
+                 * @description When it ends unless it is used again before.
+                 */
+                expires_at: string;
+                /** @description Whether it is the one that asks. */
+                this: boolean;
             }[];
         };
         /** @description A list, newest first. */
@@ -1119,8 +1473,17 @@ export interface components {
                 reason?: string;
                 /** @description The ticket it belongs to. */
                 ticket?: string;
-                /** @description The full text of what would run. */
+                /** @description The full text of what would run, as it was sent. */
                 text?: string;
+                /**
+                 * @description The same text with other white space between its tokens, for reading; absent where that can't be, or changes
+                 *     nothing. What runs is `text`.
+                 */
+                layout?: string;
+                /** @description The characters of `text` that hide or deceive. */
+                marks?: components["schemas"]["Mark"][];
+                /** @description Those of `reason`. */
+                reason_marks?: components["schemas"]["Mark"][];
                 /** @description What it does, beneath its kind. */
                 verbs: string[];
                 /** @description The parameters it would run with, in order. */
@@ -1131,6 +1494,12 @@ export interface components {
                 settings: components["schemas"]["Setting"][];
                 /** @description What is known of the rows it would touch; absent for what is no action. */
                 rows?: components["schemas"]["Rows"];
+                /** @description What else it would set in motion; absent for what is no action. */
+                effects?: components["schemas"]["Effects"];
+                /** @description What was done in the session before; absent for what is no action. */
+                so_far?: components["schemas"]["SoFar"];
+                /** @description What became of the same when it was asked for before; only where one request is shown. */
+                earlier?: components["schemas"]["Earlier"];
                 /** @description What else the approver should know, in words. */
                 notes: string[];
                 /** @description Digest of the canonical action: what an approval is bound to. */
@@ -1171,6 +1540,10 @@ export interface components {
                  * @description Until when the yes may be used.
                  */
                 valid_until?: string;
+                /** @description What of the yes is used, and what it covers; absent before there is one, or for what is no action. */
+                receipt?: components["schemas"]["Receipt"];
+                /** @description What an approver may say of it; absent for what is no action. */
+                most?: components["schemas"]["Most"];
                 /** @description How what was approved ended. */
                 outcome?: components["schemas"]["Outcome"];
                 /** @description Nobody can satisfy its rules. */
@@ -1285,6 +1658,58 @@ export interface components {
                 can: components["schemas"]["SessionCan"];
             }[];
         };
+        /** @description A sign-in that is live. */
+        LiveSignIn: {
+            /** @description Which. */
+            id: string;
+            /** @description Always `live`. */
+            state: components["schemas"]["SignInState"];
+            /** @description Whose. */
+            principal: string;
+            /** @description `console`, `cli` or `api`. */
+            via: string;
+            /** @description From where. */
+            address?: string;
+            /** @description What their program called itself. */
+            program?: string;
+            /** @description By what it was proved. */
+            means: components["schemas"]["Means"][];
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            signed_in_at: string;
+            /**
+             * Format: date-time
+             * @description When it was used last, to the minute.
+             */
+            seen_at: string;
+            /**
+             * Format: date-time
+             * @description When it ends unless it is used again before.
+             */
+            expires_at: string;
+            /** @description Whether it is the one that asks. */
+            this: boolean;
+        };
+        /** @description A character in a text that cannot be seen or can be taken for another one. */
+        Mark: {
+            /** @description Where it begins, in bytes of UTF-8 from the beginning of the text. */
+            offset: number;
+            /** @description How many bytes it has. */
+            length: number;
+            /** @description Its code point: `U+202E`. */
+            code: string;
+            /** @description What it is called, or is taken for. */
+            name: string;
+            /** @description What kind it is. */
+            kind: components["schemas"]["MarkKind"];
+        };
+        /**
+         * @description Why a character is marked.
+         * @enum {string}
+         */
+        MarkKind: "control" | "direction" | "invisible" | "blank" | "lookalike" | "rest";
         /** @description The caller. */
         Me: {
             /** @description The principal's name. */
@@ -1301,8 +1726,8 @@ export interface components {
             groups: string[];
             /**
              * @description The actions by which clients show or hide something as a whole: those that policy permits the caller on the
-             *     gateway itself, and `principal.*` that it permits on somebody else. What is offered is judged again when it
-             *     is done.
+             *     gateway itself, and `principal.*`, `sign_in.*` and `authenticator.*` that it permits on somebody else. What is
+             *     offered is judged again when it is done.
              */
             capabilities: string[];
             /** @description The caller's live grants, newest first. */
@@ -1312,12 +1737,21 @@ export interface components {
              * @description When the caller signed in.
              */
             signed_in_at: string;
+            /** @description By what this sign-in was proved. */
+            means: components["schemas"]["Means"][];
+            /** @description Sign-ins from new places that the caller has not said to know; this one is not among them. */
+            new_places: components["schemas"]["NewPlace"][];
             /**
              * Format: date-time
              * @description The gateway's instant, so that countdowns do not depend on the client's clock.
              */
             now: string;
         };
+        /**
+         * @description By what somebody proved who they are.
+         * @enum {string}
+         */
+        Means: "password" | "totp" | "recovery-code" | "passkey";
         /** @description For which resource a credential is wanted. */
         MintCredential: {
             /**
@@ -1325,6 +1759,60 @@ export interface components {
              * @example shop
              */
             resource: string;
+        };
+        /** @description What an approver may let a yes cover at most. */
+        Most: {
+            /**
+             * Format: int32
+             * @description How often the text may be used.
+             */
+            uses: number;
+            /**
+             * Format: int64
+             * @description For how long, in seconds.
+             */
+            for_s: number;
+            /** @description How wide an envelope may be; absent if none may be given. */
+            envelope?: components["schemas"]["MostEnvelope"];
+        };
+        /** @description How wide an envelope may be. */
+        MostEnvelope: {
+            /**
+             * Format: int64
+             * @description Rows that one statement may write.
+             */
+            rows: number;
+            /**
+             * Format: int64
+             * @description Rows that may be written in all.
+             */
+            total: number;
+            /**
+             * Format: int32
+             * @description How many statements.
+             */
+            uses: number;
+            /**
+             * Format: int64
+             * @description For how long, in seconds.
+             */
+            for_s: number;
+        };
+        /** @description A sign-in of the caller's from a place from which they had not signed in before, of which they are to be told. */
+        NewPlace: {
+            /** @description The sign-in. */
+            id: string;
+            /** @description Whether it can still be used, and so be ended. */
+            state: components["schemas"]["SignInState"];
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            at: string;
+            /** @description From where. */
+            address?: string;
+            /** @description What their program called itself. */
+            program?: string;
         };
         /** @description How an approved action ended. */
         Outcome: {
@@ -1337,6 +1825,16 @@ export interface components {
             rows?: number;
             /** @description The target's error code. */
             code?: string;
+            /**
+             * Format: int64
+             * @description Bytes of the answer.
+             */
+            bytes?: number;
+            /**
+             * Format: int64
+             * @description How long it took, in microseconds.
+             */
+            micros?: number;
         };
         /**
          * @description How an approved action ended, in one word.
@@ -1358,6 +1856,8 @@ export interface components {
             encoding: components["schemas"]["Encoding"];
             /** @description The value; absent for SQL's NULL. */
             value?: string;
+            /** @description The characters of `value` that hide or deceive. */
+            marks?: components["schemas"]["Mark"][];
         };
         /** @description Somebody. */
         Party: {
@@ -1451,10 +1951,45 @@ export interface components {
             /** @description Every mistake in a bundle. */
             diagnostics?: components["schemas"]["Diagnostic"][];
         };
+        /** @description A QR code as an SVG draws it: one path in a square of this size. */
+        QrPicture: {
+            /**
+             * Format: int32
+             * @description Width and height, the quiet border included.
+             */
+            size: number;
+            /** @description The `d` of the path of dark modules. */
+            path: string;
+        };
         /** @description Why something is done. Kept beside the chain, encrypted. */
         Reason: {
             /** @description In the caller's words. */
             reason?: string;
+        };
+        /** @description What of a yes is used, and what it covers. */
+        Receipt: {
+            /**
+             * Format: int32
+             * @description How often it may be used.
+             */
+            uses: number;
+            /**
+             * Format: int32
+             * @description How often it was.
+             */
+            used: number;
+            /** @description The bounds that it covers; absent if it covers the text alone. */
+            envelope?: components["schemas"]["Envelope"];
+            /**
+             * Format: int64
+             * @description Rows of the envelope that are gone, those included that are set aside for what runs.
+             */
+            rows_spent?: number;
+        };
+        /** @description Recovery codes. They are shown this once; each counts once. */
+        RecoveryCodes: {
+            /** @description The codes. */
+            recovery_codes: string[];
         };
         /** @description A relation that the action names. */
         Relation: {
@@ -1469,6 +2004,14 @@ export interface components {
             estimate_rows?: number;
             /** @description What is done to it: `read`, `write`. */
             access?: string;
+            /** @description What the bundle calls it. */
+            title?: string;
+            /** @description Who answers for it, as the bundle says: `group:dba`. */
+            responsible?: string;
+            /** @description How bad it would be if something went wrong with it. */
+            impact?: components["schemas"]["Impact"];
+            /** @description What kind of data it holds. */
+            labels?: string[];
         };
         /** @description A request, with everything that an approver is shown. Nothing is truncated. */
         Request: {
@@ -1497,8 +2040,17 @@ export interface components {
             reason?: string;
             /** @description The ticket it belongs to. */
             ticket?: string;
-            /** @description The full text of what would run. */
+            /** @description The full text of what would run, as it was sent. */
             text?: string;
+            /**
+             * @description The same text with other white space between its tokens, for reading; absent where that can't be, or changes
+             *     nothing. What runs is `text`.
+             */
+            layout?: string;
+            /** @description The characters of `text` that hide or deceive. */
+            marks?: components["schemas"]["Mark"][];
+            /** @description Those of `reason`. */
+            reason_marks?: components["schemas"]["Mark"][];
             /** @description What it does, beneath its kind. */
             verbs: string[];
             /** @description The parameters it would run with, in order. */
@@ -1509,6 +2061,12 @@ export interface components {
             settings: components["schemas"]["Setting"][];
             /** @description What is known of the rows it would touch; absent for what is no action. */
             rows?: components["schemas"]["Rows"];
+            /** @description What else it would set in motion; absent for what is no action. */
+            effects?: components["schemas"]["Effects"];
+            /** @description What was done in the session before; absent for what is no action. */
+            so_far?: components["schemas"]["SoFar"];
+            /** @description What became of the same when it was asked for before; only where one request is shown. */
+            earlier?: components["schemas"]["Earlier"];
             /** @description What else the approver should know, in words. */
             notes: string[];
             /** @description Digest of the canonical action: what an approval is bound to. */
@@ -1549,6 +2107,10 @@ export interface components {
              * @description Until when the yes may be used.
              */
             valid_until?: string;
+            /** @description What of the yes is used, and what it covers; absent before there is one, or for what is no action. */
+            receipt?: components["schemas"]["Receipt"];
+            /** @description What an approver may say of it; absent for what is no action. */
+            most?: components["schemas"]["Most"];
             /** @description How what was approved ended. */
             outcome?: components["schemas"]["Outcome"];
             /** @description Nobody can satisfy its rules. */
@@ -1612,6 +2174,19 @@ export interface components {
          * @enum {string}
          */
         ResourceState: "open" | "closed";
+        /** @description A rule of a table or view. */
+        RewriteRule: {
+            /** @description Its name. */
+            name: string;
+            /** @description Its table or view. */
+            relation: string;
+            /** @description For what: `insert`, `update`, `delete`. */
+            event: string;
+            /** @description It takes the statement's place. */
+            instead: boolean;
+            /** @description As the server writes it. */
+            definition: string;
+        };
         /** @description A role that the caller may ask for. */
         Role: {
             /** @description Its name. */
@@ -1641,16 +2216,52 @@ export interface components {
          * @enum {string}
          */
         RoleState: "open" | "asked" | "held";
+        /** @description A policy of a table's row level security. */
+        RowPolicy: {
+            /** @description Its name. */
+            name: string;
+            /** @description For what: `all`, `select`, `insert`, `update`, `delete`. */
+            command: string;
+            /** @description Whether it narrows what others let through. */
+            restrictive: boolean;
+            /** @description Which rows it lets through. */
+            using?: string;
+            /** @description What new rows must satisfy. */
+            check?: string;
+        };
+        /** @description Row level security of a table. */
+        RowSecurity: {
+            /** @description The table. */
+            relation: string;
+            /** @description Whether it limits the account that the action runs under; absent when unknown. */
+            applies?: boolean;
+            /** @description Its policies. */
+            policies: components["schemas"]["RowPolicy"][];
+        };
         /** @description What is known of the rows that an action would touch. */
         Rows: {
             /**
              * Format: int64
-             * @description Counted exactly when it was asked; absent when unknown.
+             * @description Counted exactly when it was asked; absent when unknown, or known within limits only.
              */
             count?: number;
             /**
              * Format: int64
-             * @description As the server estimates; absent when unknown.
+             * @description The fewest rows, where they are known within limits.
+             */
+            least?: number;
+            /**
+             * Format: int64
+             * @description The most rows, where they are known within limits.
+             */
+            most?: number;
+            /** @description Why they are unknown, in words. */
+            unknown?: string;
+            /** @description The branches of a MERGE, or the tables of a TRUNCATE, each by itself. */
+            branches?: components["schemas"]["Branch"][];
+            /**
+             * Format: int64
+             * @description As the server's plan expects; absent when unknown.
              */
             estimate?: number;
             /**
@@ -1660,6 +2271,28 @@ export interface components {
             bound?: number;
             /** @description No bound can be kept. */
             unbounded: boolean;
+        };
+        /** @description The second step of a sign-in. */
+        SecondSignIn: {
+            /** @description What the first step gave. */
+            pending: string;
+            /**
+             * @description A one-time code, or a recovery code.
+             * @example 123456
+             */
+            code: string;
+        };
+        /** @description The password was right; the account has a second factor, which comes next. */
+        SecondStep: {
+            /** @description To be sent with the code. It opens nothing by itself. */
+            pending: string;
+            /** @description By what the sign-in can be completed. */
+            means: components["schemas"]["Means"][];
+            /**
+             * Format: date-time
+             * @description Until when.
+             */
+            expires_at: string;
         };
         /** @description One client connection through a door. */
         Session: {
@@ -1737,6 +2370,11 @@ export interface components {
              */
             password: string;
         };
+        /**
+         * @description Whether a sign-in can still be used.
+         * @enum {string}
+         */
+        SignInState: "live" | "ended";
         /** @description A sign-in. */
         SignedIn: {
             /**
@@ -1751,6 +2389,50 @@ export interface components {
             expires_at: string;
             /** @description Who signed in. */
             principal: string;
+        };
+        /** @description What was done in a session before an action was asked for. */
+        SoFar: {
+            /**
+             * Format: date-time
+             * @description When the session began.
+             */
+            since?: string;
+            /** @description The last statements, newest first. */
+            statements: components["schemas"]["SoFarStatement"][];
+            /** @description There were more. */
+            more: boolean;
+        };
+        /** @description One statement of a session. */
+        SoFarStatement: {
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            at: string;
+            /** @description What it is called: `sql.select`. */
+            action: string;
+            /** @description `allow`, `deny`; `hold` if somebody said yes first. */
+            verdict: string;
+            /** @description Its full text; absent when it is too long to be put forward, or gone. The ledger's line has it. */
+            text?: string;
+            /** @description The characters of `text` that hide or deceive. */
+            marks?: components["schemas"]["Mark"][];
+            /** @description How it ended, in one word; absent when that was not known yet. */
+            result?: string;
+            /**
+             * Format: int64
+             * @description Rows touched or given.
+             */
+            rows?: number;
+            /** @description The target's error code. */
+            code?: string;
+            /**
+             * Format: int64
+             * @description Its line in the ledger.
+             */
+            line: number;
+            /** @description The request that it was allowed by. */
+            request?: string;
         };
         /** @description One stage of one approval rule. */
         Stage: {
@@ -1768,11 +2450,72 @@ export interface components {
             /** @description Who did. */
             given: components["schemas"]["Party"][];
         };
+        /** @description One of the times that the same was asked for. */
+        Time: {
+            /** @description The request. */
+            id: string;
+            /** @description Who asked. */
+            by: string;
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            at: string;
+            /** @description Where it stands. */
+            state: components["schemas"]["RequestState"];
+            /** @description Who said yes, or no. */
+            answered: string[];
+            /** @description How it ended. */
+            outcome?: components["schemas"]["Outcome"];
+        };
         /**
          * @description A subject that changed.
          * @enum {string}
          */
         Topic: "requests" | "grants" | "sessions" | "principals" | "bundle" | "ledger";
+        /** @description A code of the authenticator app that is to be bound. */
+        TotpCode: {
+            /**
+             * @description Six digits.
+             * @example 123456
+             */
+            code: string;
+        };
+        /** @description A secret for an authenticator app. It counts once a code of it was shown. */
+        TotpOffer: {
+            /** @description As people type it. */
+            secret: string;
+            /** @description As apps read it: `otpauth://...`. */
+            uri: string;
+            /** @description The same as a picture. */
+            qr: components["schemas"]["QrPicture"];
+            /**
+             * Format: date-time
+             * @description Until when it can be bound.
+             */
+            expires_at: string;
+        };
+        /** @description A trigger. */
+        Trigger: {
+            /** @description Its name. */
+            name: string;
+            /** @description Its table. */
+            relation: string;
+            /** @description `before`, `after` or `instead of`. */
+            timing: string;
+            /** @description For what: `insert or update`. */
+            events: string;
+            /** @description For each `row`, or once for each `statement`. */
+            level: string;
+            /** @description What it runs. */
+            function: string;
+            /** @description With whose rights that runs, if not with those of whoever sets it off (SECURITY DEFINER). */
+            definer?: string;
+            /** @description When it fires: `always`, `origin` (as usual), `replica` (not here), `disabled`. */
+            enabled: string;
+            /** @description As the server writes it. */
+            definition: string;
+        };
         /**
          * @description The verdict of policy: it may happen, it may not, or somebody has to say yes first.
          * @enum {string}
@@ -2338,6 +3081,215 @@ export interface operations {
             };
         };
     };
+    authenticators: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Authenticators */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Authenticator"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_authenticator: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the authenticator's identifier */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It counts no more */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    know_place: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the sign-in's identifier */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is told no more */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    recovery_codes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The codes; they are shown once */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecoveryCodes"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sign_ins: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Sign-ins that are live, newest first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_LiveSignIn"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    offer_totp: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A secret; it counts once a code of it was shown */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TotpOffer"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    bind_totp: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TotpCode"];
+            };
+        };
+        responses: {
+            /** @description Bound; these are shown once */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecoveryCodes"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     metrics: {
         parameters: {
             query?: never;
@@ -2384,6 +3336,36 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["List_Principal"];
                 };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    reset_authenticators: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the principal's name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Their password is enough until they bind something */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description A problem (RFC 9457) */
             default: {
@@ -2451,6 +3433,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Principal"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sign_ins_of: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the principal's name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Sign-ins that are live, newest first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_LiveSignIn"];
                 };
             };
             /** @description A problem (RFC 9457) */
@@ -2919,6 +3933,78 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["SignedIn"];
                 };
+            };
+            /** @description The password is right; a second factor comes next */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SecondStep"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sign_in_second: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SecondSignIn"];
+            };
+        };
+        responses: {
+            /** @description Signed in */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignedIn"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    end_sign_in: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the sign-in's identifier */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It has ended */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description A problem (RFC 9457) */
             default: {

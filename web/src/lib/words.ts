@@ -30,9 +30,13 @@ export function verb(action: string): string {
 /** `12 rows, counted`. */
 export function rows(known: Schemas["Rows"]): { figure: string; note: string } {
   const count = (n: number): string => `${n.toLocaleString()} ${n === 1 ? "row" : "rows"}`;
-  if (known.count !== undefined) return { figure: count(known.count), note: "counted when it was asked" };
-  if (known.estimate !== undefined) return { figure: `about ${count(known.estimate)}`, note: "estimated by the server" };
-  return { figure: "unknown", note: "how many rows it would touch cannot be told beforehand" };
+  const plan = known.estimate === undefined ? "" : `; the server's plan expects ${known.estimate.toLocaleString()}`;
+  if (known.count !== undefined) return { figure: count(known.count), note: `counted when it was asked${plan}` };
+  if (known.most !== undefined) {
+    return { figure: `${(known.least ?? 0).toLocaleString()} to ${count(known.most)}`, note: `counted when it was asked${plan}` };
+  }
+  const why = known.unknown ?? "how many rows it would touch cannot be told beforehand";
+  return { figure: "unknown", note: `${why}${plan}` };
 }
 
 const VERDICTS: Record<string, string> = {
@@ -74,12 +78,20 @@ export function outcome(known: Schemas["Outcome"]): string {
   const touched = known.rows === undefined ? "" : `, ${known.rows.toLocaleString()} ${known.rows === 1 ? "row" : "rows"}`;
   switch (known.result) {
     case "running": return "it runs now";
-    case "done": return `it ran${touched}`;
+    case "done": return `it ran${touched}${took(known)}`;
     case "failed": return `it failed${known.code ? ` with ${known.code}` : ""}`;
     case "beyond_bound": return `it was rolled back: it would have touched more than was approved${touched}`;
     case "unknown": return "its outcome is unknown";
   }
 }
+
+function took(known: Schemas["Outcome"]): string {
+  const bytes = known.bytes ? `, ${known.bytes.toLocaleString()} bytes` : "";
+  return known.micros === undefined ? bytes : `${bytes}, in ${milliseconds(known.micros)}`;
+}
+
+const milliseconds = (micros: number): string =>
+  `${micros < 10_000 ? (micros / 1000).toFixed(1) : Math.round(micros / 1000).toLocaleString()} ms`;
 
 const RESULTS: Record<string, string> = {
   done: "done", failed: "failed", beyond_bound: "rolled back: more rows than were approved", unknown: "outcome unknown",
@@ -94,7 +106,7 @@ export function completion(line: Event): string | undefined {
     line.code && `error ${line.code}`,
     line.rows !== undefined && count(line.rows, "row"),
     line.bytes && count(line.bytes, "byte"),
-    line.micros !== undefined && `${line.micros < 10_000 ? (line.micros / 1000).toFixed(1) : Math.round(line.micros / 1000).toLocaleString()} ms`,
+    line.micros !== undefined && milliseconds(line.micros),
   ].filter(Boolean).join(", ");
 }
 

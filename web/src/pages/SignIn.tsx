@@ -3,7 +3,7 @@
 import { Button, PasswordInput, TextInput } from "@mantine/core";
 import { useState, type FormEvent } from "react";
 
-import { api } from "../api/client";
+import { api, type Schemas } from "../api/client";
 import { Mark } from "../parts/Mark";
 import { Fault, Note, useTitle } from "../parts/Page";
 
@@ -12,19 +12,21 @@ export function SignIn({ ended, done }: { ended: boolean; done: () => void }) {
   const [password, setPassword] = useState("");
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<Error>();
+  const [step, setStep] = useState<Schemas["SecondStep"]>();
   const heading = useTitle("Sign in");
   const send = async (event: FormEvent): Promise<void> => {
     event.preventDefault();
     setBusy(true);
     setError(undefined);
     try {
-      await api.POST("/sign-in", { body: { user: user.trim(), password } });
-      done();
+      const { data } = await api.POST("/sign-in", { body: { user: user.trim(), password } });
+      if (data && "pending" in data) setStep(data);
+      else done();
     } catch (refused) {
       setError(refused as Error);
       setPassword("");
-      setBusy(false);
     }
+    setBusy(false);
   };
   const wanted = location.pathname.startsWith("/requests/");
   return (
@@ -37,6 +39,7 @@ export function SignIn({ ended, done }: { ended: boolean; done: () => void }) {
           will run and has said yes. The record of it can be proved to anyone, offline, years later.
         </p>
       </div>
+      {step ? <Second step={step} done={done} back={() => { setStep(undefined); setPassword(""); }} /> : (
       <form className="in" onSubmit={(event) => void send(event)}>
         <h1 ref={heading} tabIndex={-1}>Sign in</h1>
         {ended && <Note>Your sign-in has ended. Sign in again to go on where you were.</Note>}
@@ -56,6 +59,46 @@ export function SignIn({ ended, done }: { ended: boolean; done: () => void }) {
         {error && <Fault error={error} />}
         <Button type="submit" size="md" loading={busy} fullWidth>Sign in</Button>
       </form>
+      )}
     </main>
+  );
+}
+
+/** The second step: a code of the app, or one that was kept for the day when it is lost. */
+function Second({ step, done, back }: { step: Schemas["SecondStep"]; done: () => void; back: () => void }) {
+  const [code, setCode] = useState("");
+  const [lost, setLost] = useState(false);
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState<Error>();
+  const send = async (event: FormEvent): Promise<void> => {
+    event.preventDefault();
+    setBusy(true);
+    setError(undefined);
+    try {
+      await api.POST("/sign-in/second", { body: { pending: step.pending, code: code.trim() } });
+      done();
+    } catch (refused) {
+      setError(refused as Error);
+      setCode("");
+      setBusy(false);
+    }
+  };
+  return (
+    <form className="in" onSubmit={(event) => void send(event)}>
+      <h1>{lost ? "Recovery code" : "Code of your app"}</h1>
+      <TextInput
+        key={lost ? "lost" : "app"} label={lost ? "One of your recovery codes" : "The six digits that it shows now"} value={code}
+        onChange={(event) => setCode(event.currentTarget.value)} size="md" name="code" autoComplete="one-time-code"
+        inputMode={lost ? "text" : "numeric"} autoCapitalize="none" spellCheck={false} maxLength={32} required autoFocus withAsterisk={false}
+      />
+      {error && <Fault error={error} />}
+      <Button type="submit" size="md" loading={busy} fullWidth>Sign in</Button>
+      <div className="row">
+        {step.means.includes("recovery-code") && (
+          <Button variant="subtle" size="xs" onClick={() => { setLost(!lost); setCode(""); }}>{lost ? "Use the app" : "I don't have the app"}</Button>
+        )}
+        <Button variant="subtle" size="xs" onClick={back}>Begin again</Button>
+      </div>
+    </form>
   );
 }

@@ -8,7 +8,8 @@ import { Link } from "wouter";
 import type { Request, Schemas } from "../api/client";
 import { words } from "../lib/time";
 import { bound, ending, outcome, party, rows, typed, wants } from "../lib/words";
-import { Copy, Face, Facts, Hash, State } from "./Bits";
+import { Copy, Face, Facts, Hash, State, Tags } from "./Bits";
+import { Branches, Earlier, Effects, SoFar, still } from "./Foresight";
 import { Note } from "./Page";
 import { Plain, Sql } from "./Sql";
 import { Ago, Fuse, Left, When } from "./Time";
@@ -51,6 +52,7 @@ export function RequestView({ of, heading, level = 2, children }: {
       <Result of={of} />
       <Purpose of={of} />
       <What of={of} />
+      <Before of={of} />
       <div className="two">
         <Why of={of} />
         <Asked of={of} />
@@ -114,6 +116,12 @@ function What({ of }: { of: Request }) {
         <>
           <Label>{of.kind === "apply" ? "What would change" : "Exactly this would run"}</Label>
           <Sql text={of.text} />
+          {of.layout !== undefined && (
+            <details className="small">
+              <summary>The same set out for reading (only its white space differs)</summary>
+              <div style={{ paddingTop: 8 }}><Sql text={of.layout} /></div>
+            </details>
+          )}
         </>
       )}
       {of.parameters.length > 0 && <Parameters of={of.parameters} />}
@@ -126,6 +134,12 @@ function What({ of }: { of: Request }) {
         </details>
       )}
       {of.rows && <Rows known={of.rows} relations={of.relations} />}
+      {of.effects && !still(of.effects) && (
+        <section className="stack tight">
+          <Label>What it sets in motion</Label>
+          <Effects of={of.effects} />
+        </section>
+      )}
       {of.notes.length > 0 && (
         <ul className="stack tight">
           {of.notes.map((note) => (
@@ -167,7 +181,8 @@ function Rows({ known, relations }: { known: Schemas["Rows"]; relations: readonl
       <div className="stack tight">
         <Label>Rows</Label>
         <p className="figure">{said.figure}</p>
-        <p className="small quiet">{said.note}</p>
+        <p className="small quiet"><Plain text={said.note} /></p>
+        {known.branches !== undefined && known.branches.length > 0 && <Branches of={known.branches} />}
         <p className={known.unbounded ? "small" : "small quiet"} style={known.unbounded ? { color: "var(--wait)", fontWeight: 600 } : undefined}>
           {bound(known)}
         </p>
@@ -179,9 +194,13 @@ function Rows({ known, relations }: { known: Schemas["Rows"]; relations: readonl
             {relations.map((one) => (
               <li key={`${one.name} ${one.access ?? ""}`}>
                 <span className="mono"><Plain text={one.name} /></span>{" "}
-                {one.access && <span className={one.access === "write" ? "mark wait" : "mark"}>{one.access}</span>}
-                <span className="small quiet">
-                  {one.estimate_rows !== undefined && <> about {one.estimate_rows.toLocaleString()} rows</>}
+                {one.access && <span className={one.access === "write" ? "mark wait" : "mark"}>{one.access}</span>}{" "}
+                {one.impact && <span className={one.impact === "high" ? "mark no" : "mark"}>{one.impact} impact</span>}
+                {one.title && <p className="small"><Plain text={one.title} /></p>}
+                {one.labels !== undefined && one.labels.length > 0 && <Tags of={one.labels} />}
+                <span className="small quiet" style={{ display: "block" }}>
+                  {one.responsible && <>answered for by {party(one.responsible)}</>}
+                  {one.estimate_rows !== undefined && <>{one.responsible && ", "}about {one.estimate_rows.toLocaleString()} rows</>}
                   {one.owner && <>, owned by {one.owner}</>}
                 </span>
               </li>
@@ -214,6 +233,26 @@ function Why({ of }: { of: Request }) {
         {of.held_by.length === 0 && <li>Nothing held it.</li>}
       </ul>
     </section>
+  );
+}
+
+function Before({ of }: { of: Request }) {
+  if (of.kind !== "action" && !of.earlier) return null;
+  return (
+    <div className="two">
+      {of.so_far && (
+        <section className="stack tight">
+          <Label>In this session so far</Label>
+          <SoFar of={of.so_far} />
+        </section>
+      )}
+      {of.earlier && (
+        <section className="stack tight">
+          <Label>Asked before</Label>
+          <Earlier of={of.earlier} />
+        </section>
+      )}
+    </div>
   );
 }
 

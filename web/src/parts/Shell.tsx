@@ -3,7 +3,7 @@
 import { Menu, useMantineColorScheme, type MantineColorScheme } from "@mantine/core";
 import {
   IconBook2, IconDatabase, IconDeviceDesktop, IconDots, IconInbox, IconKey, IconKeyboard, IconLogout, IconMoon, IconRoute,
-  IconSend, IconStack2, IconSun, IconUsers, type Icon,
+  IconSend, IconShieldLock, IconStack2, IconSun, IconUsers, type Icon,
 } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useState, type ReactNode } from "react";
@@ -17,6 +17,7 @@ import { useAnswers } from "./answers";
 import { Face } from "./Bits";
 import { Help } from "./Help";
 import { Mark } from "./Mark";
+import { NewPlaces } from "./NewPlaces";
 import { failed } from "./toast";
 import { may, Who } from "./who";
 
@@ -90,7 +91,10 @@ export function Shell({ me, left, children }: { me: Me; left: () => void; childr
               {menu("top")}
             </div>
           </header>
-          <main className="main" id="main" tabIndex={-1}>{children}</main>
+          <main className="main" id="main" tabIndex={-1}>
+            <NewPlaces of={me} />
+            {children}
+          </main>
         </div>
       </div>
       <Tabs here={here} waiting={waiting} more={open([...SECOND.slice(1), ...THIRD])} />
@@ -168,6 +172,7 @@ const SCHEMES: readonly [MantineColorScheme, string, Icon][] = [
 
 function Account({ me, left, help, place }: { me: Me; left: () => void; help: () => void; place: "rail" | "top" }) {
   const { colorScheme, setColorScheme } = useMantineColorScheme();
+  const [, go] = useLocation();
   const signOut = async (): Promise<void> => {
     try {
       await api.POST("/sign-out");
@@ -189,6 +194,8 @@ function Account({ me, left, help, place }: { me: Me; left: () => void; help: ()
       </Menu.Target>
       <Menu.Dropdown>
         <Menu.Label>Signed in as {me.principal}</Menu.Label>
+        <Menu.Item leftSection={<IconShieldLock size={17} stroke={1.7} />} onClick={() => go("/account")}>Account and sign-ins</Menu.Item>
+        <Menu.Divider />
         {SCHEMES.map(([scheme, label, Sign]) => (
           <Menu.Item
             key={scheme}

@@ -225,7 +225,7 @@ async function pagesOf(bob) {
   return Object.entries({
     home: "/", ask: "/ask?role=shop-writer", inbox: request ? `/inbox?r=${request.id}` : "/inbox", requests: "/requests", denied: "/requests?state=denied",
     request: request && `/requests/${request.id}`, grants: "/grants", sessions: "/sessions", session: session && `/sessions/${session.id}`,
-    ledger: "/ledger", line: "/ledger/2", resources: "/resources", people: "/people", nowhere: "/nowhere",
+    ledger: "/ledger", line: "/ledger/2", resources: "/resources", people: "/people", account: "/account", nowhere: "/nowhere",
   }).filter(([, path]) => path);
 }
 

@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod bundle;
+pub mod identity;
 pub mod people;
 pub mod requests;
 pub mod sessions;

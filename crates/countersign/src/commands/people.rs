@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 use crate::cli::{Cli, Disable, Login};
-use crate::client::Client;
+use crate::client::{Client, Refused};
 use crate::home::{Home, SignIn};
 use crate::output::{Output, harmless, line, note, text_at};
 
@@ -22,7 +22,10 @@ pub async fn login(cli: &Cli, home: &Home, options: &Login) -> Result<()> {
         rpassword::prompt_password("password: ")
             .context("could not read the password; use --password-stdin")?
     };
-    let answer = client.post("/sign-in", json!({ "user": user, "password": password })).await?;
+    let mut answer = client.post("/sign-in", json!({ "user": user, "password": password })).await?;
+    if answer.get("pending").is_some() {
+        answer = second_step(&client, &answer, options).await?;
+    }
     let token = text_at(&answer, "/token");
     let principal = text_at(&answer, "/principal");
     home.keep_sign_in(&SignIn {
@@ -37,6 +40,23 @@ pub async fn login(cli: &Cli, home: &Home, options: &Login) -> Result<()> {
     Output(cli.output).thing(&shown, |shown| {
         format!("Signed in as {principal}; this ends {}.", super::when(shown, "/expires_at"))
     })
+}
+
+/// Completes a sign-in whose password was right. At a terminal a wrong code is asked for again.
+async fn second_step(client: &Client, step: &Value, options: &Login) -> Result<Value> {
+    loop {
+        let code =
+            if options.password_stdin { first_line()? } else { ask("code of your authenticator app: ")? };
+        let second = json!({ "pending": step.get("pending"), "code": code.trim() });
+        match client.post("/sign-in/second", second).await {
+            Err(error) if !options.password_stdin && is_wrong_code(&error) => note(&format!("{error}")),
+            answer => return answer,
+        }
+    }
+}
+
+fn is_wrong_code(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Refused>().is_some_and(|refused| refused.message.contains("code is wrong"))
 }
 
 pub async fn logout(cli: &Cli, home: &Home) -> Result<()> {
@@ -95,7 +115,7 @@ fn longest(role: &Value) -> String {
         .unwrap_or_default()
 }
 
-fn ask(prompt: &str) -> Result<String> {
+pub(super) fn ask(prompt: &str) -> Result<String> {
     note(prompt);
     first_line()
 }

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use countersign_core::{
-    ActionName, BundleHash, CredentialId, GrantId, PersonId, PrincipalId, ResourceId, RoleId, SessionId,
+    ActionName, AuthenticatorId, BundleHash, CredentialId, GrantId, PersonId, PrincipalId, ResourceId,
+    RoleId, SessionId, SignInId,
 };
 use serde::Serialize;
 
@@ -17,8 +18,10 @@ use crate::line::shapes::ResultShape;
 pub(crate) enum Topic {
     /// `session.refused`, and `decision.evaluated` for a command that was refused.
     Refusing(Refusing),
-    /// `auth.succeeded`, `auth.failed`, `auth.locked`, `auth.logged_out`.
+    /// `auth.succeeded`, `auth.failed`, `auth.locked`, `auth.logged_out`, `token.revoked`.
     SignIn(SignIn),
+    /// `authenticator.bound`, `authenticator.revoked`.
+    Authenticator(Authenticator),
     /// `token.issued`.
     Minted(Minted),
     /// `ledger.read`, `ledger.exported`.
@@ -100,7 +103,27 @@ pub(crate) struct Refusing {
 pub(crate) struct SignIn {
     /// From where, and as whom.
     pub(crate) content: Sealed,
+    /// By what it was proved.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) means: Vec<&'static str>,
+    /// The person never signed in from there before.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) new_place: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sign_in: Option<SignInId>,
     pub(crate) unwritten: u64,
+    pub(crate) via: &'static str,
+}
+
+/// Something that is bound to an account beside its password, or taken away.
+#[derive(Debug, Serialize)]
+pub(crate) struct Authenticator {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) authenticator: Option<AuthenticatorId>,
+    /// From where.
+    pub(crate) content: Sealed,
+    /// What it is.
+    pub(crate) means: &'static str,
     pub(crate) via: &'static str,
 }
 

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 pub(crate) use activity::{
-    Allowed, Blocked, Completed, Count, Minted, Refusing, SignIn, State, Statement, Topic,
+    Allowed, Authenticator, Blocked, Completed, Count, Minted, Refusing, SignIn, State, Statement, Topic,
 };
 pub(crate) use decision::{Hydrate, Ran, encode_event, event_of};
 pub(crate) use shapes::{PolicyShape, outcome_parts};

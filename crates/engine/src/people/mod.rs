@@ -1,31 +1,51 @@
-//! People and what they hold: passwords, sign-ins, credentials for doors, and the gateway's own secrets.
+//! People and what they hold: passwords and what stands beside them, sign-ins, credentials for doors, and the gateway's
+//! own secrets.
 //!
 //! None of it is event-sourced: it is in tables, with a line in the ledger for each change that matters. Passwords
 //! are stored as argon2id verifiers, tokens as SHA-256, credentials as SCRAM keys, secrets encrypted.
 
+mod authenticators;
 mod credentials;
+mod lockouts;
+mod means;
 mod noise;
+mod own;
+mod passwords;
+mod places;
+mod second;
 mod secrets;
 mod sign_in;
 mod tokens;
+pub(crate) mod totp;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use countersign_core::{At, PrincipalId};
+use countersign_core::{At, PrincipalId, SignInId};
 use countersign_policy::context::Via;
 
+pub use authenticators::AuthenticatorView;
 pub use credentials::{Minted, ScramVerifiers};
+pub use means::{Means, MeansSet, Proof};
 pub(crate) use noise::Noise;
+pub use own::{NewPlace, SignInView};
+pub use passwords::SetPasswordError;
+pub use second::{SecondStep, TotpBound, TotpOffer};
 pub use secrets::SecretError;
-pub use sign_in::{SetPasswordError, SignInClient, SignInRefused, SignedIn};
+pub use sign_in::{SignInClient, SignInRefused, SignInStep, SignedIn};
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use tokens::Fresh;
 pub use tokens::Unauthenticated;
 
 use crate::house::House;
 use crate::store::StoreError;
 use crate::writer::work::From;
+use authenticators::Authenticators;
 use credentials::Credentials;
-use sign_in::{Hashing, Lockouts};
+use lockouts::Lockouts;
+use passwords::Hashing;
+use places::Places;
+use second::Seconds;
 use tokens::Tokens;
 
 /// Somebody who is signed in.
@@ -39,7 +59,11 @@ pub struct Caller {
     pub source: Option<IpAddr>,
     /// When they signed in.
     pub signed_in_at: At,
-    /// Which sign-in: the hash of its token.
+    /// Which sign-in.
+    pub sign_in: SignInId,
+    /// By what it was proved, and how long ago.
+    pub proof: Proof,
+    /// The hash of its token.
     pub(crate) token: [u8; 32],
 }
 
@@ -47,6 +71,9 @@ pub struct Caller {
 pub(crate) struct People {
     pub(crate) tokens: Tokens,
     pub(crate) credentials: Credentials,
+    authenticators: Authenticators,
+    places: Places,
+    seconds: Seconds,
     lockouts: Lockouts,
     hashing: Hashing,
 }
@@ -56,6 +83,9 @@ impl People {
         Ok(Self {
             tokens: Tokens::load(house)?,
             credentials: Credentials::load(house)?,
+            authenticators: Authenticators::default(),
+            places: Places::load(house)?,
+            seconds: Seconds::default(),
             lockouts: Lockouts::default(),
             hashing: Hashing::new(house),
         })
@@ -64,6 +94,6 @@ impl People {
 
 impl Caller {
     pub(crate) fn from(&self) -> From {
-        From { source: self.source, via: self.via }
+        From { source: self.source, via: self.via, proof: Some(self.proof) }
     }
 }

@@ -1,23 +1,28 @@
-//! Sign-ins: opaque tokens of 256 bits, kept as their SHA-256. They end after a while, or earlier when unused.
+//! Sign-ins: opaque tokens of 256 bits, kept as their SHA-256. They end after a while, or earlier when unused
+//! (NIST SP 800-63B-4, section 5.2), or when somebody ends them.
+//!
+//! From where somebody signed in, and with which program, is kept encrypted. Whoever asks sees their own sign-ins;
+//! what policy lets others see is asked in [`super::own`].
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use countersign_core::action::hash;
-use countersign_core::{At, PrincipalId, Span};
+use countersign_core::{At, PrincipalId, SignInId, Span};
 use countersign_policy::context::Via;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::Caller;
+use super::means::{MeansSet, Proof};
+use super::{Caller, SignInClient};
 use crate::engine::Engine;
 use crate::house::House;
-use crate::ports::Ports;
-use crate::settings::Settings;
+use crate::settings::{CLIENT_BYTES_MAX, Settings};
 use crate::store::{Drawer, Order, Put, Scan, StoreError};
+use crate::words::cut;
 
 /// How many sign-ins one principal may have at a time; a new one ends the oldest.
 const SIGN_INS_MAX: usize = 32;
@@ -35,51 +40,120 @@ pub(crate) struct Tokens {
     live: Mutex<BTreeMap<[u8; 32], Kept>>,
 }
 
+/// A sign-in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Kept {
+    pub(crate) id: SignInId,
+    pub(crate) principal: PrincipalId,
+    pub(crate) signed_in_at: At,
+    pub(crate) seen_at: At,
+    pub(crate) means: MeansSet,
+    pub(crate) from: Origin,
+    /// [`Origin`] as it is stored.
+    sealed: Arc<str>,
+}
+
+/// From where somebody signed in, and with what.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Kept {
+pub(crate) struct Origin {
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) program: Option<String>,
+    pub(crate) via: String,
+}
+
+/// A sign-in as it is stored.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    id: SignInId,
     principal: PrincipalId,
     signed_in_at: At,
     seen_at: At,
+    means: MeansSet,
+    from: Arc<str>,
+}
+
+/// A sign-in that is about to be recorded.
+pub(crate) struct Fresh {
+    pub(crate) token: Zeroizing<String>,
+    pub(crate) kept: Kept,
+    pub(crate) key: [u8; 32],
+    pub(crate) puts: Vec<Put>,
+}
+
+impl Origin {
+    pub(crate) fn of(client: &SignInClient) -> Self {
+        Self {
+            address: client.source,
+            program: client.user_agent.as_deref().map(|agent| cut(agent, CLIENT_BYTES_MAX).to_owned()),
+            via: client.via.as_str().to_owned(),
+        }
+    }
+
+    /// How they spoke to the gateway.
+    pub(crate) fn via(&self) -> Via {
+        let all = [Via::Console, Via::Cli, Via::Api];
+        all.into_iter().find(|via| via.as_str() == self.via).unwrap_or(Via::Api)
+    }
+
+    pub(super) fn sealed(&self, house: &House, place: &str) -> String {
+        let json = serde_json::to_vec(self).unwrap_or_default();
+        STANDARD_NO_PAD.encode(house.keyring.seal(&house.ports, place, &json))
+    }
+
+    pub(super) fn unsealed(house: &House, place: &str, sealed: &str) -> Option<Self> {
+        let sealed = STANDARD_NO_PAD.decode(sealed).ok()?;
+        serde_json::from_slice(&house.keyring.open(place, &sealed).ok()?).ok()
+    }
 }
 
 impl Tokens {
     pub(crate) fn load(house: &House) -> Result<Self, StoreError> {
         let scan = Scan { prefix: &[], after: None, order: Order::Up, count: usize::MAX };
         let now = house.ports.clock.now();
-        let pairs = house.store.scan(Drawer::Tokens, &scan)?.into_iter();
-        let kept = pairs.filter_map(|(key, value)| {
-            let kept: Kept = serde_json::from_slice(&value).ok()?;
-            Some((<[u8; 32]>::try_from(key.as_slice()).ok()?, kept))
-        });
-        let live = kept.filter(|(_, kept)| kept.is_live(now, &house.settings)).collect();
+        let (mut live, mut over) = (BTreeMap::new(), Vec::new());
+        for (key, value) in house.store.scan(Drawer::Tokens, &scan)? {
+            let found = <[u8; 32]>::try_from(key.as_slice()).ok();
+            match found.zip(Kept::read(house, &value)) {
+                Some((key, kept)) if kept.is_live(now, &house.settings) => drop(live.insert(key, kept)),
+                _ => over.push(Put::remove(Drawer::Tokens, key)),
+            }
+        }
+        if !over.is_empty() {
+            house.store.put(&over)?;
+        }
         Ok(Self { live: Mutex::new(live) })
     }
 
-    /// A new sign-in: its token, its hash, and what is to be stored with the line about it.
+    /// A new sign-in, and what is to be stored with the line about it.
     pub(crate) fn mint(
         &self,
-        ports: &Ports,
+        house: &House,
         principal: &PrincipalId,
-        now: At,
-    ) -> (Zeroizing<String>, [u8; 32], Vec<Put>) {
-        let bytes = Zeroizing::new(ports.random::<32>());
+        means: MeansSet,
+        client: &SignInClient,
+    ) -> Fresh {
+        let bytes = Zeroizing::new(house.ports.random::<32>());
         let token = Zeroizing::new(URL_SAFE_NO_PAD.encode(bytes.as_ref()));
-        let key = key_of(&token);
-        let kept = Kept { principal: principal.clone(), signed_in_at: now, seen_at: now };
-        let mut puts: Vec<Put> =
-            self.surplus(principal).map(|key| Put::remove(Drawer::Tokens, key)).into_iter().collect();
-        puts.push(put(&key, &kept));
-        (token, key, puts)
+        let (key, now) = (key_of(&token), house.ports.clock.now());
+        let id = SignInId(house.ports.entropy.id());
+        let from = Origin::of(client);
+        let sealed = from.sealed(house, &place(id)).into();
+        let principal = principal.clone();
+        let kept = Kept { id, principal, signed_in_at: now, seen_at: now, means, from, sealed };
+        let surplus = self.surplus(&kept.principal);
+        let mut puts: Vec<Put> = surplus.map(|key| Put::remove(Drawer::Tokens, key)).into_iter().collect();
+        puts.push(kept.put(&key));
+        Fresh { token, kept, key, puts }
     }
 
     /// A sign-in that is in the ledger.
-    pub(crate) fn admit(&self, key: [u8; 32], principal: &PrincipalId, now: At) {
-        if let Some(oldest) = self.surplus(principal) {
+    pub(crate) fn admit(&self, fresh: &Fresh) {
+        if let Some(oldest) = self.surplus(&fresh.kept.principal) {
             self.live().remove(&oldest);
         }
-        let kept = Kept { principal: principal.clone(), signed_in_at: now, seen_at: now };
-        self.live().insert(key, kept);
+        self.live().insert(fresh.key, fresh.kept.clone());
     }
 
     fn surplus(&self, principal: &PrincipalId) -> Option<[u8; 32]> {
@@ -91,12 +165,26 @@ impl Tokens {
         own().min_by_key(|(_, kept)| kept.seen_at).map(|(key, _)| *key)
     }
 
+    /// The sign-ins of one principal that are live.
+    pub(super) fn of(&self, principal: &PrincipalId, now: At, settings: &Settings) -> Vec<Kept> {
+        let live = self.live();
+        let own = live.values().filter(|kept| kept.principal == *principal && kept.is_live(now, settings));
+        own.cloned().collect()
+    }
+
+    /// The live sign-in of this name.
+    pub(super) fn named(&self, id: SignInId, now: At, settings: &Settings) -> Option<([u8; 32], Kept)> {
+        let live = self.live();
+        let mut named = live.iter().filter(|(_, kept)| kept.id == id && kept.is_live(now, settings));
+        named.next().map(|(key, kept)| (*key, kept.clone()))
+    }
+
     pub(crate) fn remove(&self, key: &[u8; 32]) -> Option<Put> {
         self.live().remove(key).map(|_| Put::remove(Drawer::Tokens, *key))
     }
 
     /// The sign-in with this key, used now. Gives what is to be stored about it, if anything is.
-    fn use_it(&self, key: &[u8; 32], now: At, settings: &Settings) -> Option<(PrincipalId, At, Option<Put>)> {
+    fn use_it(&self, key: &[u8; 32], now: At, settings: &Settings) -> Option<(Kept, Option<Put>)> {
         let mut live = self.live();
         let kept = live.get_mut(key)?;
         if !kept.is_live(now, settings) {
@@ -107,7 +195,7 @@ impl Tokens {
         if store {
             kept.seen_at = now;
         }
-        Some((kept.principal.clone(), kept.signed_in_at, store.then(|| put(key, kept))))
+        Some((kept.clone(), store.then(|| kept.put(key))))
     }
 
     fn is_live(&self, key: &[u8; 32], now: At, settings: &Settings) -> bool {
@@ -120,8 +208,33 @@ impl Tokens {
 }
 
 impl Kept {
+    fn read(house: &House, value: &[u8]) -> Option<Self> {
+        let Stored { id, principal, signed_in_at, seen_at, means, from: sealed } =
+            serde_json::from_slice(value).ok()?;
+        let from = Origin::unsealed(house, &place(id), &sealed)?;
+        Some(Self { id, principal, signed_in_at, seen_at, means, from, sealed })
+    }
+
+    fn put(&self, key: &[u8; 32]) -> Put {
+        let stored = Stored {
+            id: self.id,
+            principal: self.principal.clone(),
+            signed_in_at: self.signed_in_at,
+            seen_at: self.seen_at,
+            means: self.means,
+            from: Arc::clone(&self.sealed),
+        };
+        // A struct of texts and numbers cannot fail to serialise.
+        Put::set(Drawer::Tokens, *key, serde_json::to_vec(&stored).unwrap_or_default())
+    }
+
+    /// When it ends if it is not used again.
+    pub(super) fn ends_at(&self, settings: &Settings) -> At {
+        self.signed_in_at.plus(settings.sign_in_for).min(self.seen_at.plus(settings.sign_in_idle))
+    }
+
     fn is_live(&self, now: At, settings: &Settings) -> bool {
-        now < self.signed_in_at.plus(settings.sign_in_for) && now < self.seen_at.plus(settings.sign_in_idle)
+        now < self.ends_at(settings)
     }
 }
 
@@ -137,10 +250,9 @@ impl Engine {
         source: Option<IpAddr>,
     ) -> Result<Caller, Unauthenticated> {
         let key = key_of(token);
-        let settings = &self.0.house.settings;
-        let found = self.0.people.tokens.use_it(&key, self.now(), settings).ok_or(Unauthenticated)?;
-        let (principal, signed_in_at, put) = found;
-        if !self.snapshot().book.is_enabled(&principal) {
+        let (settings, now) = (&self.0.house.settings, self.now());
+        let (kept, put) = self.0.people.tokens.use_it(&key, now, settings).ok_or(Unauthenticated)?;
+        if !self.snapshot().book.is_enabled(&kept.principal) {
             return Err(Unauthenticated);
         }
         if let Some(put) = put {
@@ -148,7 +260,15 @@ impl Engine {
             // When it is lost, the sign-in ends a minute early after a restart.
             tokio::task::spawn_blocking(move || store.put(&[put]).map_err(|error| tracing::warn!(%error)));
         }
-        Ok(Caller { principal, via, source, signed_in_at, token: key })
+        Ok(Caller {
+            principal: kept.principal,
+            via,
+            source,
+            signed_in_at: kept.signed_in_at,
+            sign_in: kept.id,
+            proof: Proof { means: kept.means, age: now.since(kept.signed_in_at) },
+            token: key,
+        })
     }
 
     /// Whether a caller is still signed in, without that counting as use.
@@ -160,9 +280,8 @@ impl Engine {
     }
 }
 
-fn put(key: &[u8; 32], kept: &Kept) -> Put {
-    // A struct of texts and numbers cannot fail to serialise.
-    Put::set(Drawer::Tokens, *key, serde_json::to_vec(kept).unwrap_or_default())
+fn place(id: SignInId) -> String {
+    format!("sign-in:{id}")
 }
 
 fn key_of(token: &str) -> [u8; 32] {

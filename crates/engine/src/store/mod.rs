@@ -61,6 +61,10 @@ pub enum Drawer {
     Passwords,
     /// Sign-ins by hash of their token.
     Tokens,
+    /// What people have bound beside a password, encrypted.
+    Authenticators,
+    /// From where people sign in, encrypted.
+    Places,
     /// What clients present to doors: keys, never passwords.
     Credentials,
     /// Full hash tiles.
@@ -75,7 +79,7 @@ pub enum Drawer {
 
 impl Drawer {
     /// All drawers.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Meta,
         Self::Content,
         Self::Keys,
@@ -83,6 +87,8 @@ impl Drawer {
         Self::Secrets,
         Self::Passwords,
         Self::Tokens,
+        Self::Authenticators,
+        Self::Places,
         Self::Credentials,
         Self::Tiles,
         Self::Checkpoints,
@@ -101,6 +107,8 @@ impl Drawer {
             Self::Secrets => "secrets",
             Self::Passwords => "passwords",
             Self::Tokens => "tokens",
+            Self::Authenticators => "authenticators",
+            Self::Places => "places",
             Self::Credentials => "credentials",
             Self::Tiles => "tiles",
             Self::Checkpoints => "checkpoints",

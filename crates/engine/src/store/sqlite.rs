@@ -25,7 +25,10 @@ const KEY_BYTES_MAX: usize = 256;
 const APPLICATION: i32 = 0x4353_4732;
 
 /// The version of the tables (`PRAGMA user_version`).
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
+
+/// A version that only lacks drawers.
+const FEWER_DRAWERS: i32 = 1;
 
 /// A ledger in one SQLite file.
 pub struct SqliteStore {
@@ -245,28 +248,32 @@ fn prepare_schema(writer: &Connection, path: &Path) -> Result<(), StoreError> {
     let format = |why: String| StoreError::Format { path: path.display().to_string(), why };
     match (pragma("application_id").map_err(&fail)?, pragma("user_version").map_err(&fail)?) {
         (APPLICATION, VERSION) => Ok(()),
+        (APPLICATION, FEWER_DRAWERS) => writer
+            .execute_batch(&format!("BEGIN; {} PRAGMA user_version = {VERSION}; COMMIT;", drawers()))
+            .map_err(&fail),
         (APPLICATION, version) => Err(format(format!("its version is {version}, not {VERSION}"))),
-        (0, 0) => {
-            let drawers: String = Drawer::ALL
-                .iter()
-                .map(|drawer| {
-                    format!(
-                        "CREATE TABLE {drawer} (key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL) \
-                         STRICT, WITHOUT ROWID;"
-                    )
-                })
-                .collect();
-            writer
-                .execute_batch(&format!(
-                    "BEGIN; CREATE TABLE lines (seq INTEGER PRIMARY KEY NOT NULL, decides INTEGER NOT NULL, \
+        (0, 0) => writer
+            .execute_batch(&format!(
+                "BEGIN; CREATE TABLE lines (seq INTEGER PRIMARY KEY NOT NULL, decides INTEGER NOT NULL, \
                      line BLOB NOT NULL) STRICT; \
-                     CREATE INDEX decisions ON lines (seq) WHERE decides = 1; {drawers} \
-                     PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; COMMIT;"
-                ))
-                .map_err(&fail)
-        }
+                     CREATE INDEX decisions ON lines (seq) WHERE decides = 1; {} \
+                     PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; COMMIT;",
+                drawers()
+            ))
+            .map_err(&fail),
         _ => Err(format("another program wrote it".into())),
     }
+}
+
+/// The tables of all drawers, those that are not there yet.
+fn drawers() -> String {
+    let table = |drawer: &Drawer| {
+        format!(
+            "CREATE TABLE IF NOT EXISTS {drawer} (key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL) \
+             STRICT, WITHOUT ROWID;"
+        )
+    };
+    Drawer::ALL.iter().map(table).collect()
 }
 
 fn next_index(connection: &Connection) -> Result<u64, StoreError> {
@@ -369,6 +376,8 @@ const fn sql_of(drawer: Drawer) -> &'static Sql {
         Drawer::Secrets => &sql!("secrets"),
         Drawer::Passwords => &sql!("passwords"),
         Drawer::Tokens => &sql!("tokens"),
+        Drawer::Authenticators => &sql!("authenticators"),
+        Drawer::Places => &sql!("places"),
         Drawer::Credentials => &sql!("credentials"),
         Drawer::Tiles => &sql!("tiles"),
         Drawer::Checkpoints => &sql!("checkpoints"),

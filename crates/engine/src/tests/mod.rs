@@ -3,6 +3,7 @@
 mod audit;
 mod bundles;
 mod crash;
+mod identity;
 mod lines;
 mod people;
 mod sessions;
@@ -135,7 +136,7 @@ permit (
   principal in Group::"dba",
   action in [Action::"request.read", Action::"grant.read", Action::"grant.revoke", Action::"session.read",
     Action::"session.end", Action::"principal.disable", Action::"principal.enable", Action::"ledger.read",
-    Action::"ledger.export"],
+    Action::"ledger.export", Action::"sign_in.read", Action::"sign_in.end", Action::"authenticator.reset"],
   resource
 );
 
@@ -211,6 +212,10 @@ impl Bench {
 
     /// With the test's bundle in force.
     pub(crate) async fn new() -> Self {
+        Self::with_bundle(bundle()).await
+    }
+
+    pub(crate) async fn with_bundle(files: BTreeMap<String, String>) -> Self {
         let bench = Self::empty();
         bench.engine.first_bundle(bundle(), &who("dave")).await.unwrap();
         bench
@@ -243,11 +248,12 @@ impl Bench {
 
     /// Somebody who is signed in, without the cost of a password.
     pub(crate) fn caller(&self, name: &str) -> Caller {
-        let (now, principal) = (self.engine.now(), who(name));
-        let tokens = &self.engine.0.people.tokens;
-        let (_, token, _) = tokens.mint(&self.engine.0.house.ports, &principal, now);
-        tokens.admit(token, &principal, now);
-        Caller { principal, via: Via::Cli, source: Some(local()), signed_in_at: now, token }
+        self.caller_with(name, &[crate::Means::Password])
+    }
+
+    /// Somebody who proved who they are by these means.
+    pub(crate) fn caller_with(&self, name: &str, means: &[crate::Means]) -> Caller {
+        self.engine.caller_with(&who(name), means)
     }
 
     /// A request for a role, pending.
@@ -303,6 +309,13 @@ impl Bench {
     pub(crate) fn kinds(&self) -> Vec<String> {
         let lines = self.store.read(0, 100_000).unwrap();
         lines.into_iter().map(|line| crate::line::read(line.bytes).unwrap().kind).collect()
+    }
+
+    /// The lines of one type.
+    pub(crate) fn lines_of(&self, kind: &str) -> Vec<crate::line::Line> {
+        let lines = self.store.read(0, 100_000).unwrap();
+        let lines = lines.into_iter().map(|line| crate::line::read(line.bytes).unwrap());
+        lines.filter(|line| line.kind == kind).collect()
     }
 
     pub(crate) fn count(&self, kind: &str) -> usize {

@@ -12,6 +12,11 @@ use crate::{Judgement, SecretError, SetPasswordError, SignInClient, SignInRefuse
 
 const PASSWORD: &str = "correct horse battery";
 
+/// A sign-in for which the password is enough.
+async fn sign_in(bench: &Bench, name: &str, client: SignInClient) -> crate::SignedIn {
+    bench.engine.sign_in(name, PASSWORD, client).await.unwrap().done().unwrap()
+}
+
 async fn with_password() -> Bench {
     let bench = Bench::new().await;
     bench.engine.set_password(&who("alice"), PASSWORD).await.unwrap();
@@ -21,8 +26,8 @@ async fn with_password() -> Bench {
 #[tokio::test]
 async fn signing_in_and_out() {
     let bench = with_password().await;
-    let signed_in = bench.engine.sign_in("alice", PASSWORD, sign_in_client()).await.unwrap();
-    assert_eq!(signed_in.expires_at, bench.engine.now().plus(Span::hours(12)));
+    let signed_in = sign_in(&bench, "alice", sign_in_client()).await;
+    assert_eq!(signed_in.expires_at, bench.engine.now().plus(Span::hours(24)));
     let caller = bench.engine.caller(&signed_in.token, Via::Cli, Some(local())).await.unwrap();
     assert_eq!(caller.principal, who("alice"));
     assert!(bench.engine.caller("not a token", Via::Cli, None).await.is_err());
@@ -39,15 +44,15 @@ async fn signing_in_and_out() {
 #[tokio::test]
 async fn a_sign_in_ends_by_itself() {
     let bench = with_password().await;
-    let token = bench.engine.sign_in("alice", PASSWORD, sign_in_client()).await.unwrap().token;
-    let idle = bench.engine.sign_in("alice", PASSWORD, sign_in_client()).await.unwrap().token;
-    for _ in 0..14 {
+    let token = sign_in(&bench, "alice", sign_in_client()).await.token;
+    let idle = sign_in(&bench, "alice", sign_in_client()).await.token;
+    for _ in 0..28 {
         bench.clock.advance(Span::minutes(50));
         assert!(bench.engine.caller(&token, Via::Cli, None).await.is_ok());
     }
     assert!(bench.engine.caller(&idle, Via::Cli, None).await.is_err(), "unused for an hour");
     bench.clock.advance(Span::minutes(50));
-    assert!(bench.engine.caller(&token, Via::Cli, None).await.is_err(), "after twelve hours");
+    assert!(bench.engine.caller(&token, Via::Cli, None).await.is_err(), "after a day");
 }
 
 #[tokio::test]
@@ -92,7 +97,7 @@ async fn unknown_names_are_answered_like_wrong_passwords() {
 #[tokio::test]
 async fn the_disabled_are_signed_out_and_stay_so() {
     let bench = with_password().await;
-    let token = bench.engine.sign_in("alice", PASSWORD, sign_in_client()).await.unwrap().token;
+    let token = sign_in(&bench, "alice", sign_in_client()).await.token;
     let caller = bench.engine.caller(&token, Via::Cli, None).await.unwrap();
     bench.engine.disable(&bench.caller("bob"), &who("alice"), None).await.unwrap();
     assert!(!bench.engine.still_signed_in(&caller));
@@ -168,7 +173,13 @@ async fn nothing_planted_is_in_a_file() {
     let bench = Bench::new().await;
     bench.engine.set_password(&who("alice"), "planted-password-1").await.unwrap();
     bench.engine.put_secret("shop_writer", "planted-secret-2").await.unwrap();
-    let token = bench.engine.sign_in("alice", "planted-password-1", sign_in_client()).await.unwrap().token;
+    let traveller = SignInClient { user_agent: Some("planted-agent-15/1".into()), ..sign_in_client() };
+    let token = bench.engine.sign_in("alice", "planted-password-1", sign_in_client()).await.unwrap();
+    let token = token.done().unwrap().token;
+    bench.engine.sign_in("alice", "planted-password-1", traveller).await.unwrap();
+    let bob = bench.caller("bob");
+    let offer = bench.engine.offer_totp(&bob).await.unwrap();
+    let recovery = bench.engine.bind_totp(&bob, &bench.engine.code_of(&offer.secret)).await.unwrap();
     let failed = bench.engine.sign_in("alice", "planted-attempt-3", sign_in_client()).await;
     assert!(failed.is_err());
     let minted =
@@ -204,6 +215,10 @@ async fn nothing_planted_is_in_a_file() {
     bench.engine.apply_bundle(&bench.caller("dave"), files).await.unwrap();
     let mut planted = vec![
         token.to_string(),
+        "planted-agent-15".into(),
+        offer.secret.to_string(),
+        recovery.recovery_codes[0].to_string(),
+        recovery.recovery_codes[0].replace('-', ""),
         minted.password.to_string(),
         "Planted Name 14".into(),
         "alice@shop.example".into(),

@@ -14,7 +14,7 @@ use countersign_core::ruling::Ruling;
 use countersign_core::session::{Command as SessionCommand, Opening};
 use countersign_core::{ActionName, At, Book, Command, Facts, PrincipalId, RequestId, RoleId};
 use countersign_policy::Compiled;
-use countersign_policy::context::Plain;
+use countersign_policy::context::{Auth, Plain};
 
 use super::work::{Deed, From, Standing};
 
@@ -187,13 +187,18 @@ impl Desk<'_> {
     }
 
     fn plain(&self, from: From) -> Context {
-        Plain { now: self.now, source: from.source, via: from.via }.into()
+        let mut context = Plain { now: self.now, source: from.source, via: from.via }.into();
+        if let Some(proof) = from.proof {
+            Auth { methods: proof.means.names(), age: proof.age }.tell(&mut context);
+        }
+        context
     }
 
     /// `context` with the instant and the place that are so now.
     pub(crate) fn common(&self, context: &Context, from: From) -> Context {
         let mut whole = context.clone();
         whole.remove("source");
+        Auth::NAMES.iter().for_each(|name| drop(whole.remove(name)));
         whole.extend(self.plain(from));
         whole
     }

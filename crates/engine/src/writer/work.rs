@@ -14,6 +14,7 @@ use countersign_policy::Compiled;
 use countersign_policy::context::Via;
 
 use crate::line::{Envelope, Outcome, PolicyShape, Ran, Statement, Topic};
+use crate::people::Proof;
 use crate::seal::Field;
 use crate::store::Put;
 
@@ -59,6 +60,8 @@ pub(crate) struct Deed {
 pub(crate) struct From {
     pub(crate) source: Option<IpAddr>,
     pub(crate) via: Via,
+    /// How whoever said it had signed in, if they had.
+    pub(crate) proof: Option<Proof>,
 }
 
 /// The question that a request stands on: asked again whenever it is approved or used.
@@ -188,7 +191,7 @@ impl Deed {
 
 impl From {
     /// The house itself.
-    pub(crate) const HOUSE: Self = Self { source: None, via: Via::Api };
+    pub(crate) const HOUSE: Self = Self { source: None, via: Via::Api, proof: None };
 }
 
 impl Work {

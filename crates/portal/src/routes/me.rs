@@ -19,7 +19,14 @@ const OFFERED: &[&str] = &["ledger.export", "ledger.read", "policy.read"];
 /// The same where an approval may be waited for.
 const OFFERED_WITH_APPROVAL: &[&str] = &["policy.apply"];
 /// The same by the action on a principal of another person.
-const OFFERED_ON_OTHERS: &[&str] = &["principal.disable", "principal.enable", "principal.read"];
+const OFFERED_ON_OTHERS: &[&str] = &[
+    "authenticator.reset",
+    "principal.disable",
+    "principal.enable",
+    "principal.read",
+    "sign_in.end",
+    "sign_in.read",
+];
 /// How many principals are tried for that. Policies speak of groups, so the first of them mostly decides; and what is not
 /// offered may be done nevertheless.
 const OTHERS_TRIED_MAX: usize = 64;
@@ -54,6 +61,8 @@ async fn me(State(rooms): State<Rooms>, SignedIn(caller): SignedIn) -> Result<Js
         groups: catalogue.groups_of(&caller.principal).iter().map(ToString::to_string).collect(),
         capabilities: offered.map(ToString::to_string).collect::<BTreeSet<String>>().into_iter().collect(),
         signed_in_at: caller.signed_in_at.rfc3339(),
+        means: caller.proof.means.iter().map(Into::into).collect(),
+        new_places: rooms.engine.new_places(&caller).into_iter().map(Into::into).collect(),
         grants: super::grants::own(&rooms, caller).await?,
         now: rooms.engine.now().rfc3339(),
     }))

@@ -5,6 +5,7 @@ mod bundle;
 mod credentials;
 mod events;
 mod grants;
+mod identity;
 mod ledger;
 mod me;
 mod principals;
@@ -50,6 +51,7 @@ pub(crate) fn api() -> OpenApiRouter<Rooms> {
         .merge(credentials::router())
         .merge(events::router())
         .merge(grants::router())
+        .merge(identity::router())
         .merge(ledger::router())
         .merge(me::router())
         .merge(principals::router())

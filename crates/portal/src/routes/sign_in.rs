@@ -3,13 +3,13 @@
 //! A program gets its token in the answer. A browser gets it in a cookie that scripts cannot read, and not in
 //! the answer: a script that was smuggled into the page has nothing to carry away.
 
-use axum::Extension;
 use axum::Json as Answer;
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use countersign_core::At;
-use countersign_engine::{SignInClient, SignInRefused, Via};
+use countersign_engine::{self as engine, SignInClient, SignInRefused, SignInStep, Via};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -19,45 +19,93 @@ use crate::origin::CONSOLE_HEADER;
 use crate::problem::{Kind, Problem, Problems};
 use crate::rooms::Rooms;
 use crate::serve::Peer;
+use crate::shapes::identity::{SecondSignIn, SecondStep};
 use crate::shapes::people::{SignIn, SignedIn};
 
 /// How much of what a client says of itself is kept.
 const USER_AGENT_BYTES_MAX: usize = 256;
 
 pub(crate) fn router() -> OpenApiRouter<Rooms> {
-    OpenApiRouter::new().routes(routes!(sign_in)).routes(routes!(sign_out))
+    OpenApiRouter::new().routes(routes!(sign_in)).routes(routes!(sign_in_second)).routes(routes!(sign_out))
+}
+
+/// Who signs in, as far as the call itself tells.
+struct From {
+    client: SignInClient,
+    is_browser: bool,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for From {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let source = parts.extensions.get::<Peer>().map(|peer| peer.0.ip());
+        let is_browser = parts.headers.contains_key(CONSOLE_HEADER);
+        let via = if is_browser { Via::Console } else { program(&parts.headers) };
+        let client = SignInClient { source, via, user_agent: user_agent(&parts.headers) };
+        Ok(Self { client, is_browser })
+    }
 }
 
 /// Signs in with a name and a password.
 #[utoipa::path(
     post, path = "/sign-in", tag = "sign-in", operation_id = "sign_in",
     request_body = SignIn,
-    responses((status = 200, description = "Signed in", body = SignedIn), Problems),
+    responses(
+        (status = 200, description = "Signed in", body = SignedIn),
+        (status = 202, description = "The password is right; a second factor comes next", body = SecondStep),
+        Problems
+    ),
     security(())
 )]
 async fn sign_in(
     State(rooms): State<Rooms>,
-    peer: Option<Extension<Peer>>,
-    headers: HeaderMap,
+    from: From,
     Json(who): Json<SignIn>,
 ) -> Result<Response, Problem> {
-    let source = peer.map(|peer| peer.0.0.ip());
     let now = rooms.engine.now();
-    rooms.tries.take(source, now).map_err(too_many)?;
-    let is_browser = headers.contains_key(CONSOLE_HEADER);
-    let via = if is_browser { Via::Console } else { program(&headers) };
-    let client = SignInClient { source, via, user_agent: user_agent(&headers) };
-    let signed_in = rooms.engine.sign_in(&who.user, &who.password, client).await;
-    let signed_in = signed_in.map_err(|refused| said(refused, now))?;
-    rooms.tries.give_back(source);
+    rooms.tries.take(from.client.source, now).map_err(too_many)?;
+    let step = rooms.engine.sign_in(&who.user, &who.password, from.client.clone()).await;
+    let step = step.map_err(|refused| said(refused, now))?;
+    rooms.tries.give_back(from.client.source);
+    match step {
+        SignInStep::Done(signed_in) => let_in(&rooms, &from, signed_in),
+        SignInStep::Second(step) => {
+            Ok((StatusCode::ACCEPTED, Answer(SecondStep::from(step))).into_response())
+        }
+    }
+}
+
+/// Completes a sign-in with a one-time code or a recovery code.
+#[utoipa::path(
+    post, path = "/sign-in/second", tag = "sign-in", operation_id = "sign_in_second",
+    request_body = SecondSignIn,
+    responses((status = 200, description = "Signed in", body = SignedIn), Problems),
+    security(())
+)]
+async fn sign_in_second(
+    State(rooms): State<Rooms>,
+    from: From,
+    Json(second): Json<SecondSignIn>,
+) -> Result<Response, Problem> {
+    let now = rooms.engine.now();
+    rooms.tries.take(from.client.source, now).map_err(too_many)?;
+    let done = rooms.engine.sign_in_second(&second.pending, &second.code, from.client.clone()).await;
+    let signed_in = done.map_err(|refused| said(refused, now))?;
+    rooms.tries.give_back(from.client.source);
+    let_in(&rooms, &from, signed_in)
+}
+
+/// The answer to whoever is signed in: a token, or a cookie that carries it.
+fn let_in(rooms: &Rooms, from: &From, signed_in: engine::SignedIn) -> Result<Response, Problem> {
     let answer = SignedIn {
-        token: (!is_browser).then(|| signed_in.token.to_string()),
+        token: (!from.is_browser).then(|| signed_in.token.to_string()),
         expires_at: signed_in.expires_at.rfc3339(),
         principal: signed_in.principal.to_string(),
     };
     let mut response = Answer(answer).into_response();
-    if is_browser {
-        let seconds = signed_in.expires_at.since(now).millis() / 1_000;
+    if from.is_browser {
+        let seconds = signed_in.expires_at.since(rooms.engine.now()).millis() / 1_000;
         let cookie = rooms.home.cookie(&signed_in.token, seconds);
         let cookie = cookie.ok_or_else(|| Problem::new(Kind::Internal, "the sign-in fits no cookie"))?;
         response.headers_mut().append(header::SET_COOKIE, cookie);
@@ -94,13 +142,14 @@ fn too_many(wait_s: u64) -> Problem {
 /// What a person is told whose sign-in was refused: not whether it was the name or the password.
 fn said(refused: SignInRefused, now: At) -> Problem {
     match refused {
-        SignInRefused::Wrong | SignInRefused::Disabled => {
-            Problem::new(Kind::SignInRefused, refused.to_string())
-        }
+        SignInRefused::Wrong
+        | SignInRefused::WrongCode
+        | SignInRefused::TooLate
+        | SignInRefused::Disabled => Problem::new(Kind::SignInRefused, refused.to_string()),
         SignInRefused::Locked { until } => {
             let wait = until.since(now);
             let mut problem =
-                Problem::new(Kind::TooMany, "too many wrong passwords for this name from this address")
+                Problem::new(Kind::TooMany, "too many wrong tries for this name from this address")
                     .hint(format!("try again in {wait}"));
             problem.retry_after_s = Some(u64::try_from(wait.millis() / 1_000).unwrap_or_default().max(1));
             problem

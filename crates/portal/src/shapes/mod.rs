@@ -6,6 +6,7 @@
 
 pub mod bundle;
 pub mod grants;
+pub mod identity;
 pub mod ledger;
 pub mod people;
 pub mod requests;

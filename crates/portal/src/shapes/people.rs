@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::grants::Grant;
+use super::identity::{Means, NewPlace};
 
 /// A name and a password.
 #[derive(Deserialize, ToSchema)]
@@ -48,14 +49,18 @@ pub struct Me {
     /// The groups it belongs to, nested ones included.
     pub groups: Vec<String>,
     /// The actions by which clients show or hide something as a whole: those that policy permits the caller on the
-    /// gateway itself, and `principal.*` that it permits on somebody else. What is offered is judged again when it
-    /// is done.
+    /// gateway itself, and `principal.*`, `sign_in.*` and `authenticator.*` that it permits on somebody else. What is
+    /// offered is judged again when it is done.
     pub capabilities: Vec<String>,
     /// The caller's live grants, newest first.
     pub grants: Vec<Grant>,
     /// When the caller signed in.
     #[schema(format = DateTime)]
     pub signed_in_at: String,
+    /// By what this sign-in was proved.
+    pub means: Vec<Means>,
+    /// Sign-ins from new places that the caller has not said to know; this one is not among them.
+    pub new_places: Vec<NewPlace>,
     /// The gateway's instant, so that countdowns do not depend on the client's clock.
     #[schema(format = DateTime)]
     pub now: String,

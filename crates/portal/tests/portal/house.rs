@@ -91,6 +91,11 @@ impl House {
         self.engine.token_of(&who(name)).to_string()
     }
 
+    /// Somebody who is signed in.
+    pub async fn caller(&self, name: &str) -> countersign_engine::Caller {
+        self.engine.caller(&self.token(name), Via::Api, None).await.unwrap()
+    }
+
     pub async fn make(&self, call: Call) -> Answer {
         make(&self.router, call).await
     }

@@ -10,6 +10,7 @@
 mod document;
 mod hostile;
 mod house;
+mod identity;
 mod matrix;
 mod serving;
 mod story;

@@ -115,12 +115,29 @@ async fn capabilities_cover_what_the_console_asks_for() {
     );
     assert_eq!(
         of("carol").await,
-        ["ledger.export", "ledger.read", "policy.read", "principal.disable", "principal.read"]
+        [
+            "ledger.export",
+            "ledger.read",
+            "policy.read",
+            "principal.disable",
+            "principal.read",
+            "sign_in.end",
+            "sign_in.read"
+        ]
     );
     let dave = of("dave").await;
     assert_eq!(
         dave,
-        ["policy.apply", "policy.read", "principal.disable", "principal.enable", "principal.read"]
+        [
+            "authenticator.reset",
+            "policy.apply",
+            "policy.read",
+            "principal.disable",
+            "principal.enable",
+            "principal.read",
+            "sign_in.end",
+            "sign_in.read"
+        ]
     );
     for asked in asked_by_the_console() {
         assert!(

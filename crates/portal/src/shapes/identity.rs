@@ -1,0 +1,240 @@
+//! Sign-ins, and what people bind to their accounts beside a password.
+
+use countersign_engine as engine;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// By what somebody proved who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Means {
+    /// Something they know.
+    Password,
+    /// A one-time code of an authenticator app.
+    Totp,
+    /// A code that was kept for the day when the app is lost.
+    RecoveryCode,
+    /// A key that a device keeps.
+    Passkey,
+}
+
+/// The password was right; the account has a second factor, which comes next.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+pub struct SecondStep {
+    /// To be sent with the code. It opens nothing by itself.
+    pub pending: String,
+    /// By what the sign-in can be completed.
+    pub means: Vec<Means>,
+    /// Until when.
+    #[schema(format = DateTime)]
+    pub expires_at: String,
+}
+
+/// The second step of a sign-in.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SecondSignIn {
+    /// What the first step gave.
+    #[schema(max_length = 64)]
+    pub pending: String,
+    /// A one-time code, or a recovery code.
+    #[schema(max_length = 64, example = "123456")]
+    pub code: String,
+}
+
+/// Whether a sign-in can still be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SignInState {
+    /// It can.
+    Live,
+    /// It has ended.
+    Ended,
+}
+
+/// A sign-in that is live.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct LiveSignIn {
+    /// Which.
+    pub id: String,
+    /// Always `live`.
+    pub state: SignInState,
+    /// Whose.
+    pub principal: String,
+    /// `console`, `cli` or `api`.
+    pub via: String,
+    /// From where.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub address: Option<String>,
+    /// What their program called itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub program: Option<String>,
+    /// By what it was proved.
+    pub means: Vec<Means>,
+    /// When.
+    #[schema(format = DateTime)]
+    pub signed_in_at: String,
+    /// When it was used last, to the minute.
+    #[schema(format = DateTime)]
+    pub seen_at: String,
+    /// When it ends unless it is used again before.
+    #[schema(format = DateTime)]
+    pub expires_at: String,
+    /// Whether it is the one that asks.
+    pub this: bool,
+}
+
+/// A sign-in of the caller's from a place from which they had not signed in before, of which they are to be told.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct NewPlace {
+    /// The sign-in.
+    pub id: String,
+    /// Whether it can still be used, and so be ended.
+    pub state: SignInState,
+    /// When.
+    #[schema(format = DateTime)]
+    pub at: String,
+    /// From where.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub address: Option<String>,
+    /// What their program called itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub program: Option<String>,
+}
+
+/// Whether an authenticator counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AuthenticatorState {
+    /// It does.
+    Bound,
+}
+
+/// Something that is bound to the caller's account beside a password.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Authenticator {
+    /// Which. Recovery codes, of which there is one set, are `recovery-codes`.
+    pub id: String,
+    /// Always `bound`.
+    pub state: AuthenticatorState,
+    /// What it is.
+    pub means: Means,
+    /// When it was bound.
+    #[schema(format = DateTime)]
+    pub bound_at: String,
+    /// When it was used last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime)]
+    pub used_at: Option<String>,
+    /// How many recovery codes are left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub left: Option<usize>,
+}
+
+/// A secret for an authenticator app. It counts once a code of it was shown.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+pub struct TotpOffer {
+    /// As people type it.
+    pub secret: String,
+    /// As apps read it: `otpauth://...`.
+    pub uri: String,
+    /// The same as a picture.
+    pub qr: QrPicture,
+    /// Until when it can be bound.
+    #[schema(format = DateTime)]
+    pub expires_at: String,
+}
+
+/// A QR code as an SVG draws it: one path in a square of this size.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+pub struct QrPicture {
+    /// Width and height, the quiet border included.
+    pub size: i32,
+    /// The `d` of the path of dark modules.
+    pub path: String,
+}
+
+/// A code of the authenticator app that is to be bound.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TotpCode {
+    /// Six digits.
+    #[schema(max_length = 16, example = "123456")]
+    pub code: String,
+}
+
+/// Recovery codes. They are shown this once; each counts once.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+pub struct RecoveryCodes {
+    /// The codes.
+    pub recovery_codes: Vec<String>,
+}
+
+impl From<engine::Means> for Means {
+    fn from(means: engine::Means) -> Self {
+        match means {
+            engine::Means::Password => Self::Password,
+            engine::Means::Totp => Self::Totp,
+            engine::Means::RecoveryCode => Self::RecoveryCode,
+            engine::Means::Passkey => Self::Passkey,
+        }
+    }
+}
+
+impl From<engine::SecondStep> for SecondStep {
+    fn from(step: engine::SecondStep) -> Self {
+        Self {
+            pending: step.pending.to_string(),
+            means: step.means.into_iter().map(Into::into).collect(),
+            expires_at: step.expires_at.rfc3339(),
+        }
+    }
+}
+
+impl From<engine::SignInView> for LiveSignIn {
+    fn from(view: engine::SignInView) -> Self {
+        Self {
+            id: view.id.to_string(),
+            state: SignInState::Live,
+            principal: view.principal.to_string(),
+            via: view.via.to_owned(),
+            address: view.address.map(|address| address.to_canonical().to_string()),
+            program: view.program,
+            means: view.means.iter().map(Into::into).collect(),
+            signed_in_at: view.signed_in_at.rfc3339(),
+            seen_at: view.seen_at.rfc3339(),
+            expires_at: view.ends_at.rfc3339(),
+            this: view.is_this,
+        }
+    }
+}
+
+impl From<engine::NewPlace> for NewPlace {
+    fn from(place: engine::NewPlace) -> Self {
+        Self {
+            id: place.sign_in.to_string(),
+            state: if place.is_live { SignInState::Live } else { SignInState::Ended },
+            at: place.at.rfc3339(),
+            address: place.address.map(|address| address.to_canonical().to_string()),
+            program: place.program,
+        }
+    }
+}
+
+impl From<engine::AuthenticatorView> for Authenticator {
+    fn from(view: engine::AuthenticatorView) -> Self {
+        Self {
+            id: view.id.map_or_else(|| "recovery-codes".to_owned(), |id| id.to_string()),
+            state: AuthenticatorState::Bound,
+            means: view.means.into(),
+            bound_at: view.bound_at.rfc3339(),
+            used_at: view.used_at.map(countersign_core::At::rfc3339),
+            left: view.left,
+        }
+    }
+}
