@@ -118,6 +118,9 @@ describe("words", () => {
     expect(rows({ count: 12, unbounded: false }).figure).toBe("12 rows");
     expect(rows({ count: 0, unbounded: false }).figure).toBe("0 rows");
     expect(rows({ estimate: 1, unbounded: false }).figure).toBe("about 1 row");
+    expect(rows({ least: 0, most: 3, estimate: 2, unbounded: false })).toEqual(
+      { figure: "0 to 3 rows", note: "counted when it was asked; the server's plan expects 2" });
+    expect(rows({ unknown: "it calls f", unbounded: true })).toEqual({ figure: "unknown", note: "it calls f" });
     expect(rows({ unbounded: true }).figure).toBe("unknown");
     expect(bound({ bound: 12, unbounded: false })).toContain("at most 12");
     expect(bound({ unbounded: true })).toContain("No bound");

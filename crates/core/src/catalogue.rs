@@ -3,6 +3,8 @@
 //! The catalogue is data, already checked by whoever compiled the bundle: every name it mentions exists.
 //! It says nothing of *when* an action is permitted; that is policy.
 
+mod relations;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -10,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{ActionName, GroupId, PersonId, PrincipalId, ResourceId, RoleId, RuleName};
 use crate::time::Span;
+
+pub use relations::{BadRelationName, Column, MaskStyle, RELATION_NAME_BYTES_MAX, Relation, RelationName};
 
 /// Everything that one bundle names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,6 +109,22 @@ pub struct Resource {
     pub settings: BTreeMap<String, String>,
     /// Upstream secrets by upstream account, as references: `env:NAME`, `file:PATH`, `secret:NAME`.
     pub secrets: BTreeMap<String, String>,
+    /// Client certificates by upstream account, for servers that ask for one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub certificates: BTreeMap<String, ClientCertificate>,
+    /// What is said of single relations in it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub relations: BTreeMap<RelationName, Relation>,
+}
+
+/// What an upstream account shows of itself inside TLS: references like those of secrets, to PEM texts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientCertificate {
+    /// The certificate, and those between it and its authority.
+    pub certificate: String,
+    /// Its private key, unencrypted.
+    pub key: String,
 }
 
 /// Impact level of a resource (FIPS 199).
@@ -144,6 +164,36 @@ pub struct Rule {
     pub uses: u32,
     /// Who is added when nobody answers.
     pub escalate: Vec<Escalation>,
+    /// How wide an envelope its approvers may give; none if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub envelope: Option<Ceiling>,
+}
+
+/// The widest envelope that approvers may give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ceiling {
+    /// Rows that one statement may write.
+    pub rows: u64,
+    /// Rows that may be written in all.
+    pub total: u64,
+    /// How many statements.
+    pub uses: u32,
+    /// For how long.
+    pub longest: Span,
+}
+
+impl Ceiling {
+    /// Of each part the lesser.
+    #[must_use]
+    pub fn least(self, other: Self) -> Self {
+        Self {
+            rows: self.rows.min(other.rows),
+            total: self.total.min(other.total),
+            uses: self.uses.min(other.uses),
+            longest: self.longest.min(other.longest),
+        }
+    }
 }
 
 /// `need` distinct persons out of `from`.

@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use countersign_core::action::hash;
 use countersign_core::catalogue::{
-    Catalogue, Escalation, Group, Impact, Place, Principal, PrincipalKind, Recording, Resource, Role, Rule,
-    Stage,
+    Catalogue, Ceiling, Escalation, Group, Impact, Place, Principal, PrincipalKind, Recording, Resource,
+    Role, Rule, Stage,
 };
 use countersign_core::ruling::{Gate, PolicyRef, Ruling};
 use countersign_core::{
@@ -184,6 +184,7 @@ fn rules() -> [(&'static str, Rule); 4] {
         valid_for: Span::minutes(10),
         uses: 1,
         escalate: vec![],
+        envelope: None,
     };
     let escalating = |steps: &[(i64, &str)]| -> Vec<Escalation> {
         steps
@@ -201,6 +202,7 @@ fn rules() -> [(&'static str, Rule); 4] {
             "batch",
             Rule {
                 uses: 3,
+                envelope: Some(Ceiling { rows: 100, total: 250, uses: 10, longest: Span::minutes(40) }),
                 valid_for: Span::hours(1),
                 pending_for: Span::minutes(30),
                 escalate: escalating(&[(20, "everyone"), (10, "security"), (45, "leads")]),
@@ -235,6 +237,8 @@ fn resource(owner: Option<Place>) -> Resource {
         recording: Recording::BeforeRelease,
         settings: BTreeMap::new(),
         secrets: BTreeMap::new(),
+        certificates: BTreeMap::new(),
+        relations: BTreeMap::new(),
     }
 }
 

@@ -1,4 +1,5 @@
-//! What upstream accounts may do beyond what their roles promise: asked of the doors, told by them, read by everybody.
+//! What upstream accounts may do beyond what their roles promise, and which relations and columns of the bundle do not
+//! exist: asked of the doors, told by them, read by everybody.
 //!
 //! The judgement of statements can err, and then the server's own refusal is what is left. So a role that promises reads
 //! should run under an account that can write nothing. Doors know how to ask a server; they read back when a bundle
@@ -29,6 +30,15 @@ pub struct AccountFinding {
     pub beyond: Result<Vec<String>, String>,
 }
 
+/// What a bundle says of the inside of a resource and the resource does not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelationFinding {
+    /// The resource.
+    pub resource: ResourceId,
+    /// What is wrong, in words: each name that is not there, or why nobody knows.
+    pub missing: Result<Vec<String>, String>,
+}
+
 /// What was found, and when.
 #[derive(Clone, Debug)]
 pub struct AccountsRead {
@@ -36,6 +46,8 @@ pub struct AccountsRead {
     pub at: At,
     /// Only what somebody should look at: accounts that can do more, and those that could not be asked.
     pub found: Vec<AccountFinding>,
+    /// Relations and columns that the bundle names and that are not there.
+    pub relations: Vec<RelationFinding>,
 }
 
 /// Where doors and askers meet.

@@ -30,6 +30,14 @@ pub(crate) fn session_key(id: SessionId) -> Vec<u8> {
     key(b's', id.0)
 }
 
+/// The key of all requests for the same action, before the request's own identifier.
+pub(crate) fn same_key(mac: &[u8; 32]) -> Vec<u8> {
+    let half = mac.first_chunk::<16>().map_or(0, |half| u128::from_be_bytes(*half));
+    let mut key = key(b'q', half);
+    key.reserve(16);
+    key
+}
+
 fn key(kind: u8, id: u128) -> Vec<u8> {
     let mut key = Vec::with_capacity(25);
     key.push(kind);

@@ -11,6 +11,7 @@ mod api;
 pub mod audit;
 mod engine;
 pub mod follow;
+pub mod foreseen;
 mod house;
 mod index;
 pub mod line;
@@ -21,6 +22,7 @@ mod seal;
 mod session;
 pub mod settings;
 mod snapshot;
+pub mod so_far;
 pub mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -28,21 +30,22 @@ pub mod testing;
 mod tests;
 pub mod views;
 mod warden;
+pub mod webauthn;
 mod words;
 mod writer;
 
 pub use action::{
-    Answer, Attempt, Client, Completion, CompletionResult, Denied, Forward, Ground, Held, Judged, Judgement,
-    Look, LookRelation, LookType, NotUsed, Parameter, Pending, Ran, Recorded, SessionRefused, Unrecorded,
-    Waiting, Withheld,
+    Answer, Attempt, Client, Completion, CompletionResult, Cover, Covered, Denied, Forward, Ground, Held,
+    Judged, Judgement, Look, LookFunction, LookRelation, LookType, NotCovered, NotUsed, Parameter, Pending, Ran, Recorded,
+    SessionRefused, Unrecorded, Waiting, Withheld,
 };
-pub use api::{Applied, ApplyError, AskAccess, Preview, PreviewVerdict};
+pub use api::{Applied, ApplyError, AskAccess, Preview, PreviewVerdict, Yes};
 pub use audit::{ContentView, EventDetail, EventView, LedgerQuery, LedgerState, SearchPage, Stage};
 pub use countersign_policy::context::Via;
 pub use engine::Engine;
 pub use house::{Kept, NoContent};
 pub use people::{
-    AuthenticatorView, Caller, Means, MeansSet, Minted, NewPlace, Proof, ScramVerifiers,
+    AuthenticatorView, Caller, ClientIdentity, Means, MeansSet, Minted, NewPlace, PasskeyAsked, PasskeyMade, PasskeyOffer, PasskeyShown, Proof, ScramVerifiers,
     SecondStep, SecretError, SetPasswordError, SignInClient, SignInRefused, SignInStep, SignInView, SignedIn,
     TotpBound, TotpOffer, Unauthenticated,
 };

@@ -4,7 +4,9 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::foreseen::Foreseen;
 use crate::people::{MeansSet, Proof};
+use crate::so_far::SoFar;
 use crate::writer::work::From;
 use countersign_core::Span;
 use countersign_policy::context::Via;
@@ -24,6 +26,9 @@ pub(crate) struct RequestContent {
     pub(crate) purpose: String,
     /// The salt of the digest, in hexadecimal digits.
     pub(crate) salt: String,
+    /// What was done in the session before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) so_far: Option<SoFar>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) source: Option<IpAddr>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -45,6 +50,10 @@ pub(crate) struct AuthContent {
 pub(crate) struct LookContent {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) estimate: Option<u64>,
+    #[serde(default, skip_serializing_if = "Foreseen::is_empty")]
+    pub(crate) foreseen: Foreseen,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) functions: Vec<LookFunctionContent>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) notes: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -69,11 +78,26 @@ pub(crate) struct LookTypeContent {
 #[serde(deny_unknown_fields)]
 pub(crate) struct LookRelationContent {
     pub(crate) access: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) columns: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) estimate_rows: Option<u64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) kinds: Vec<String>,
     pub(crate) name: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) owner: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) reached: bool,
+}
+
+/// A function that was looked up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LookFunctionContent {
+    pub(crate) definer: bool,
+    pub(crate) name: String,
+    pub(crate) volatile: bool,
 }
 
 impl RequestContent {
@@ -85,6 +109,7 @@ impl RequestContent {
             look: None,
             purpose: String::new(),
             salt: salt.iter().map(|byte| format!("{byte:02x}")).collect(),
+            so_far: None,
             source: from.source,
             ticket: None,
             via: from.via.as_str().to_owned(),
@@ -98,10 +123,14 @@ impl RequestContent {
         self
     }
 
-    /// With what was looked up.
-    pub(crate) fn look(mut self, look: LookContent) -> Self {
-        self.look = Some(look);
-        self
+    /// The salt of the digest.
+    pub(crate) fn salt(&self) -> Option<[u8; 16]> {
+        let digits = |at: usize| u8::from_str_radix(self.salt.get(at..at + 2)?, 16).ok();
+        let mut salt = [0; 16];
+        for (index, byte) in salt.iter_mut().enumerate() {
+            *byte = digits(index * 2)?;
+        }
+        Some(salt)
     }
 
     /// From where and how it was asked.

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::OnceLock;
 
+use countersign_core::catalogue::Impact;
 use countersign_core::question::{Context, Value};
 use countersign_core::{At, Span};
 
@@ -88,6 +89,52 @@ pub struct Sql {
     pub provable_read: bool,
     /// Rows it is expected to touch, if that is known.
     pub rows: Option<i64>,
+    /// What it reaches.
+    pub reach: Reach,
+}
+
+/// What a statement reaches, in the names that the database has for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// Columns that it reads, as `schema.relation.column`.
+    pub columns_read: BTreeSet<String>,
+    /// Columns that it writes, as `schema.relation.column`.
+    pub columns_written: BTreeSet<String>,
+    /// Every relation that it names or reaches by way of a view, a partition, an ancestor or a foreign key.
+    pub touches: BTreeSet<String>,
+    /// What those are.
+    pub relation_kinds: BTreeSet<String>,
+    /// The functions that it calls, as `schema.name`.
+    pub calls: BTreeSet<String>,
+    /// Those that say that they change something, or that their answer can be another one each time.
+    pub calls_volatile: BTreeSet<String>,
+    /// Those that run with the rights of their owner.
+    pub calls_definer: BTreeSet<String>,
+    /// Where COPY reads from or writes to.
+    pub copies: BTreeSet<String>,
+    /// The settings that it changes.
+    pub settings: BTreeSet<String>,
+    /// It changes the current role or who the session runs as.
+    pub role_change: bool,
+    /// Every name was resolved and nothing runs that is not looked into, so that these are complete.
+    pub resolved: bool,
+    /// The highest impact level of what it touches; where nothing is said, it counts as high.
+    pub impact: Option<Impact>,
+}
+
+/// The circumstances of `sql.unmask`: whether somebody sees a masked column as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmask {
+    /// Those of every question.
+    pub plain: Plain,
+    /// Why the grant was asked for, in the requester's words.
+    pub purpose: String,
+    /// The ticket of the grant.
+    pub ticket: Option<String>,
+    /// The column, as `schema.relation.column`.
+    pub column: String,
+    /// What kind of data it holds.
+    pub labels: BTreeSet<String>,
 }
 
 /// A circumstance's type, as policy sees it.
@@ -136,6 +183,25 @@ const STATEMENT: &[Circumstance] = &[
     required("in_transaction", Type::Bool),
     required("provable_read", Type::Bool),
     optional("rows", Type::Long),
+    required("columns_read", Type::Texts),
+    required("columns_written", Type::Texts),
+    required("touches", Type::Texts),
+    required("relation_kinds", Type::Texts),
+    required("calls", Type::Texts),
+    required("calls_volatile", Type::Texts),
+    required("calls_definer", Type::Texts),
+    required("copies", Type::Texts),
+    required("settings", Type::Texts),
+    required("role_change", Type::Bool),
+    required("resolved", Type::Bool),
+    required("impact", Type::Text),
+];
+
+const UNMASK: &[Circumstance] = &[
+    required("purpose", Type::Text),
+    optional("ticket", Type::Text),
+    required("column", Type::Text),
+    required("labels", Type::Texts),
 ];
 
 const fn required(name: &'static str, kind: Type) -> Circumstance {
@@ -152,17 +218,19 @@ pub(crate) fn of(kind: Circumstances) -> impl Iterator<Item = &'static Circumsta
         Circumstances::Plain => &[],
         Circumstances::Access => ACCESS,
         Circumstances::Sql => STATEMENT,
+        Circumstances::Unmask => UNMASK,
     };
     COMMON.iter().chain(own)
 }
 
 /// The same, in the order of their names.
 fn in_order(kind: Circumstances) -> &'static [&'static Circumstance] {
-    static ORDERED: [OnceLock<Vec<&'static Circumstance>>; 3] = [const { OnceLock::new() }; 3];
+    static ORDERED: [OnceLock<Vec<&'static Circumstance>>; 4] = [const { OnceLock::new() }; 4];
     let place = match kind {
         Circumstances::Plain => 0,
         Circumstances::Access => 1,
         Circumstances::Sql => 2,
+        Circumstances::Unmask => 3,
     };
     let ordered = ORDERED.get(place).map(|slot| {
         slot.get_or_init(|| {
@@ -281,6 +349,19 @@ impl From<Access> for Context {
     }
 }
 
+impl From<Unmask> for Context {
+    fn from(unmask: Unmask) -> Self {
+        let mut context = Self::from(unmask.plain);
+        context.insert("purpose", Value::Text(unmask.purpose));
+        context.insert("column", Value::Text(unmask.column));
+        context.insert("labels", Value::Texts(unmask.labels));
+        if let Some(ticket) = unmask.ticket {
+            context.insert("ticket", Value::Text(ticket));
+        }
+        context
+    }
+}
+
 impl From<Sql> for Context {
     fn from(sql: Sql) -> Self {
         let mut context = Self::from(sql.plain);
@@ -302,6 +383,27 @@ impl From<Sql> for Context {
         if let Some(rows) = sql.rows {
             context.insert("rows", Value::Long(rows));
         }
+        sql.reach.tell(&mut context);
         context
+    }
+}
+
+impl Reach {
+    /// Says it in a question's circumstances.
+    pub fn tell(self, context: &mut Context) {
+        context.extend([
+            ("columns_read", Value::Texts(self.columns_read)),
+            ("columns_written", Value::Texts(self.columns_written)),
+            ("touches", Value::Texts(self.touches)),
+            ("relation_kinds", Value::Texts(self.relation_kinds)),
+            ("calls", Value::Texts(self.calls)),
+            ("calls_volatile", Value::Texts(self.calls_volatile)),
+            ("calls_definer", Value::Texts(self.calls_definer)),
+            ("copies", Value::Texts(self.copies)),
+            ("settings", Value::Texts(self.settings)),
+            ("role_change", Value::Bool(self.role_change)),
+            ("resolved", Value::Bool(self.resolved)),
+            ("impact", Value::Text(self.impact.unwrap_or(Impact::High).as_str().to_owned())),
+        ]);
     }
 }

@@ -36,7 +36,8 @@ export function rows(known: Schemas["Rows"]): { figure: string; note: string } {
     return { figure: `${(known.least ?? 0).toLocaleString()} to ${count(known.most)}`, note: `counted when it was asked${plan}` };
   }
   const why = known.unknown ?? "how many rows it would touch cannot be told beforehand";
-  return { figure: "unknown", note: `${why}${plan}` };
+  if (known.estimate === undefined) return { figure: "unknown", note: why };
+  return { figure: `about ${count(known.estimate)}`, note: `as the server's plan expects, not counted: ${why}` };
 }
 
 const VERDICTS: Record<string, string> = {

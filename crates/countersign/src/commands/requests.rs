@@ -7,8 +7,9 @@ use anyhow::{Result, bail};
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 
+use super::in_full::in_full;
 use super::people::encoded;
-use super::{clock, when};
+use super::when;
 use crate::cli::{Approve, Cli, Deny, List, Reasoned, Request, Requests};
 use crate::client::Client;
 use crate::home::Home;
@@ -94,7 +95,7 @@ fn sentence(request: &Value) -> String {
 }
 
 /// Who is asked: `1 of group:dba and 1 of group:security`.
-fn stages(request: &Value) -> String {
+pub(super) fn stages(request: &Value) -> String {
     let stages = request.get("stages").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let words =
         stages.iter().map(|stage| format!("{} of {}", text_at(stage, "/need"), text_at(stage, "/from")));
@@ -138,7 +139,7 @@ fn until(request: &Value) -> String {
     when(request, if pending { "/lapses_at" } else { "/ended_at" })
 }
 
-fn what(request: &Value) -> String {
+pub(super) fn what(request: &Value) -> String {
     match text_at(request, "/kind").as_str() {
         "access" => format!("{} for {}", text_at(request, "/role"), span(request, "/for_s")),
         "action" => format!("{} on {}", text_at(request, "/action"), text_at(request, "/resource")),
@@ -154,86 +155,24 @@ fn span(value: &Value, pointer: &str) -> String {
         .unwrap_or_default()
 }
 
-/// Everything an approver must see before they answer.
-fn in_full(request: &Value) -> String {
-    let mut rows: Vec<(&str, String)> = vec![
-        ("request", text_at(request, "/id")),
-        ("state", text_at(request, "/state")),
-        ("who", text_at(request, "/by/name")),
-        ("what", what(request)),
-        ("why", text_at(request, "/reason")),
-        ("ticket", text_at(request, "/ticket")),
-        ("asks", stages(request)),
-        ("lapses", clock(request, "/lapses_at")),
-        ("ended", clock(request, "/ended_at")),
-        ("outcome", outcome_of(request)),
-        ("rows", rows_of(request)),
-    ];
-    for relation in request.get("relations").and_then(Value::as_array).into_iter().flatten() {
-        rows.push(("relation", text_at(relation, "/name")));
+/// What a yes covers, or may be said to cover, beyond the text run once.
+pub(super) fn covers(request: &Value) -> String {
+    let number = |pointer: &str| request.pointer(pointer).and_then(Value::as_u64);
+    if let (Some(used), Some(uses)) = (number("/receipt/used"), number("/receipt/uses")) {
+        let rows = number("/receipt/rows_spent").zip(number("/receipt/envelope/total"));
+        let rows = rows.map(|(spent, total)| format!(", {spent} of {total} rows")).unwrap_or_default();
+        return if uses > 1 || !rows.is_empty() { format!("{used} of {uses} uses{rows}") } else { String::new() };
     }
-    for gate in request.get("held_by").and_then(Value::as_array).into_iter().flatten() {
-        for policy in gate.get("policies").and_then(Value::as_array).into_iter().flatten() {
-            let why = format!("{} ({})", text_at(policy, "/reason"), text_at(policy, "/id"));
-            rows.push(("held by", format!("{}: {why}", text_at(gate, "/rule"))));
-        }
+    let mut words = Vec::new();
+    if let Some(uses) = number("/most/uses").filter(|uses| *uses > 1) {
+        words.push(format!("up to {uses} uses of this text"));
     }
-    for said in request.get("approvals").and_then(Value::as_array).into_iter().flatten() {
-        rows.push(("approved by", format!("{} {}", text_at(said, "/by"), text_at(said, "/comment"))));
-    }
-    rows.push(("digest", text_at(request, "/digest")));
-    let rows = rows.into_iter().filter(|(_, value)| !value.trim().is_empty());
-    let mut text: String = rows.map(|(name, value)| format!("{name:<12} {value}\n")).collect();
-    for (index, value) in
-        request.get("parameters").and_then(Value::as_array).into_iter().flatten().enumerate()
+    if let (Some(rows), Some(total), Some(uses)) =
+        (number("/most/envelope/rows"), number("/most/envelope/total"), number("/most/envelope/uses"))
     {
-        text.push_str(&format!("{:<12} {}\n", format!("${}", index + 1), shown_parameter(value)));
+        words.push(format!("an envelope of up to {rows} rows a statement, {total} in all, {uses} uses"));
     }
-    let statement = text_at(request, "/text");
-    if !statement.is_empty() {
-        text.push_str(&format!("\n{statement}\n"));
-    }
-    harmless(&text)
-}
-
-fn outcome_of(request: &Value) -> String {
-    let (result, rows, code) = (
-        text_at(request, "/outcome/result"),
-        text_at(request, "/outcome/rows"),
-        text_at(request, "/outcome/code"),
-    );
-    match (rows.as_str(), code.as_str()) {
-        ("", "") => result,
-        (rows, "") => format!("{result}, {rows} rows"),
-        (_, code) => format!("{result} with {code}"),
-    }
-}
-
-fn shown_parameter(value: &Value) -> String {
-    match text_at(value, "/encoding").as_str() {
-        "null" => "NULL".into(),
-        "hex" => format!("{} (bytes of {}, in hexadecimal)", text_at(value, "/value"), type_of(value)),
-        _ => format!("{} ({})", text_at(value, "/value"), type_of(value)),
-    }
-}
-
-fn type_of(parameter: &Value) -> String {
-    match (text_at(parameter, "/type_name"), text_at(parameter, "/type")) {
-        (name, _) if !name.is_empty() => name,
-        (_, oid) if oid == "0" => "a type that is not known".into(),
-        (_, oid) => format!("type {oid}"),
-    }
-}
-
-fn rows_of(request: &Value) -> String {
-    if text_at(request, "/kind") != "action" {
-        return String::new();
-    }
-    match (text_at(request, "/rows/count"), text_at(request, "/rows/estimate")) {
-        (count, _) if !count.is_empty() => format!("{count} (counted)"),
-        (_, estimate) if !estimate.is_empty() => format!("about {estimate} (estimated)"),
-        _ => "unknown".into(),
-    }
+    words.join("; or ")
 }
 
 pub async fn approve(cli: &Cli, home: &Home, options: &Approve) -> Result<()> {
@@ -253,9 +192,24 @@ pub async fn approve(cli: &Cli, home: &Home, options: &Approve) -> Result<()> {
             text_at(&shown, "/digest")
         }
     };
-    let body = json!({ "digest": digest, "comment": options.comment });
+    let body = yes_of(options, &digest);
     let done = client.post(&format!("{path}/approve"), body).await?;
     Output(cli.output).thing(&done, sentence)
+}
+
+/// The yes as it is sent: what is not said is left out.
+fn yes_of(options: &Approve, digest: &str) -> Value {
+    let mut body = json!({ "digest": digest, "comment": options.comment });
+    if let Some(uses) = options.uses {
+        body["uses"] = uses.into();
+    }
+    if let Some(lasting) = options.lasting {
+        body["for"] = lasting.to_string().into();
+    }
+    if let (Some(rows), Some(total)) = (options.rows, options.total) {
+        body["envelope"] = json!({ "rows": rows, "total": total });
+    }
+    body
 }
 
 /// Asks whoever sits at the terminal; a script has said it by calling.

@@ -4,7 +4,8 @@
 //! ([`auth`]); then the engine opens a session or says why not, and judges what the client wants to start with
 //! ([`settings`]). The session ([`session`]) stands between the client and a
 //! connection to the server under the role's account ([`upstream`]). Statements are understood ([`classify`]) under what is known of
-//! the session ([`state`]) and of the database ([`catalogue`]); [`look`] tells an approver what a statement would touch,
+//! the session ([`state`]) and of the database ([`catalogue`]); what a session may not see is covered in the answer
+//! ([`mask`]); [`look`] tells an approver what a statement would touch,
 //! [`powers`] what the accounts of roles may do beyond their roles.
 //!
 //! What not: no pooling and no balancing: a session is one connection to the server, so that whatever a client relies on
@@ -16,8 +17,11 @@ mod catalogue;
 mod classify;
 mod listen;
 mod look;
+mod mask;
+mod names;
 mod powers;
 mod query;
+mod reach;
 mod session;
 mod settings;
 mod startup;
@@ -26,6 +30,7 @@ pub mod state;
 mod stream;
 mod target;
 mod tls;
+mod touches;
 mod upstream;
 mod wording;
 
@@ -63,13 +68,22 @@ pub struct DoorSettings {
     /// Statements up to this length, in bytes, are parsed on the thread that read them. More than 0 only where the
     /// runtime's threads have [`PARSER_STACK_BYTES`] of stack: parsing recurses with the nesting of the text.
     pub parse_here_bytes_max: usize,
+    /// The most that one read takes from a client, or from a server once its session is open, in bytes. The default is what
+    /// is fast; with 1, whatever is read is read in pieces.
+    pub read_bytes_max: usize,
 }
 
 impl DoorSettings {
     /// The default limits.
     #[must_use]
     pub fn new(entropy: Arc<dyn Entropy>) -> Self {
-        Self { entropy, connections_max: 4_096, startup_s_max: 30, parse_here_bytes_max: 0 }
+        Self {
+            entropy,
+            connections_max: 4_096,
+            startup_s_max: 30,
+            parse_here_bytes_max: 0,
+            read_bytes_max: usize::MAX,
+        }
     }
 }
 
@@ -79,6 +93,7 @@ impl std::fmt::Debug for DoorSettings {
             .field("connections_max", &self.connections_max)
             .field("startup_s_max", &self.startup_s_max)
             .field("parse_here_bytes_max", &self.parse_here_bytes_max)
+            .field("read_bytes_max", &self.read_bytes_max)
             .finish_non_exhaustive()
     }
 }
@@ -109,6 +124,8 @@ pub(crate) struct Shared {
     pub(crate) tls: Option<ServerTls>,
     pub(crate) cancels: Arc<Registry>,
     pub(crate) stopping: CancellationToken,
+    /// Keys of upstream passwords that were derived before.
+    pub(crate) keys: Arc<upstream::Keys>,
     targets: Mutex<BTreeMap<ResourceId, Arc<Target>>>,
 }
 
@@ -131,6 +148,7 @@ impl Door {
             tls,
             cancels: Arc::default(),
             stopping: CancellationToken::new(),
+            keys: Arc::default(),
             targets: Mutex::default(),
         });
         Ok(Self { listener, address, shared })

@@ -14,9 +14,10 @@ use countersign_core::catalogue::{Catalogue, Role};
 use countersign_engine::accounts::{AccountFinding, AccountsRead};
 
 use super::Shared;
+use super::names;
 use super::query::simple;
 use super::target::cause;
-use super::upstream::{self, Address, Login};
+use super::upstream::{self, Address, Credentials, Login};
 
 /// How long the question may take, as the server is told.
 const QUESTION_TIMEOUT: &str = "5s";
@@ -72,7 +73,8 @@ pub(super) async fn keep(shared: Arc<Shared>) {
             log(&found);
         }
         bundle = Some(now);
-        shared.engine.tell_accounts(wished, AccountsRead { at, found });
+        let relations = names::missing(&shared).await;
+        shared.engine.tell_accounts(wished, AccountsRead { at, found, relations });
         loop {
             tokio::select! {
                 () = shared.stopping.cancelled() => return,
@@ -134,19 +136,20 @@ async fn beyond(
     role: &Role,
 ) -> Result<Vec<String>, String> {
     let account = role.account.as_str();
-    let secret = shared.engine.secret(resource, account).map_err(|error| error.to_string())?;
+    let credentials = Credentials::of(shared, resource, account).map_err(|error| error.to_string())?;
     let settings = [
         ("default_transaction_read_only".to_owned(), "on".to_owned()),
         ("statement_timeout".to_owned(), QUESTION_TIMEOUT.to_owned()),
         // Nobody's function or operator stands in for the ones that our question means.
         ("search_path".to_owned(), "pg_catalog".to_owned()),
     ];
-    let login = Login { account, secret: &secret, application: "countersign look", settings: &settings };
+    let login =
+        Login { account, credentials: &credentials, application: "countersign look", settings: &settings };
     let in_words = |error: &dyn std::error::Error| match cause(error) {
         cause if cause.is_empty() => error.to_string(),
         cause => format!("{error}: {cause}"),
     };
-    let connected = upstream::connect(address, &login, &shared.nonce()).await.map_err(|e| in_words(&e))?;
+    let connected = upstream::connect(address, &login, &|| shared.nonce()).await.map_err(|e| in_words(&e))?;
     let mut link = connected.link;
     let rows = simple(&mut link, POWERS).await.map_err(|error| in_words(&error))?;
     let promised = Power::promised(role);

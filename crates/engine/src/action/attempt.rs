@@ -10,29 +10,31 @@ use countersign_core::question::Context;
 use countersign_core::request::Outcome;
 use countersign_core::{ActionName, ResourceId};
 
+use crate::foreseen::Foreseen;
+
 /// One execution, as a door understood it.
 #[derive(Clone, Debug)]
 pub struct Attempt {
     /// What it is called, for people: the strictest of its parts.
     pub kind: ActionName,
     /// Its parts. All are judged, the stricter wins.
-    pub actions: Vec<ActionName>,
+    pub actions: Arc<[ActionName]>,
     /// What it does, beneath its kind.
-    pub verbs: Vec<String>,
+    pub verbs: Arc<[String]>,
     /// Whether it is a provable read (contract, section 1).
     pub provable_read: bool,
     /// Its circumstances. The instant, the source and the purpose are the engine's to add.
-    pub context: Context,
+    pub context: Arc<Context>,
     /// The full text as sent.
     pub text: Arc<str>,
     /// Parameter types, by the protocol's identifiers.
-    pub parameter_types: Vec<u32>,
+    pub parameter_types: Arc<[u32]>,
     /// Parameter values in order.
-    pub parameters: Vec<Option<Parameter>>,
+    pub parameters: Arc<[Option<Parameter>]>,
     /// The relations it names, as the session's own search path resolves them.
     pub relations: Vec<RelationVersion>,
     /// Session settings that change its meaning.
-    pub settings: BTreeMap<String, String>,
+    pub settings: Arc<BTreeMap<String, String>>,
     /// Exactly what will be forwarded.
     pub bytes: Bytes,
 }
@@ -73,18 +75,25 @@ pub struct SessionRefused {
 /// What was looked up about an action before somebody is asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Look {
-    /// How many rows it would touch, counted.
+    /// How many rows it would touch, counted: at most so many, where [`Foreseen::rows_least`] says that it is a range.
     pub rows: Option<u64>,
-    /// How many rows the server thinks it would touch.
+    /// How many rows the server's plan expects it to touch or give.
     pub estimate: Option<u64>,
+    /// What else was foreseen.
+    pub foreseen: Foreseen,
     /// What else the approver should know, in words.
     pub notes: Vec<String>,
     /// The relations it names.
     pub relations: Vec<LookRelation>,
+    /// The functions that it calls by name, all that could be meant.
+    pub functions: Vec<LookFunction>,
     /// The types of its parameters that are not built in.
     pub types: Vec<LookType>,
     /// Whether the door can roll it back beyond a number of rows.
     pub can_bound_rows: bool,
+    /// What it does to which version of which relation, each in one text. Empty unless it is known for certain that it
+    /// touches nothing else.
+    pub touches: Vec<String>,
 }
 
 /// What is known of a relation.
@@ -98,6 +107,23 @@ pub struct LookRelation {
     pub estimate_rows: Option<u64>,
     /// `read`, `write` or `ddl`.
     pub access: String,
+    /// What it is: `table`, `view`, `partition` and so on.
+    pub kinds: Vec<String>,
+    /// Its columns that are read or written so.
+    pub columns: Vec<String>,
+    /// The text does not name it: it is reached by way of a view, a partition, an ancestor or a foreign key.
+    pub reached: bool,
+}
+
+/// What is known of a function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LookFunction {
+    /// Schema and name.
+    pub name: String,
+    /// It says that it changes something, or that its answer can be another one each time.
+    pub volatile: bool,
+    /// It runs with the rights of its owner.
+    pub definer: bool,
 }
 
 /// What is known of a type that users made.
@@ -118,6 +144,8 @@ pub struct Ground {
     pub relations: Vec<RelationVersion>,
     /// Session settings that change its meaning.
     pub settings: BTreeMap<String, String>,
+    /// As [`Look::touches`].
+    pub touches: Vec<String>,
 }
 
 /// How an action ended.

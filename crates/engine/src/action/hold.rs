@@ -1,21 +1,21 @@
 //! Holding: an action that waits for a person's word, and the use of that word.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
-use countersign_core::action::{Action, digest};
+use countersign_core::action::Action;
 use countersign_core::quorum::names;
 use countersign_core::request::{
-    Ask, Bounds, Command as RequestCommand, Event as RequestEvent, RowBound, State, Voidance, Withdrawal,
+    Ask, Bounds, Command as RequestCommand, RowBound, State, Voidance, Withdrawal,
 };
-use countersign_core::{At, Command, Digest, Event, GrantId, PrincipalId, Refusal, RequestId};
+use countersign_core::{At, Command, Digest, GrantId, PrincipalId, Refusal, RequestId};
 use tokio::sync::watch;
 
 use super::attempt::{Ground, Look};
-use super::proof::{Held, Ran, Recorded, Unrecorded};
+use super::cover::{NotClaimed, claim, reach};
+use super::proof::{Held, Recorded, Unrecorded};
+use crate::api::{Asking, Filed};
 use crate::engine::Engine;
-use crate::request::{LookContent, LookRelationContent, LookTypeContent, RequestContent};
-use crate::seal::Field;
+use crate::request::{LookContent, LookFunctionContent, LookRelationContent, LookTypeContent};
 use crate::settings::SHOWN_BYTES_MAX;
 use crate::snapshot::Changed;
 use crate::words::{Refused, RefusedCode, request_link};
@@ -84,36 +84,24 @@ impl Engine {
             let hint = format!("send at most {SHOWN_BYTES_MAX} bytes of text and parameters at a time");
             return Err(Refused::new(RefusedCode::TooLarge, message).hint(hint));
         }
-        let ports = &self.0.house.ports;
-        let (id, salt) = (RequestId(ports.entropy.id()), ports.random());
         let action = action_of(&held);
-        let canonical = action.canonical();
         let bounds = bounds(&look);
-        let content = content_of(&held, &canonical, &salt, look);
-        let field = Field::new(ports, "/data/content", "request.content", content.canonical());
+        let mut asking = Asking::new(&action, Arc::clone(&held.standing), held.session.from());
+        (asking.purpose, asking.ticket) = (held.session.purpose(), held.session.ticket());
+        let touches = if look.can_bound_rows { look.touches.clone() } else { Vec::new() };
+        asking.look = Some(look_content(look));
         let statement = &held.statement;
-        let grant = statement.grant.unwrap_or(GrantId(0));
-        let ask = Ask::Act {
+        asking.so_far = Some(self.so_far(statement.session));
+        let ask = |salt: &[u8; 16]| Ask::Act {
             session: statement.session,
-            grant,
+            grant: statement.grant.unwrap_or(GrantId(0)),
             resource: statement.resource.clone(),
             action: held.attempt.kind.clone(),
             bounds,
+            reach: reach(&action, &touches, salt),
         };
-        let command = RequestCommand::Ask {
-            request: id,
-            by: statement.principal.clone(),
-            ask,
-            digest: digest(&salt, &canonical),
-            content: Some(field.commitment()),
-            grant: GrantId(ports.entropy.id()),
-        };
-        let mut deed = Deed::new(Command::Request(command), held.session.from());
-        deed.standing = Some(Arc::clone(&held.standing));
-        deed.key = format!("request:{id}").into();
-        deed.fields = vec![field];
         let changed = self.changed();
-        self.deed(deed).await?;
+        let Filed { id, salt } = self.file(asking, ask).await?;
         Ok(self.waiting(changed, (id, salt, bounds), held, action))
     }
 
@@ -154,32 +142,17 @@ impl Engine {
     /// Nothing may run.
     pub async fn use_receipt(&self, waiting: Waiting, now: Ground) -> Result<Recorded, NotUsed> {
         let Waiting { id, held, salt, mut action, bounds, .. } = waiting;
-        action.relations = now.relations;
-        action.settings = now.settings;
-        let digest: Digest = digest(&salt, &action.canonical());
-        let session = held.statement.session;
-        let use_it = RequestCommand::Use { request: id, session, digest };
-        let deed = Deed::new(Command::Request(use_it), held.session.from());
-        let done = match self.0.queue.done(Work::Deed(Box::new(deed))).await {
-            Ok(done) => done,
-            Err(NotDone::Refused(Refusal::OtherAction)) => {
-                return Err(self.void(id, Voidance::MeaningChanged).await);
+        now.put_into(&mut action);
+        let claim = claim(&action, &now, &salt, None);
+        match self.claim_receipt((id, bounds), held, claim).await {
+            Err(NotClaimed::Refused(Refusal::OtherAction, _)) => {
+                Err(self.void(id, Voidance::MeaningChanged).await)
             }
-            Err(NotDone::Refused(refusal)) => return Err(NotUsed::Refused(refusal.into())),
-            Err(not) => return Err(NotUsed::Unrecorded(not.into())),
-        };
-        let mut events = done.events.iter();
-        let used = events.any(|event| matches!(event, Event::Request(RequestEvent::Used { .. })));
-        if !used {
-            let why = done.events.iter().find_map(|event| match event {
-                Event::Request(RequestEvent::Voided { why, .. }) => Some(*why),
-                _ => None,
-            });
-            return Err(NotUsed::Void(why.unwrap_or(Voidance::PolicyStricter)));
+            Err(NotClaimed::Refused(refusal, _)) => Err(NotUsed::Refused(refusal.into())),
+            Err(NotClaimed::Void(why)) => Err(NotUsed::Void(why)),
+            Err(NotClaimed::Unrecorded(error)) => Err(NotUsed::Unrecorded(error)),
+            Ok(recorded) => Ok(recorded),
         }
-        let index = Arc::new(AtomicU64::new(done.index.unwrap_or_default()));
-        let ran = Ran { statement: held.statement, index, request: Some(id), bounds: Some(bounds) };
-        Ok(Recorded { bytes: held.attempt.bytes, ran })
     }
 
     /// Ends a request whose ground moved outside of what the book knows.
@@ -303,7 +276,7 @@ impl Waiting {
     }
 }
 
-fn action_of(held: &Held) -> Action {
+pub(super) fn action_of(held: &Held) -> Action {
     let (statement, attempt, session) = (&held.statement, &held.attempt, &held.session);
     let mut action = Action::new(
         attempt.kind.clone(),
@@ -313,15 +286,15 @@ fn action_of(held: &Held) -> Action {
     );
     action.account = Some(session.account().to_owned());
     action.grant = statement.grant;
-    action.parameter_types.clone_from(&attempt.parameter_types);
+    action.parameter_types = attempt.parameter_types.to_vec();
     action.parameters = attempt.parameter_texts();
     action.purpose = (!session.purpose().is_empty()).then(|| session.purpose().to_owned());
     action.relations.clone_from(&attempt.relations);
     action.resource = Some(statement.resource.clone());
     action.role = Some(statement.role.clone());
-    action.settings.clone_from(&attempt.settings);
+    action.settings.clone_from(attempt.settings.as_ref());
     action.text = Some(attempt.text.to_string());
-    action.verbs.clone_from(&attempt.verbs);
+    action.verbs = attempt.verbs.to_vec();
     action
 }
 
@@ -331,26 +304,33 @@ fn bounds(look: &Look) -> Bounds {
     Bounds { rows: rows.map_or(RowBound::Unbounded, RowBound::AtMost) }
 }
 
-fn content_of(held: &Held, canonical: &[u8], salt: &[u8; 16], look: Look) -> RequestContent {
+fn look_content(look: Look) -> LookContent {
     let relation = |relation: crate::LookRelation| LookRelationContent {
         access: relation.access,
+        columns: relation.columns,
         estimate_rows: relation.estimate_rows,
+        kinds: relation.kinds,
         name: relation.name,
         owner: relation.owner,
+        reached: relation.reached,
+    };
+    let function = |function: crate::LookFunction| LookFunctionContent {
+        definer: function.definer,
+        name: function.name,
+        volatile: function.volatile,
     };
     let kind = |kind: crate::LookType| LookTypeContent {
         name: kind.name,
         oid: kind.oid,
         written_like: kind.written_like,
     };
-    let look = LookContent {
+    LookContent {
         estimate: look.estimate,
+        foreseen: look.foreseen,
+        functions: look.functions.into_iter().map(function).collect(),
         notes: look.notes,
         relations: look.relations.into_iter().map(relation).collect(),
         rows: look.rows,
         types: look.types.into_iter().map(kind).collect(),
-    };
-    RequestContent::new(canonical, salt, held.session.from())
-        .words(held.session.purpose(), held.session.ticket())
-        .look(look)
+    }
 }

@@ -10,10 +10,11 @@ use countersign_core::session::Ending;
 use countersign_core::{ActionName, At, RoleId};
 use countersign_policy::context::Plain;
 
+use super::again::Allowed;
 use super::attempt::Attempt;
 use super::proof::{Denied, Held, Judged, Judgement, Why};
 use crate::engine::Engine;
-use crate::line::{PolicyShape, Statement};
+use crate::line::{Policies, PolicyShape, Statement};
 use crate::session::Session;
 use crate::snapshot::Snapshot;
 use crate::words::{Refused, RefusedCode, ask_command, ask_link};
@@ -22,28 +23,31 @@ use crate::writer::work::Standing;
 impl Engine {
     /// Judges an attempt in a session, on the state as it is now.
     #[must_use]
-    pub fn judge(&self, session: &Session, mut attempt: Attempt) -> Judgement {
+    pub fn judge(&self, session: &Session, attempt: Attempt) -> Judgement {
         let snapshot = self.snapshot();
         let at = self.now().max(snapshot.at);
         let statement = match session.stand(&snapshot, at) {
             Ok(statement) => statement,
             Err(ending) => return self.over(session, attempt, at, ending),
         };
+        if let Some(allowed) = session.again().find(&statement, &attempt) {
+            return Judgement::Allow(Judged { statement, attempt, allowed, at });
+        }
         let Some(policy) = &snapshot.policy else {
             return self.over(session, attempt, at, Ending::Policy);
         };
-        // From here on the circumstances are the question's.
-        let said = std::mem::take(&mut attempt.context);
-        let question = question(session, &attempt.kind, said, at);
+        let mut question = question(session, &attempt.kind, Context::clone(&attempt.context), at);
+        tell_impact(&snapshot, session, &mut question.context);
         let ruling = policy.rule_all(&snapshot.book, &question, &attempt.actions);
         match ruling.verdict() {
-            Verdict::Allow => Judgement::Allow(Judged {
-                alongside: records_alongside(&snapshot, &statement),
-                policies: shapes(&ruling.permits),
-                statement,
-                attempt,
-                at,
-            }),
+            Verdict::Allow => {
+                let alongside = records_alongside(&snapshot, &statement);
+                let allowed = Allowed { policies: shapes(&ruling.permits), alongside };
+                if policy.is_lasting(&question, &attempt.actions) {
+                    session.again().keep(&statement, &attempt, allowed.clone());
+                }
+                Judgement::Allow(Judged { statement, attempt, allowed, at })
+            }
             Verdict::Hold(gates) => {
                 let reason = held_words(gates);
                 let standing = Arc::new(Standing::Act {
@@ -51,7 +55,7 @@ impl Engine {
                     role: statement.role.clone(),
                     resource: statement.resource.clone(),
                     action: attempt.kind.clone(),
-                    actions: attempt.actions.clone(),
+                    actions: attempt.actions.to_vec(),
                     context: question.context,
                     from: session.from(),
                 });
@@ -67,7 +71,7 @@ impl Engine {
 
     fn over(&self, session: &Session, attempt: Attempt, at: At, ending: Ending) -> Judgement {
         let refused = self.ending_words(session, ending);
-        let (statement, policies) = (session.bare(), Vec::new());
+        let (statement, policies) = (session.bare(), Arc::new(Policies::default()));
         Judgement::Deny(Denied { statement, attempt, policies, at, why: Why::Over(ending), refused })
     }
 
@@ -145,7 +149,7 @@ fn records_alongside(snapshot: &Snapshot, statement: &Statement) -> bool {
     resource.is_some_and(|resource| resource.recording == Recording::Alongside)
 }
 
-fn question(session: &Session, kind: &ActionName, said: Context, at: At) -> Question {
+pub(super) fn question(session: &Session, kind: &ActionName, said: Context, at: At) -> Question {
     Question {
         principal: session.principal().clone(),
         roles: BTreeSet::from([session.role().clone()]),
@@ -172,9 +176,27 @@ fn circumstances(session: &Session, mut context: Context, now: At) -> Context {
     context
 }
 
-fn shapes(policies: &[PolicyRef]) -> Vec<PolicyShape> {
+/// How bad it would be: the highest of what a statement touches, and of everything where that is not certain.
+fn tell_impact(snapshot: &Snapshot, session: &Session, context: &mut Context) {
+    let Some(resource) = snapshot.book.catalogue.resources.get(session.resource()) else { return };
+    if !context.contains_key("verbs") {
+        return;
+    }
+    let touched = match (context.get("resolved"), context.get("touches")) {
+        (Some(Value::Bool(true)), Some(Value::Texts(touched))) => Some(touched),
+        _ => None,
+    };
+    let of = |name: &String| resource.impact_of(resource.relation_called(name));
+    let impact = match touched {
+        Some(touched) => touched.iter().map(of).max().unwrap_or(resource.impact),
+        None => resource.highest_impact(),
+    };
+    context.insert("impact", Value::Text(impact.as_str().to_owned()));
+}
+
+fn shapes(policies: &[PolicyRef]) -> Arc<Policies> {
     let shape = |policy: &PolicyRef| PolicyShape { hash: policy.hash, id: policy.id.clone(), reason: None };
-    policies.iter().map(shape).collect()
+    Arc::new(Policies::new(policies.iter().map(shape).collect()))
 }
 
 /// The policies that speak against an action.

@@ -8,6 +8,9 @@ mod requests;
 
 use std::cmp::Reverse;
 
+use countersign_core::catalogue::Ceiling;
+use countersign_core::catalogue::Impact;
+use countersign_core::envelope::Envelope;
 use countersign_core::grant::Grant;
 use countersign_core::request::Outcome;
 use countersign_core::ruling::Gate;
@@ -17,11 +20,14 @@ use countersign_core::{
     RuleName, SessionId, Span,
 };
 
+use crate::audit::EndedView;
 use crate::engine::Engine;
+use crate::foreseen::Foreseen;
 use crate::house::House;
 use crate::index::id_in;
 use crate::line::read_event;
 use crate::snapshot::Snapshot;
+use crate::so_far::{Earlier, SoFar};
 use crate::store::{Drawer, Order, Scan};
 
 /// How many entries of the past are looked at for one list.
@@ -72,6 +78,19 @@ pub enum RequestKind {
     Apply,
 }
 
+/// What of a yes is used, and what it covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReceiptView {
+    /// How often it may be used.
+    pub uses: u32,
+    /// How often it was.
+    pub used: u32,
+    /// The bounds that it covers, if not the text alone.
+    pub envelope: Option<Envelope>,
+    /// Rows of the envelope that are gone.
+    pub spent: u64,
+}
+
 /// A request with everything that an approver is shown.
 #[derive(Clone, Debug)]
 pub struct RequestView {
@@ -107,8 +126,16 @@ pub struct RequestView {
     pub parameters: Vec<ParameterView>,
     /// The relations it names.
     pub relations: Vec<RelationView>,
+    /// The functions it calls by name.
+    pub functions: Vec<FunctionView>,
     /// What is known of the rows it would touch; nothing for what is no action.
     pub rows: Option<RowsView>,
+    /// What else was foreseen: branches, tables that follow, triggers, rules, row level security.
+    pub foreseen: Foreseen,
+    /// What was done in the session before.
+    pub so_far: Option<SoFar>,
+    /// What became of the same when it was asked for before; only where one request is shown.
+    pub earlier: Option<Earlier>,
     /// What else the approver should know.
     pub notes: Vec<String>,
     /// Session settings that change its meaning.
@@ -139,10 +166,18 @@ pub struct RequestView {
     pub lapses_at: At,
     /// Until when the yes may be used.
     pub valid_until: Option<At>,
+    /// What of the yes is used, and what it covers; nothing before there is one, or for what is no action.
+    pub receipt: Option<ReceiptView>,
+    /// The widest envelope that its approvers may give, if they may give one.
+    pub ceiling: Option<Ceiling>,
+    /// How often, and for how long, its approvers may let it be used; nothing for what is no action.
+    pub most: Option<(u32, Span)>,
     /// A use is under way whose outcome is not known yet.
     pub running: bool,
     /// How what was approved ended.
     pub outcome: Option<Outcome>,
+    /// The same in figures, as the ledger has them: bytes and time beside rows.
+    pub ended: Option<EndedView>,
     /// Nobody can satisfy its rules.
     pub locked: bool,
     /// The words are gone: erased, or unreadable.
@@ -170,6 +205,17 @@ pub struct ParameterView {
     pub bytes: Option<Vec<u8>>,
 }
 
+/// A function that an action calls by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionView {
+    /// Schema and name.
+    pub name: String,
+    /// It says that it changes something, or that its answer can be another one each time.
+    pub volatile: bool,
+    /// It runs with the rights of its owner.
+    pub definer: bool,
+}
+
 /// A relation that an action names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RelationView {
@@ -181,14 +227,30 @@ pub struct RelationView {
     pub estimate_rows: Option<u64>,
     /// What is done to it.
     pub access: Option<String>,
+    /// What it is: `table`, `view`, `partition` and so on.
+    pub kinds: Vec<String>,
+    /// Its columns that are read or written so.
+    pub columns: Vec<String>,
+    /// The text does not name it.
+    pub reached: bool,
+    /// What the bundle calls it.
+    pub title: Option<String>,
+    /// Who answers for it, as the bundle says: `group:dba`.
+    pub responsible: Option<String>,
+    /// How bad it would be, as the bundle says of it or of its resource.
+    pub impact: Option<Impact>,
+    /// What kind of data the bundle says that it holds.
+    pub labels: Vec<String>,
 }
 
 /// What is known of the rows that an action would touch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowsView {
-    /// Counted when it was asked.
+    /// Counted when it was asked; at most so many, if `least` says that it is a range.
     pub count: Option<u64>,
-    /// As the server estimates.
+    /// The fewest, where it is a range.
+    pub least: Option<u64>,
+    /// As the server's plan expects.
     pub estimate: Option<u64>,
     /// A yes covers at most so many; nothing if no bound can be kept.
     pub bound: Option<u64>,

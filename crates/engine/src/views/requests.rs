@@ -5,19 +5,22 @@ use std::collections::BTreeSet;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use countersign_core::action::{Action, RelationVersion};
+use countersign_core::catalogue::Resource;
 use countersign_core::question::Target;
 use countersign_core::quorum::Tally;
-use countersign_core::request::{Ask, Request, RowBound, State};
+use countersign_core::request::{Ask, Receipt, Request, RowBound, State};
 use countersign_core::{Refusal, RequestId};
 
 use super::{
-    Named, ParameterView, RelationView, RequestFilter, RequestKind, RequestView, RowsView, SaidView,
-    StageView, newest,
+    FunctionView,
+    Named, ParameterView, ReceiptView, RelationView, RequestFilter, RequestKind, RequestView, RowsView,
+    SaidView, StageView, newest,
 };
 use crate::engine::Engine;
+use crate::foreseen::Foreseen;
 use crate::index::request_key;
 use crate::people::Caller;
-use crate::request::{LookContent, RequestContent};
+use crate::request::{LookContent, LookFunctionContent, RequestContent};
 use crate::settings::PAGE_MAX;
 use crate::snapshot::Snapshot;
 use crate::words::Refused;
@@ -40,7 +43,14 @@ impl Engine {
         if !self.sees_request(caller, &snapshot, request) {
             return Err(Refusal::NoSuchRequest(id).into());
         }
-        Ok(self.show_request(caller, &snapshot, request))
+        let mut view = self.show_request(caller, &snapshot, request);
+        let content = self.0.house.content_of_request(id);
+        let action = content.and_then(|content| serde_json::from_str::<Action>(&content.action).ok());
+        // What others ask for is for those to see who answer, not for those who ask.
+        let by_anybody = caller.principal != request.by;
+        view.earlier = action.map(|action| self.earlier(&action, id, by_anybody));
+        view.ended = view.outcome.as_ref().and_then(|_| self.ended_of(id));
+        Ok(view)
     }
 
     /// Requests that the caller may see, newest first.
@@ -98,7 +108,7 @@ impl Engine {
         let could_answer = self.could_answer(caller, snapshot, request);
         let may = |action| could_answer && self.may(caller, snapshot, action, target_of(request));
         let open = matches!(&request.state, State::Pending)
-            || matches!(&request.state, State::Approved(found) if found.running.is_none() && found.used < found.uses);
+            || matches!(&request.state, State::Approved(found) if found.is_open());
         let mut view = RequestView {
             id: request.id,
             state: request.state.as_str(),
@@ -116,7 +126,11 @@ impl Engine {
             verbs: Vec::new(),
             parameters: Vec::new(),
             relations: Vec::new(),
+            functions: Vec::new(),
             rows: None,
+            foreseen: Foreseen::default(),
+            so_far: None,
+            earlier: None,
             notes: Vec::new(),
             settings: Vec::new(),
             digest: request.digest,
@@ -132,8 +146,12 @@ impl Engine {
             asked_at: request.asked_at,
             lapses_at: request.lapses_at,
             valid_until: None,
+            receipt: None,
+            ceiling: request.ceiling(),
+            most: request.most(),
             running: false,
             outcome: None,
+            ended: None,
             locked: request.locked,
             erased: content.is_none(),
             can_approve: may("request.approve"),
@@ -143,7 +161,8 @@ impl Engine {
         view.ask(&request.ask, snapshot);
         self.end(&mut view, snapshot, request);
         if let Some(content) = content {
-            view.content(content, action);
+            let resource = request.resource().and_then(|id| snapshot.book.catalogue.resources.get(id));
+            view.content(content, action, resource);
         }
         view
     }
@@ -165,6 +184,9 @@ impl Engine {
                 view.valid_until = Some(receipt.valid_until);
                 view.running = receipt.running.is_some();
                 view.outcome.clone_from(&receipt.outcome);
+                let Receipt { uses, used, envelope, spent, .. } = *receipt;
+                let acts = matches!(request.ask, Ask::Act { .. });
+                view.receipt = acts.then_some(ReceiptView { uses, used, envelope, spent });
             }
             State::Denied { by, at, comment } => {
                 let comment = self.comment(request.id, *comment);
@@ -193,7 +215,7 @@ impl RequestView {
                 let followed = snapshot.book.grants().rev().find(|grant| grant.request == self.id);
                 self.grant = followed.map(|grant| grant.id);
             }
-            Ask::Act { session, grant, action: _, resource, bounds } => {
+            Ask::Act { session, grant, action: _, resource, bounds, reach: _ } => {
                 self.session = Some(*session);
                 self.grant = Some(*grant);
                 self.resource = Some(resource.clone());
@@ -201,23 +223,32 @@ impl RequestView {
                     RowBound::AtMost(rows) => Some(rows),
                     RowBound::Unbounded => None,
                 };
-                self.rows = Some(RowsView { count: None, estimate: None, bound });
+                self.rows = Some(RowsView { count: None, least: None, estimate: None, bound });
             }
             Ask::Apply { bundle } => self.bundle = Some(*bundle),
         }
     }
 
-    fn content(&mut self, content: RequestContent, action: Option<Action>) {
+    fn content(&mut self, content: RequestContent, action: Option<Action>, resource: Option<&Resource>) {
         self.purpose = Some(content.purpose).filter(|words| !words.is_empty());
         self.ticket = content.ticket.filter(|words| !words.is_empty());
         let look = content.look.unwrap_or_default();
         if let Some(rows) = &mut self.rows {
             rows.count = look.rows;
+            rows.least = look.foreseen.rows_least;
             rows.estimate = look.estimate;
         }
+        self.so_far = content.so_far;
         let Some(action) = action else { return };
         self.parameters = parameters(&action, &look);
-        self.relations = relations(&action.relations, &look);
+        self.relations = relations(&action.relations, &look, resource);
+        self.foreseen = look.foreseen;
+        let function = |one: LookFunctionContent| FunctionView {
+            name: one.name,
+            volatile: one.volatile,
+            definer: one.definer,
+        };
+        self.functions = look.functions.into_iter().map(function).collect();
         self.notes = look.notes;
         self.settings = action.settings.into_iter().collect();
         self.text = action.text;
@@ -273,24 +304,49 @@ fn parameters(action: &Action, look: &LookContent) -> Vec<ParameterView> {
     action.parameters.iter().zip(types).map(view).collect()
 }
 
-/// What was looked up, and whatever else the action names.
-fn relations(named: &[RelationVersion], look: &LookContent) -> Vec<RelationView> {
+/// What was looked up, and whatever else the action names, with what the bundle says of it.
+fn relations(
+    named: &[RelationVersion],
+    look: &LookContent,
+    resource: Option<&Resource>,
+) -> Vec<RelationView> {
     let looked = look.relations.iter().map(|relation| RelationView {
-        name: relation.name.clone(),
         owner: relation.owner.clone(),
         estimate_rows: relation.estimate_rows,
         access: Some(relation.access.clone()).filter(|access| !access.is_empty()),
+        kinds: relation.kinds.clone(),
+        columns: relation.columns.clone(),
+        reached: relation.reached,
+        ..described(&relation.name, resource)
     });
     let mut views: Vec<RelationView> = looked.collect();
     let known: BTreeSet<String> = views.iter().map(|view| view.name.clone()).collect();
     let other = named.iter().filter(|relation| !known.contains(&relation.name));
-    views.extend(other.map(|relation| RelationView {
-        name: relation.name.clone(),
+    views.extend(other.map(|other| {
+        // Functions stand among them too, and are nobody's relation.
+        let resource = resource.filter(|_| other.oid != 0);
+        described(&other.name, resource)
+    }));
+    views
+}
+
+/// A relation as the bundle describes it.
+fn described(name: &str, resource: Option<&Resource>) -> RelationView {
+    let said = resource.and_then(|resource| resource.relation_called(name));
+    let owner = resource.and_then(|resource| resource.owner_of(said));
+    RelationView {
+        name: name.to_owned(),
         owner: None,
         estimate_rows: None,
         access: None,
-    }));
-    views
+        kinds: Vec::new(),
+        columns: Vec::new(),
+        reached: false,
+        title: said.and_then(|said| said.title.clone()),
+        responsible: owner.map(ToString::to_string),
+        impact: resource.map(|resource| resource.impact_of(said)),
+        labels: said.map(|said| said.labels.iter().cloned().collect()).unwrap_or_default(),
+    }
 }
 
 /// A reason in one word, as the ledger has it.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use countersign_core::catalogue::{Catalogue, Place, Rule};
 use countersign_core::{GroupId, PersonId, PrincipalId, ResourceId};
 
-use super::Files;
+use super::{Files, servers};
 use crate::actions;
 use crate::diagnostic::{Problems, did_you_mean};
 use crate::text::{Read, Table};
@@ -70,9 +70,14 @@ impl Check<'_, '_> {
             if let Some(place) = table.maybe_text("owner").and_then(|owner| owner.parse().ok()) {
                 self.place(file, &format!("{path}.owner"), &place);
             }
+            for (relation, said) in table.tables("relation") {
+                if let Some(place) = said.maybe_text("owner").and_then(|owner| owner.parse().ok()) {
+                    self.place(file, &format!("{path}.relation.{relation}.owner"), &place);
+                }
+            }
             let look = table.maybe_text("look_account");
             if let Some(account) = look
-                && table.pairs("secrets").all(|(known, _)| known != account)
+                && !servers::knows(table, account)
             {
                 let message = format!("`{name}` has no secret for the account `{account}`");
                 let hint = format!("add `{account} = \"env:...\"` to `[resource.{name}.secrets]`");
@@ -124,7 +129,7 @@ impl Check<'_, '_> {
         let Some((_, found)) = resources.root.tables("resource").find(|(name, _)| *name == resource) else {
             return;
         };
-        if found.pairs("secrets").all(|(known, _)| known != account) {
+        if !servers::knows(found, account) {
             let message = format!("`{resource}` has no secret for the account `{account}`");
             let hint = format!("add `{account} = \"env:...\"` to `[resource.{resource}.secrets]`");
             let place = file.place(&format!("role.{role}.account"));

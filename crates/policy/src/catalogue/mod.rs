@@ -5,9 +5,11 @@
 
 mod check;
 mod people;
+mod relations;
 mod resources;
 mod roles;
 mod rules;
+mod servers;
 
 use countersign_core::catalogue::Catalogue;
 

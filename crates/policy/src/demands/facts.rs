@@ -1,9 +1,9 @@
 //! What a gate looks at: people, groups, resources and roles. A gate on resources of high impact says nothing
 //! any more once the resource is said to be of low impact.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use countersign_core::catalogue::{Catalogue, PrincipalKind, Resource, Role};
+use countersign_core::catalogue::{Catalogue, PrincipalKind, Relation, RelationName, Resource, Role};
 use countersign_core::{GroupId, PersonId, ResourceId, RoleId};
 
 use super::{Demands, forbids, rule_of};
@@ -74,11 +74,13 @@ impl Demands<'_> {
         let (old, new) = (&self.old.catalogue.resources, &self.new.catalogue.resources);
         let mut reasons = Vec::new();
         for (id, is) in new {
-            let others = old.iter().filter(|(other, was)| *other != id && address(was) == address(is));
-            if old.get(id).is_none_or(|was| address(was) != address(is)) {
-                reasons
-                    .extend(others.map(|(other, _)| format!("`{id}` is where the resource `{other}` was")));
+            let mut added = addresses(is);
+            if let Some(was) = old.get(id) {
+                added = &added - &addresses(was);
             }
+            let others =
+                old.iter().filter(|(other, was)| *other != id && !added.is_disjoint(&addresses(was)));
+            reasons.extend(others.map(|(other, _)| format!("`{id}` is where the resource `{other}` was")));
         }
         let holding: Vec<_> = forbids(self.old).filter(|one| applies_to(one, On::Resource)).collect();
         for reason in reasons {
@@ -153,9 +155,14 @@ const fn kind(kind: &PrincipalKind) -> &'static str {
     }
 }
 
-/// All that policy sees of a resource.
+/// All that policy sees of a resource, and whatever it says of its relations but titles.
 fn looks(resource: &Resource) -> impl PartialEq + '_ {
-    (&resource.kind, resource.impact, &resource.labels, &resource.owner, resource.recording)
+    let untitled = |(name, relation): (&'_ RelationName, &Relation)| {
+        (name.clone(), Relation { title: None, ..relation.clone() })
+    };
+    let relations: BTreeMap<RelationName, Relation> = resource.relations.iter().map(untitled).collect();
+    let masking = ["masking_derived", "masking_guessing", "masking_detect"].map(|key| resource.settings.get(key));
+    (&resource.kind, resource.impact, &resource.labels, &resource.owner, resource.recording, relations, masking)
 }
 
 /// All that policy sees of a role.
@@ -171,7 +178,9 @@ fn is_wider(was: &Role, is: &Role) -> bool {
         || is.account != was.account
 }
 
-/// Where a resource is.
-fn address(resource: &Resource) -> [Option<&String>; 3] {
-    ["host", "port", "database"].map(|key| resource.settings.get(key))
+/// Where a resource is: the database on each of its servers.
+fn addresses(resource: &Resource) -> BTreeSet<[&str; 3]> {
+    let setting = |key: &str| resource.settings.get(key).map_or("", String::as_str);
+    let servers = setting("host").split(',').zip(setting("port").split(','));
+    servers.map(|(host, port)| [host, port, setting("database")]).collect()
 }

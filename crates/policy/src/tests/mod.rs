@@ -5,6 +5,7 @@ mod demands;
 mod demo;
 mod floor;
 mod properties;
+mod relations;
 mod verdicts;
 
 use std::collections::BTreeSet;
@@ -102,6 +103,7 @@ fn sql() -> Sql {
         functions: BTreeSet::new(),
         has_where: true,
         has_limit: false,
+        reach: crate::context::Reach::default(),
         statements: 1,
         in_transaction: false,
         provable_read: false,

@@ -64,6 +64,7 @@ async fn bundle(
             .cloned()
             .map(Into::into)
             .chain(accounts.iter().flat_map(|read| &read.found).flat_map(Diagnostic::of_account))
+            .chain(accounts.iter().flat_map(|read| &read.relations).flat_map(Diagnostic::of_relations))
             .collect(),
     }))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use countersign_engine::accounts::AccountFinding;
+use countersign_engine::accounts::{AccountFinding, RelationFinding};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -36,8 +36,8 @@ pub struct Bundle {
     pub roles: usize,
     /// How many approval rules.
     pub rules: usize,
-    /// What was noticed when it was compiled, and upstream accounts that can do more than their roles say; the file of
-    /// those is `live/ROLE/RESOURCE`.
+    /// What was noticed when it was compiled, and upstream accounts that can do more than their roles say (the file
+    /// of those is `live/ROLE/RESOURCE`), and relations and columns that are not there (`live/RESOURCE`).
     pub warnings: Vec<Diagnostic>,
 }
 
@@ -145,6 +145,30 @@ impl Diagnostic {
             Err(why) => {
                 let message = format!("what the account `{account}` may do could not be read back: {why}");
                 vec![warning(message, "the gateway connects with the account's own secret; correct that")]
+            }
+        }
+    }
+}
+
+impl Diagnostic {
+    /// What a bundle says of a resource and the resource does not have: one warning for each name.
+    pub(crate) fn of_relations(found: &RelationFinding) -> Vec<Diagnostic> {
+        let warning = |message: String, hint: &str| Diagnostic {
+            severity: Severity::Warning,
+            file: format!("live/{}", found.resource),
+            line: 0,
+            column: 0,
+            message,
+            hint: Some(hint.to_owned()),
+        };
+        match &found.missing {
+            Ok(missing) => {
+                let hint = "names are written as the database keeps them; correct it in `resources.toml`, or remove it";
+                missing.iter().map(|what| warning(what.clone(), hint)).collect()
+            }
+            Err(why) => {
+                let message = format!("whether its relations are there could not be asked: {why}");
+                vec![warning(message, "names are looked up under the `look_account` of the resource; correct that")]
             }
         }
     }

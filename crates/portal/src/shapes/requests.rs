@@ -1,9 +1,18 @@
 //! Requests: what waits for, or was given, its answer.
 
+mod foreseen;
+mod marks;
 mod show;
 
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
+
+pub use foreseen::{
+    Branch, Cascade, Earlier, Effects, RewriteRule, RowPolicy, RowSecurity, SoFar, SoFarStatement, Time, Trigger,
+};
+pub use marks::{Mark, MarkKind};
+
+use super::Impact;
 
 /// Asks for a role.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
@@ -171,22 +180,48 @@ pub struct Request {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub ticket: Option<String>,
-    /// The full text of what would run.
+    /// The full text of what would run, as it was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub text: Option<String>,
+    /// The same text with other white space between its tokens, for reading; absent where that can't be, or changes
+    /// nothing. What runs is `text`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub layout: Option<String>,
+    /// The characters of `text` that hide or deceive.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub marks: Vec<Mark>,
+    /// Those of `reason`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reason_marks: Vec<Mark>,
     /// What it does, beneath its kind.
     pub verbs: Vec<String>,
     /// The parameters it would run with, in order.
     pub parameters: Vec<Parameter>,
-    /// The relations it names.
+    /// The relations it names, and those that it reaches by way of them.
     pub relations: Vec<Relation>,
+    /// The functions it calls by name, all that could be meant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub functions: Vec<Function>,
     /// Session settings that change its meaning.
     pub settings: Vec<Setting>,
     /// What is known of the rows it would touch; absent for what is no action.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub rows: Option<Rows>,
+    /// What else it would set in motion; absent for what is no action.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub effects: Option<Effects>,
+    /// What was done in the session before; absent for what is no action.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub so_far: Option<SoFar>,
+    /// What became of the same when it was asked for before; only where one request is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub earlier: Option<Earlier>,
     /// What else the approver should know, in words.
     pub notes: Vec<String>,
     /// Digest of the canonical action: what an approval is bound to.
@@ -229,6 +264,14 @@ pub struct Request {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = DateTime)]
     pub valid_until: Option<String>,
+    /// What of the yes is used, and what it covers; absent before there is one, or for what is no action.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub receipt: Option<Receipt>,
+    /// What an approver may say of it; absent for what is no action.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub most: Option<Most>,
     /// How what was approved ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -239,6 +282,61 @@ pub struct Request {
     pub erased: bool,
     /// What the caller may do about it.
     pub can: RequestCan,
+}
+
+/// What of a yes is used, and what it covers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Receipt {
+    /// How often it may be used.
+    pub uses: u32,
+    /// How often it was.
+    pub used: u32,
+    /// The bounds that it covers; absent if it covers the text alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub envelope: Option<Envelope>,
+    /// Rows of the envelope that are gone, those included that are set aside for what runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub rows_spent: Option<u64>,
+}
+
+/// What an approver may let a yes cover at most.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Most {
+    /// How often the text may be used.
+    pub uses: u32,
+    /// For how long, in seconds.
+    pub for_s: i64,
+    /// How wide an envelope may be; absent if none may be given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub envelope: Option<MostEnvelope>,
+}
+
+/// How wide an envelope may be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MostEnvelope {
+    /// Rows that one statement may write.
+    pub rows: u64,
+    /// Rows that may be written in all.
+    pub total: u64,
+    /// How many statements.
+    pub uses: u32,
+    /// For how long, in seconds.
+    pub for_s: i64,
+}
+
+/// Bounds that are approved instead of one text: what the statement does to the relations it names, by any text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Envelope {
+    /// Rows that one statement may write.
+    #[schema(minimum = 1)]
+    pub rows: u64,
+    /// Rows that may be written in all.
+    #[schema(minimum = 1)]
+    pub total: u64,
 }
 
 /// Who asks.
@@ -269,6 +367,9 @@ pub struct Parameter {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub value: Option<String>,
+    /// The characters of `value` that hide or deceive.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub marks: Vec<Mark>,
 }
 
 /// How a value is written.
@@ -294,6 +395,17 @@ pub struct Setting {
     pub value: String,
 }
 
+/// A function that the action calls by name.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Function {
+    /// Schema and name.
+    pub name: String,
+    /// It says that it changes something, or that its answer can be another one each time.
+    pub volatile: bool,
+    /// It runs with the rights of its owner.
+    pub definer: bool,
+}
+
 /// A relation that the action names.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Relation {
@@ -311,16 +423,57 @@ pub struct Relation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub access: Option<String>,
+    /// What it is: `table`, `partitioned_table`, `partition`, `inheritance_child`, `view`, `materialized_view`,
+    /// `foreign_table`, `sequence`, `temporary`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kinds: Vec<String>,
+    /// Its columns that are read or written so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<String>,
+    /// The text does not name it: it is reached by way of a view, a partition, an ancestor or a foreign key.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub reached: bool,
+    /// What the bundle calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub title: Option<String>,
+    /// Who answers for it, as the bundle says: `group:dba`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub responsible: Option<String>,
+    /// How bad it would be if something went wrong with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub impact: Option<Impact>,
+    /// What kind of data it holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
 }
 
 /// What is known of the rows that an action would touch.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Rows {
-    /// Counted exactly when it was asked; absent when unknown.
+    /// Counted exactly when it was asked; absent when unknown, or known within limits only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub count: Option<u64>,
-    /// As the server estimates; absent when unknown.
+    /// The fewest rows, where they are known within limits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub least: Option<u64>,
+    /// The most rows, where they are known within limits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub most: Option<u64>,
+    /// Why they are unknown, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub unknown: Option<String>,
+    /// The branches of a MERGE, or the tables of a TRUNCATE, each by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub branches: Vec<Branch>,
+    /// As the server's plan expects; absent when unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub estimate: Option<u64>,
@@ -421,6 +574,14 @@ pub struct Outcome {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub code: Option<String>,
+    /// Bytes of the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub bytes: Option<u64>,
+    /// How long it took, in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub micros: Option<u64>,
 }
 
 /// How an approved action ended, in one word.
@@ -462,6 +623,18 @@ pub struct Approve {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, max_length = 4000)]
     pub comment: Option<String>,
+    /// How often it may be used, if less often than the rules allow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1)]
+    pub uses: Option<u32>,
+    /// For how long it may be used, if for less long than the rules allow: `10m`.
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "10m")]
+    pub lasting: Option<String>,
+    /// Approves bounds instead of the text, where the rules let that be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub envelope: Option<Envelope>,
 }
 
 /// A no.

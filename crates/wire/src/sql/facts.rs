@@ -3,9 +3,11 @@
 //! Everything is ordered, so that equal statements give byte-for-byte equal facts.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::lineage::Masking;
 use super::kinds::{Kind, Verb};
 
 /// The facts about one statement text (which may hold several statements).
@@ -25,6 +27,18 @@ pub struct Facts {
     pub relations: BTreeSet<Relation>,
     /// The functions called by name, as written.
     pub functions: BTreeSet<String>,
+    /// The functions that those names can mean, by schema and name; none where the catalogue is not known.
+    pub calls: BTreeSet<Called>,
+    /// The columns that it reads and writes, wherever it names them or reaches them by way of a view, a partition, an
+    /// ancestor or a foreign key.
+    pub columns: BTreeSet<ColumnUse>,
+    /// Every relation that it names or reaches so, as `schema.name`.
+    pub touches: BTreeSet<String>,
+    /// What those are, in words: see [`RelationKind::as_str`] and [`PartOf::as_str`]; `temporary`; `unknown`.
+    pub relation_kinds: BTreeSet<&'static str>,
+    /// Whether every name was resolved and nothing runs that is not looked into, so that `calls`, `columns` and `touches`
+    /// are all there is.
+    pub resolved: bool,
     /// The operators used, as written.
     pub operators: BTreeSet<String>,
     /// The types named (casts, column definitions), as written.
@@ -60,8 +74,19 @@ pub struct Facts {
     pub transaction: Vec<TransactionStep>,
     /// Why the kinds are what they are, each in words for an approver.
     pub reasons: Vec<String>,
-    /// How the rows of a single INSERT, UPDATE or DELETE can be counted beforehand without changing anything.
+    /// How the rows that a single statement writes can be counted beforehand without changing anything; nothing for
+    /// what writes none.
     pub row_count: Option<CountTarget>,
+    /// A query, itself a provable read, whose plan tells how many rows the server expects a single statement to touch or
+    /// to give. For a provable read that is its own text, and this is nothing.
+    pub plan: Option<String>,
+    /// The rows that a single UPDATE or DELETE changes or takes away.
+    pub affected: Option<Affected>,
+    /// Whether an INSERT updates rows that are there already (ON CONFLICT DO UPDATE), wherever in the statement.
+    pub upserts: bool,
+    /// What it does with columns that are masked, where the database has any. Nothing for a text that is not understood.
+    #[serde(skip)]
+    pub masking: Option<Arc<Masking>>,
     /// Byte ranges of the text that hold secrets, in order, not overlapping; see [`super::redact`].
     pub secret_spans: Vec<std::ops::Range<usize>>,
     /// Whether running it may change session state in ways that cannot be seen from outside: afterwards the caller
@@ -77,6 +102,7 @@ impl Facts {
             kind,
             reasons: vec![reason],
             has_limit: false,
+            resolved: false,
             ..Facts::empty()
         }
     }
@@ -90,6 +116,11 @@ impl Facts {
             statements: 0,
             relations: BTreeSet::new(),
             functions: BTreeSet::new(),
+            calls: BTreeSet::new(),
+            columns: BTreeSet::new(),
+            touches: BTreeSet::new(),
+            relation_kinds: BTreeSet::new(),
+            resolved: true,
             operators: BTreeSet::new(),
             types: BTreeSet::new(),
             predicates: Vec::new(),
@@ -108,6 +139,10 @@ impl Facts {
             transaction: Vec::new(),
             reasons: Vec::new(),
             row_count: None,
+            plan: None,
+            affected: None,
+            upserts: false,
+            masking: None,
             secret_spans: Vec::new(),
             taints_session: false,
         }
@@ -137,11 +172,15 @@ impl Facts {
         let mut facts = prepared.clone();
         facts.verbs.extend(self.verbs.iter().copied());
         facts.functions.extend(self.functions.iter().cloned());
+        facts.calls.extend(self.calls.iter().cloned());
+        facts.touches.extend(self.touches.iter().cloned());
+        facts.columns.extend(self.columns.iter().cloned());
+        facts.relation_kinds.extend(&self.relation_kinds);
         facts.prepared.clone_from(&self.prepared);
         facts.secret_spans.clone_from(&self.secret_spans);
         facts.parameters.clone_from(&self.parameters);
         facts.statements = self.statements;
-        facts.row_count = None;
+        (facts.row_count, facts.plan, facts.affected) = (unforeseen(), None, None);
         facts.kinds.extend(self.kinds.iter().filter(|kind| **kind != Kind::Unknown));
         // EXECUTE's own arguments are expressions, and a prepared read is planned again at leisure: never provable.
         facts.provable_read = false;
@@ -154,6 +193,7 @@ impl Facts {
             facts.relations.extend(self.relations.iter().cloned());
             facts.reasons.push("the arguments of EXECUTE are not looked into".to_owned());
             facts.taints_session = true;
+            facts.resolved = false;
         }
         facts.kind = facts.kinds.last().copied().unwrap_or(Kind::Unknown);
         facts.reasons.insert(0, "EXECUTE runs a statement that was prepared earlier".to_owned());
@@ -187,18 +227,18 @@ impl Facts {
         facts.verbs.remove(&Verb("declare"));
         facts.verbs.extend(self.verbs.iter().copied());
         facts.cursors.clone_from(&self.cursors);
-        (facts.parameters, facts.secret_spans, facts.row_count) = (BTreeSet::new(), Vec::new(), None);
-        // A DECLARE is a call, because it runs nothing by itself; that it leaves nothing in doubt proves its query.
-        let proved = made.declared_cursor().is_some()
-            && !made.taints_session
-            && !made.locks_rows
-            && made.kinds.iter().all(|kind| *kind == Kind::Call);
-        if proved {
-            (facts.kind, facts.kinds, facts.provable_read) = (Kind::Read, BTreeSet::from([Kind::Read]), true);
-        }
+        (facts.parameters, facts.secret_spans) = (BTreeSet::new(), Vec::new());
+        (facts.row_count, facts.plan, facts.affected) = (None, None, None);
+        // A DECLARE that is a read has a query that is one.
+        facts.provable_read |= made.declared_cursor().is_some() && made.kinds.iter().eq([&Kind::Read]);
         facts.reasons.insert(0, "it goes on with a query that was begun earlier".to_owned());
         facts
     }
+}
+
+/// The arguments of an EXECUTE are not looked into.
+fn unforeseen() -> Option<CountTarget> {
+    Some(CountTarget::Unknown("it runs a statement that was prepared earlier, with arguments of its own".to_owned()))
 }
 
 /// A relation that a statement names.
@@ -214,6 +254,32 @@ pub struct Relation {
     pub oid: Option<u32>,
     /// What it is, when the catalogue is known.
     pub kind: Option<RelationKind>,
+    /// What it is to another relation whose rows it holds.
+    pub part_of: Option<PartOf>,
+}
+
+/// A use of a column.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct ColumnUse {
+    /// The schema of its relation.
+    pub schema: String,
+    /// Its relation.
+    pub relation: String,
+    /// Its name.
+    pub column: String,
+    /// Whether it is read or written.
+    pub access: Access,
+}
+
+/// A function that a name can mean.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Called {
+    /// Its schema and name.
+    pub name: String,
+    /// Whether it says that it changes something, or that its answer can be another one each time.
+    pub volatile: bool,
+    /// Whether it runs with the rights of its owner (SECURITY DEFINER).
+    pub definer: bool,
 }
 
 /// What is done to a relation.
@@ -246,6 +312,41 @@ pub enum RelationKind {
     Sequence,
     /// Anything else.
     Other,
+}
+
+impl RelationKind {
+    /// The word for it in policies.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            RelationKind::Table => "table",
+            RelationKind::PartitionedTable => "partitioned_table",
+            RelationKind::View => "view",
+            RelationKind::MaterialisedView => "materialized_view",
+            RelationKind::ForeignTable => "foreign_table",
+            RelationKind::Sequence => "sequence",
+            RelationKind::Other => "other",
+        }
+    }
+}
+
+/// What a relation is to another one whose rows it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PartOf {
+    /// A partition of a partitioned table.
+    Partition,
+    /// A table that inherits from another one.
+    InheritanceChild,
+}
+
+impl PartOf {
+    /// The word for it in policies.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            PartOf::Partition => "partition",
+            PartOf::InheritanceChild => "inheritance_child",
+        }
+    }
 }
 
 /// What an UPDATE or DELETE is limited by.
@@ -344,12 +445,46 @@ pub enum TransactionStep {
 }
 
 /// How to know beforehand how many rows a statement will touch.
+///
+/// Queries are provable reads. They use the statement's parameters under the same numbers, so the caller declares
+/// the types of all of its parameters when it runs one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "how", content = "value")]
 pub enum CountTarget {
     /// It is written in the statement (`INSERT ... VALUES`).
     Exactly(u64),
-    /// This query counts them. It is itself a provable read; it uses the same parameters under the same numbers, so
-    /// the caller declares the types of all of the statement's parameters when it runs it.
+    /// It is written in the statement, and some may be there already (`ON CONFLICT DO NOTHING`).
+    UpTo(u64),
+    /// This query counts them.
     Query(String),
+    /// This query counts those that some may be missing of.
+    QueryUpTo(String),
+    /// Each branch of a MERGE, or table of a TRUNCATE, is counted by itself.
+    Branches(Vec<BranchCount>),
+    /// They can't be counted; why not, in words.
+    Unknown(String),
+}
+
+/// A branch of a MERGE, or a table of a TRUNCATE.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BranchCount {
+    /// Which rows: `not matched and s.a > 1`; or the name of the table.
+    pub when: String,
+    /// What is done to them; nothing for DO NOTHING.
+    pub verb: Option<Verb>,
+    /// Counts them.
+    pub query: String,
+}
+
+/// The rows of one table that a statement changes or takes away.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Affected {
+    /// Gives all their columns; a provable read.
+    pub query: String,
+    /// The table, when the catalogue is known and its name resolves to one relation.
+    pub relation: Option<u32>,
+    /// `update` or `delete`.
+    pub verb: Verb,
+    /// The columns that an UPDATE sets.
+    pub columns: BTreeSet<String>,
 }

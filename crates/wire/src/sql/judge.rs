@@ -9,10 +9,11 @@ use std::collections::BTreeSet;
 
 use super::access::{Mentions, Name};
 use super::catalogue::Catalogue;
-use super::count::Countable;
+use super::count::{Branch, Foreseen, Query, Rows};
 use super::ddl;
-use super::facts::{Access, CountTarget, Facts, Relation, RelationKind};
+use super::facts::{Access, Affected, BranchCount, CountTarget, Facts, Relation, RelationKind};
 use super::kinds::{Kind, Verb};
+use super::lineage;
 use super::parse::{Parsed, Unparsed, parse};
 use super::proof::{self, Proof};
 use super::session::Context;
@@ -49,23 +50,32 @@ pub fn classify(parsed: &Parsed, context: &Context<'_>) -> Facts {
     }
     // What a statement changes holds for those behind it: settings, temporary objects, definitions.
     let mut session = Cow::Borrowed(context.session);
-    for statement in &parsed.statements {
+    let mut traced = Vec::new();
+    for (statement, tree) in parsed.statements.iter().zip(&parsed.trees) {
         let context = Context { session: &session, ..*context };
         let mut one = Facts::empty();
+        traced.extend(lineage::trace(tree, statement, &context));
         one.add(statement, Outcome::of(statement, &context), &context);
         session = Cow::Owned(session.after_in_transaction(&one));
         facts.merge(one);
     }
-    if let [only] = parsed.statements.as_slice() {
-        facts.row_count = row_count(only, context);
+    facts.masking = lineage::gathered(traced, context);
+    match parsed.statements.as_slice() {
+        [only] => facts.foresee(only.foreseen.as_ref(), context),
+        several if several.iter().any(|one| one.foreseen.as_ref().is_some_and(|found| found.rows.is_some())) => {
+            let why = "several statements are sent together, and each may depend on those before it";
+            facts.row_count = Some(CountTarget::Unknown(why.to_owned()));
+        }
+        _ => {}
     }
     if parsed.statements.is_empty() {
         facts.kinds.insert(Kind::Session);
     }
     facts.kind = facts.kinds.last().copied().unwrap_or(Kind::Unknown);
     let shows = facts.verbs.iter().all(|v| v.as_str() == "show");
-    facts.provable_read =
-        facts.statements == 1 && (facts.kind == Kind::Read || (facts.kind == Kind::Session && shows));
+    // A cursor outlives its declaration, so that is a read which is recorded first.
+    let reads = facts.kind == Kind::Read && !facts.has_verb("declare");
+    facts.provable_read = facts.statements == 1 && (reads || (facts.kind == Kind::Session && shows));
     facts
 }
 
@@ -164,6 +174,7 @@ impl Facts {
         self.copies.extend(statement.copies.iter().cloned());
         self.settings.extend(statement.settings.iter().cloned());
         self.role_change |= statement.role_change;
+        self.upserts |= statement.upserts;
         self.data_modifying_cte |= found.data_modifying_cte;
         self.locks_rows |= found.locks_rows;
         self.select_into |= found.select_into;
@@ -174,6 +185,8 @@ impl Facts {
         self.transaction.extend(statement.transaction.iter().cloned());
         self.mention(&found.mentions);
         self.relations.extend(relations(statement, context));
+        let path = proof::effective_path(context.session);
+        self.reach(statement, context, &|name| certain(name, path.as_deref(), context));
     }
 
     /// Takes in the facts of one more statement.
@@ -188,6 +201,11 @@ impl Facts {
         self.verbs.extend(one.verbs);
         self.relations.extend(one.relations);
         self.functions.extend(one.functions);
+        self.calls.extend(one.calls);
+        self.columns.extend(one.columns);
+        self.touches.extend(one.touches);
+        self.relation_kinds.extend(one.relation_kinds);
+        self.resolved &= one.resolved;
         self.operators.extend(one.operators);
         self.types.extend(one.types);
         self.parameters.extend(one.parameters);
@@ -196,6 +214,7 @@ impl Facts {
         self.copies.extend(one.copies);
         self.settings.extend(one.settings);
         self.role_change |= one.role_change;
+        self.upserts |= one.upserts;
         self.data_modifying_cte |= one.data_modifying_cte;
         self.locks_rows |= one.locks_rows;
         self.select_into |= one.select_into;
@@ -223,14 +242,51 @@ fn defines_in_temporary_schema(statement: &Statement, context: &Context<'_>) -> 
     defines && path.is_none_or(|path| path.iter().any(|schema| schema.starts_with("pg_temp")))
 }
 
-fn row_count(statement: &Statement, context: &Context<'_>) -> Option<CountTarget> {
-    match statement.countable.as_ref()? {
-        Countable::Exactly(rows) => Some(CountTarget::Exactly(*rows)),
-        Countable::Query { sql, mentions } => match proof::prove(mentions, context) {
-            Proof::Proved => Some(CountTarget::Query(sql.clone())),
-            Proof::Call(_) | Proof::Unknown(_) => None,
-        },
+impl Facts {
+    /// What is known beforehand of the rows of the only statement.
+    fn foresee(&mut self, foreseen: Option<&Foreseen>, context: &Context<'_>) {
+        let Some(foreseen) = foreseen else { return };
+        let proved = |query: &Query| proved(query, context).ok();
+        self.row_count = foreseen.rows.as_ref().map(|rows| {
+            row_count(rows, context).unwrap_or_else(|why| {
+                CountTarget::Unknown(format!("what selects its rows is not proved to only read: {why}"))
+            })
+        });
+        self.plan = foreseen.plan.as_ref().and_then(proved);
+        self.affected = foreseen.affected.as_ref().and_then(|affected| {
+            Some(Affected {
+                query: proved(&affected.query)?,
+                relation: certain(&affected.relation, proof::effective_path(context.session).as_deref(), context),
+                verb: affected.verb,
+                columns: affected.columns.clone(),
+            })
+        });
     }
+}
+
+/// The text of a query that is proved to only read, or why it is not.
+fn proved(query: &Query, context: &Context<'_>) -> Result<String, String> {
+    match proof::prove(&query.mentions, context) {
+        Proof::Proved => Ok(query.sql.clone()),
+        Proof::Call(why) | Proof::Unknown(why) => Err(why.join("; ")),
+    }
+}
+
+fn row_count(rows: &Rows, context: &Context<'_>) -> Result<CountTarget, String> {
+    let branch = |branch: &Branch| {
+        let query = proved(&branch.query, context)?;
+        Ok(BranchCount { when: branch.when.clone(), verb: branch.verb, query })
+    };
+    Ok(match rows {
+        Rows::Exactly(rows) => CountTarget::Exactly(*rows),
+        Rows::UpTo(rows) => CountTarget::UpTo(*rows),
+        Rows::Query(query) => CountTarget::Query(proved(query, context)?),
+        Rows::QueryUpTo(query) => CountTarget::QueryUpTo(proved(query, context)?),
+        Rows::Branches(branches) => {
+            CountTarget::Branches(branches.iter().map(branch).collect::<Result<_, String>>()?)
+        }
+        Rows::Unknown(why) => CountTarget::Unknown((*why).to_owned()),
+    })
 }
 
 /// The relations of a statement, resolved where that is certain, with those that a write takes along.
@@ -245,6 +301,7 @@ fn relations(statement: &Statement, context: &Context<'_>) -> BTreeSet<Relation>
                 access: *access,
                 oid: None,
                 kind: None,
+                part_of: None,
             });
             continue;
         };
@@ -319,6 +376,7 @@ impl Catalogue {
             access,
             oid: Some(oid),
             kind: Some(row.kind),
+            part_of: self.part_of(oid),
         })
     }
 }

@@ -15,7 +15,7 @@
 //! - Follow the session. [`SessionState::after()`] says what is still known once a statement is under way (and
 //!   [`SessionState::after_in_transaction()`] while a transaction is open); what it forgets must be asked for again.
 //! - Keep the catalogue fresh. A definition that changed a moment ago makes an older catalogue wrong; ask
-//!   [`CATALOGUE_PROBE`] after every statement whose facts say [`Facts::may_define()`], and often besides.
+//!   [`CATALOGUE_MOMENT`] and [`Probe`] after every statement whose facts say [`Facts::may_define()`], and often besides.
 //! - Permit every one of [`Facts::kinds`], and forward only the bytes that were judged.
 //!
 //! What this is not: it does not see into function bodies, triggers, dynamic SQL or DO blocks, and does not claim
@@ -23,20 +23,27 @@
 //! exception to purity is [`Parser`], a handful of threads with stacks large enough for hostile nesting.
 
 mod access;
+mod build;
 mod cache;
 mod catalogue;
+mod columns;
 mod count;
 mod ddl;
 mod facts;
 mod format;
 mod judge;
 mod kinds;
+mod layout;
+mod lineage;
+mod loading;
 mod mentions;
 mod nodes;
 mod parse;
 mod pool;
+mod probe;
 mod proof;
 mod queries;
+mod reached;
 pub mod reviewed;
 mod secrets;
 mod session;
@@ -49,17 +56,21 @@ mod tree;
 pub mod fuzz_targets;
 
 pub use cache::{ClassCache, ClassKey};
-pub use catalogue::{CATALOGUE_ROWS_MAX, Catalogue, CatalogueError, CatalogueLoader};
+pub use catalogue::{CATALOGUE_ROWS_MAX, Catalogue, CatalogueError};
 pub use facts::{
-    Access, CopyTarget, CountTarget, Facts, Predicate, Prepared, PreparedUse, Relation, RelationKind,
-    SettingChange, SettingScope, TransactionStep,
+    Access, Affected, BranchCount, Called, ColumnUse, CopyTarget, CountTarget, Facts, PartOf, Predicate, Prepared,
+    PreparedUse, Relation, RelationKind, SettingChange, SettingScope, TransactionStep,
 };
 pub use format::format;
 pub use judge::{classify, classify_text, classify_unparsed};
 pub use kinds::{Kind, Verb};
+pub use layout::layout;
+pub use lineage::{Columns, CopyForm, CopyFormat, Guarded, Layout, Masking, Origin, Protection, Traced};
+pub use loading::CatalogueLoader;
 pub use parse::{Parsed, Unparsed, parse};
 pub use pool::{Busy, Parser};
-pub use queries::{CATALOGUE_PREPARE, CATALOGUE_PROBE, Section};
+pub use probe::{CATALOGUE_MOMENT, Probe};
+pub use queries::{CATALOGUE_PREPARE, Section};
 pub use secrets::{Redacted, redact};
 pub use session::{Context, SessionState};
 

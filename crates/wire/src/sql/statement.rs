@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use pg_query::protobuf as pb;
 
 use super::access::Found;
-use super::count::{self, Countable};
+use super::columns::{self, Uses};
+use super::count::{self, Foreseen};
 use super::facts::{Access, CopyTarget, Prepared, PreparedUse, SettingChange, TransactionStep};
 use super::kinds::{Kind, Verb};
 use super::mentions::Walk;
@@ -22,6 +23,8 @@ pub(super) struct Statement {
     pub(super) base: Kind,
     pub(super) verbs: BTreeSet<Verb>,
     pub(super) found: Found,
+    /// The columns that it uses.
+    pub(super) uses: Uses,
     /// Whether what it mentions runs: an unproved mention then makes it a call beside its base kind.
     pub(super) runs: bool,
     pub(super) copies: BTreeSet<CopyTarget>,
@@ -31,7 +34,10 @@ pub(super) struct Statement {
     pub(super) prepared: Vec<Prepared>,
     pub(super) transaction: Vec<TransactionStep>,
     pub(super) reasons: Vec<String>,
-    pub(super) countable: Option<Countable>,
+    /// What is known beforehand of the rows that it would touch.
+    pub(super) foreseen: Option<Foreseen>,
+    /// Whether it updates rows that an INSERT finds there already.
+    pub(super) upserts: bool,
     /// Whether TRUNCATE or DROP takes dependents along.
     pub(super) cascades: bool,
     /// Whether session state may change unseen.
@@ -46,10 +52,12 @@ pub(super) struct Statement {
 pub(super) fn read(tree: &Tree, raw: &pb::Node) -> Statement {
     let mut statement = Statement::new(Kind::Unknown, Found::default());
     statement.fill(tree);
-    if matches!(statement.base, Kind::Ddl | Kind::Admin) && names_temporary_schema(tree) {
+    if matches!(statement.base, Kind::Ddl | Kind::Admin) && tree.names_temporary_schema() {
         statement.found.creates_temporary = true;
     }
-    statement.countable = count::countable(tree, raw);
+    statement.uses = columns::uses(tree);
+    statement.foreseen = count::foresee(tree, raw);
+    statement.upserts = statement.verbs.contains(&Verb("insert")) && count::upserts(tree);
     statement
 }
 
@@ -59,6 +67,7 @@ impl Statement {
             base,
             verbs: BTreeSet::new(),
             found,
+            uses: Uses::default(),
             runs: false,
             copies: BTreeSet::new(),
             settings: BTreeSet::new(),
@@ -67,7 +76,8 @@ impl Statement {
             prepared: Vec::new(),
             transaction: Vec::new(),
             reasons: Vec::new(),
-            countable: None,
+            foreseen: None,
+            upserts: false,
             cascades: false,
             taints: false,
             maintains: false,
@@ -292,12 +302,12 @@ impl Statement {
     fn cursor(&mut self, tree: &Tree) {
         match tree.name {
             "DeclareCursorStmt" => {
+                // It plans its query as a read would, and runs it while rows are fetched.
+                self.base = Kind::Call;
                 if let Some(query) = tree.node("query") {
                     self.fill(query);
                 }
-                self.base = self.base.max(Kind::Call);
                 self.verbs.insert(Verb("declare"));
-                self.reasons.push("a cursor runs its query while rows are fetched".to_owned());
             }
             "FetchStmt" => {
                 let verb = if tree.flag("ismove") { "move" } else { "fetch" };
@@ -461,20 +471,6 @@ impl Statement {
 fn is_limited(query: &Tree) -> bool {
     let count = query.node("limit_count").filter(|_| query.name == "SelectStmt");
     count.is_some_and(|count| !(count.name == "AConst" && count.flag("isnull")))
-}
-
-/// Whether anything in a statement is called by the session's own schema. What is not a relation (a type, say) is not
-/// marked as temporary in any other way.
-fn names_temporary_schema(tree: &Tree) -> bool {
-    fn within(value: &Value) -> bool {
-        match value {
-            Value::Text(text) => text == "pg_temp" || text.starts_with("pg_temp_"),
-            Value::Node(tree) => names_temporary_schema(tree),
-            Value::List(values) => values.iter().any(within),
-            Value::Nothing | Value::Bool(_) | Value::Int(_) => false,
-        }
-    }
-    tree.fields.iter().any(|(_, value)| within(value))
 }
 
 /// Whether an option is written as false.

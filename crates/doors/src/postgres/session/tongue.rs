@@ -9,23 +9,26 @@ use countersign_core::action::RelationVersion;
 use countersign_core::question::Context;
 use countersign_core::request::{RowBound, Withdrawal};
 use countersign_engine::{Attempt, Ground, Judgement, Look, Parameter, Pending, Ran, Refused};
-use countersign_wire::postgres::TransactionStatus;
+use countersign_wire::postgres::{Format, TransactionStatus};
 use countersign_wire::sql::{CopyTarget, Facts, Unparsed, classify_unparsed};
 
 use super::super::catalogue::Knowledge;
 use super::super::classify::{Classification, Statement, Understood, classification};
 use super::super::look::{self, Counted};
+use super::super::mask::{self, Cover, Masked};
+use super::super::touches::touches;
 use super::super::{state, wording};
 use super::acts::ActId;
+use super::cursors::{has_open_types, is_declared};
 use super::no::{ABORTED, no_wait, refusal, void};
 use super::{End, Portal, Session};
-use crate::flow::{self, Attended, Leave, News, Tongue};
+use crate::flow::{self, Attended, Leave, News, No, Tongue};
 
 /// One thing that a client wants to run.
 pub(super) struct Action {
     statement: Arc<Statement>,
     understood: Arc<Understood>,
-    parameters: Vec<Option<Parameter>>,
+    parameters: Arc<[Option<Parameter>]>,
     /// The types of the parameters: as declared, and for a held action as the server has resolved them.
     types: Arc<[u32]>,
     /// The name under which the server has the statement.
@@ -38,6 +41,8 @@ pub(super) struct Action {
     settled: bool,
     bytes: Bytes,
     seen: look::Seen,
+    /// The formats that a portal's results are wanted in.
+    formats: Option<Arc<[Format]>>,
 }
 
 impl Action {
@@ -46,7 +51,7 @@ impl Action {
         Self {
             statement: Arc::clone(statement),
             understood,
-            parameters: Vec::new(),
+            parameters: Arc::default(),
             types: Arc::clone(&statement.types),
             prepared: None,
             alone: false,
@@ -54,13 +59,19 @@ impl Action {
             settled: false,
             bytes,
             seen: look::Seen::default(),
+            formats: None,
         }
     }
 
     /// A statement with the parameters of its portal.
     pub(super) fn of_portal(portal: &Portal, understood: Arc<Understood>, bytes: Bytes) -> Self {
-        let (parameters, prepared) = (portal.parameters.clone(), Some(portal.prepared.clone()));
-        Self { parameters, prepared, ..Self::new(&portal.statement, understood, bytes) }
+        let (parameters, prepared) = (Arc::clone(&portal.parameters), Some(portal.prepared.clone()));
+        let formats = Some(Arc::clone(&portal.formats));
+        let mut action = Self { parameters, prepared, formats, ..Self::new(&portal.statement, understood, bytes) };
+        if let Some(types) = portal.types.get() {
+            action.resolve(types);
+        }
+        action
     }
 
     /// The same, if it is a `Bind` alone.
@@ -74,13 +85,18 @@ impl Action {
     }
 
     /// The same, if it is a call without a statement, with these arguments.
-    pub(super) fn of_call(self, arguments: Vec<Option<Parameter>>) -> Self {
+    pub(super) fn of_call(self, arguments: Arc<[Option<Parameter>]>) -> Self {
         Self { parameters: arguments, settled: true, ..self }
     }
 
     /// The same, in other words for whoever is asked.
     pub(super) fn shown_as(self, statement: &Arc<Statement>) -> Self {
         Self { statement: Arc::clone(statement), ..self }
+    }
+
+    /// The formats that its results are wanted in, if it is one of a portal.
+    pub(super) fn formats(&self) -> Option<Arc<[Format]>> {
+        self.formats.clone()
     }
 
     /// What it is in words.
@@ -90,8 +106,7 @@ impl Action {
 
     /// Whether the client has left the type of a parameter to the server.
     fn has_open_types(&self) -> bool {
-        let declared = self.types.iter().take(self.parameters.len()).filter(|oid| is_declared(**oid));
-        declared.count() < self.parameters.len()
+        has_open_types(&self.types, self.parameters.len())
     }
 
     /// Fills in what the client has left open.
@@ -102,17 +117,13 @@ impl Action {
     }
 }
 
-/// `unknown` leaves the choice to the server, as 0 does.
-const fn is_declared(oid: u32) -> bool {
-    oid != 0 && oid != 705
-}
-
 /// What may be forwarded now.
 pub(super) struct Granted {
     /// The very bytes that were judged.
     pub(super) bytes: Bytes,
     order: Order,
     action: Action,
+    cover: Option<Box<Cover>>,
 }
 
 /// In which order it is recorded.
@@ -211,7 +222,11 @@ impl Session {
             Classification::Busy => None,
         };
         Ok(match facts {
-            Some(facts) => statement.keep(&self.known, loaded.as_deref(), facts),
+            Some(facts) => {
+                let understood = self.named(facts);
+                statement.keep(&self.known, loaded.as_deref(), &understood);
+                understood
+            }
             None => {
                 let busy = Unparsed::Shape { message: "the parser is busy; try again".to_owned() };
                 Arc::new(Understood::of(Arc::new(classify_unparsed(&busy, &statement.raw))))
@@ -219,17 +234,34 @@ impl Session {
         })
     }
 
+    /// What the facts amount to. Texts that differ in their values alone come one after the other, and amount to the same.
+    fn named(&mut self, facts: Arc<Facts>) -> Arc<Understood> {
+        if let Some(latest) = self.latest.as_ref().filter(|latest| latest.facts == facts) {
+            return Arc::clone(latest);
+        }
+        let understood = Arc::new(Understood::of(facts));
+        self.latest = Some(Arc::clone(&understood));
+        understood
+    }
+
     /// Asks for an action; refuses it in the client's own protocol where the answer is no.
-    pub(super) async fn permit(&mut self, action: Action, simple: bool) -> Result<Option<Granted>, End> {
+    pub(super) async fn permit(&mut self, mut action: Action, simple: bool) -> Result<Option<Granted>, End> {
+        match self.weigh(&action.understood)? {
+            Ok(Some(hidden)) if hidden.guesses => {
+                action.understood = Arc::new(action.understood.with_verb(mask::GUESS));
+            }
+            Ok(_) => {}
+            Err(masked) => return self.refuse_masked(action, &masked, simple).await.map(|()| None),
+        }
         let engine = self.shared.engine.clone();
         let me = self.me.clone();
         let mut asking = Asking { session: self, action };
         let answer = flow::decide(&engine, &me, &mut asking, Asking::attempt).await?;
         let action = asking.action;
         match answer {
-            Ok(Leave::Recorded(bytes, ran)) => Ok(Some(Granted { bytes, order: Order::First(ran), action })),
+            Ok(Leave::Recorded(bytes, ran)) => self.granted((bytes, Order::First(ran)), action, simple).await,
             Ok(Leave::Read(bytes, pending)) => {
-                Ok(Some(Granted { bytes, order: Order::BeforeRelease(pending), action }))
+                self.granted((bytes, Order::BeforeRelease(pending)), action, simple).await
             }
             Err(no) => {
                 let report = refusal(&no, &action.understood);
@@ -237,6 +269,41 @@ impl Session {
                 Ok(None)
             }
         }
+    }
+
+    /// What may be forwarded, with what covers its answer: while it was asked for, what may be seen may have changed.
+    async fn granted(
+        &mut self,
+        (bytes, order): (Bytes, Order),
+        action: Action,
+        simple: bool,
+    ) -> Result<Option<Granted>, End> {
+        match self.weigh(&action.understood)? {
+            Ok(hidden) => {
+                let cover = hidden.map(|hidden| self.cover(hidden, &action));
+                Ok(Some(Granted { bytes, order, action, cover }))
+            }
+            Err(masked) => {
+                let report = wording::error(wording::NOT_PERMITTED, masked.to_string());
+                let act = self.begin(Granted { bytes, order, action, cover: None });
+                self.abandon(Some(act));
+                self.refuse(report, simple).await.map(|()| None)
+            }
+        }
+    }
+
+    /// Records that an action may not run for what is masked, and says so.
+    async fn refuse_masked(&mut self, action: Action, masked: &Masked, simple: bool) -> Result<(), End> {
+        let (engine, me) = (self.shared.engine.clone(), self.me.clone());
+        let understood = Arc::clone(&action.understood);
+        let attempt = Asking { session: self, action }.attempt();
+        let denied = engine.deny_masked(&me, attempt, masked.to_string());
+        let no = match self.drive(engine.denied(denied)).await? {
+            Ok(refused) => No::Refused(refused),
+            Err(error) => No::Refused(no_wait(&error.to_string(), "try again in a moment")),
+        };
+        let report = refusal(&no, &understood);
+        self.refuse(report, simple).await
     }
 
     /// Whether policy denies it as things are: then the server is not even handed its text.
@@ -269,7 +336,8 @@ impl Session {
     }
 
     /// An action is about to be forwarded: what it may change is in doubt from here on.
-    pub(super) fn begin(&mut self, granted: Granted) -> ActId {
+    pub(super) fn begin(&mut self, mut granted: Granted) -> ActId {
+        let cover = granted.cover.take();
         let facts = granted.facts();
         let changing = state::may_change(&facts);
         let now = self.now();
@@ -279,6 +347,9 @@ impl Session {
             Order::First(ran) => self.acts.recorded(ran, now, changing),
             Order::BeforeRelease(pending) => self.acts.reading(pending, granted.action, now, changing),
         };
+        if let Some(cover) = cover {
+            self.acts.covered(act, cover);
+        }
         // At the end of a transaction deferred triggers run, which are anybody's code.
         let loses = self.known.loses(&facts);
         self.known.sends(&facts);
@@ -316,20 +387,20 @@ impl Asking<'_> {
         let Action { statement, understood, parameters, types, bytes, seen, .. } = &self.action;
         Attempt {
             kind: understood.kind.clone(),
-            actions: understood.actions.clone(),
-            verbs: understood.verbs.clone(),
+            actions: Arc::clone(&understood.actions),
+            verbs: Arc::clone(&understood.verbs),
             provable_read: understood.facts.provable_read,
             context: self.context(),
             text: Arc::clone(&statement.text),
-            parameter_types: types.to_vec(),
-            parameters: parameters.clone(),
+            parameter_types: Arc::clone(types),
+            parameters: Arc::clone(parameters),
             relations: seen.versions.clone(),
-            settings: self.session.known.settings().as_ref().clone(),
+            settings: Arc::clone(self.session.known.settings()),
             bytes: bytes.clone(),
         }
     }
 
-    fn context(&self) -> Context {
+    fn context(&self) -> Arc<Context> {
         let in_transaction = self.session.tracker.status() != TransactionStatus::Idle;
         self.action.understood.context(in_transaction)
     }
@@ -406,6 +477,8 @@ impl Tongue for Asking<'_> {
 
     async fn look(&mut self) -> Result<Result<Look, Refused>, End> {
         self.session.settle().await?;
+        // A receipt whose last use has ended may be used again.
+        self.session.report_outcomes().await;
         if let Some(refused) = self.impatient() {
             return Ok(Err(refused));
         }
@@ -423,6 +496,7 @@ impl Tongue for Asking<'_> {
             )));
         }
         let session = Arc::clone(self.session.known.shared_session());
+        let settings = Arc::clone(self.session.known.settings());
         let loaded = match target.knowledge(&shared) {
             Knowledge::Fresh(loaded) | Knowledge::Ageing(loaded) => Some(loaded),
             Knowledge::Old | Knowledge::Unavailable => None,
@@ -433,10 +507,16 @@ impl Tongue for Asking<'_> {
             text: &self.action.statement.text,
             types: &self.action.types,
             parameters: &self.action.parameters,
-            catalogue: loaded.as_ref().map(|loaded| &*loaded.catalogue),
+            settings: &settings,
+            loaded,
         };
         let looked = look::look(&target, &shared, &counted, &self.action.seen);
-        self.session.drive(looked).await.map(Ok)
+        let mut look = match self.session.drive(looked).await? {
+            Ok(look) => look,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        look.touches = touches(&self.action.understood, &self.action.seen);
+        Ok(Ok(look))
     }
 
     async fn ground(&mut self) -> Result<Ground, End> {
@@ -461,13 +541,15 @@ impl Tongue for Asking<'_> {
             let names: Vec<&str> = actions.iter().map(ActionName::as_str).collect();
             relations.push(RelationVersion { name: names.join(", "), oid: 0, version: String::new() });
         }
-        Ok(Ground { relations, settings: self.session.known.settings().as_ref().clone() })
+        let touches = touches(&self.action.understood, &self.action.seen);
+        Ok(Ground { relations, settings: self.session.known.settings().as_ref().clone(), touches })
     }
 
     fn tell(&mut self, news: News<'_>) {
         let report = match news {
             News::Waits(waiting) => wording::waits(waiting, self.session.now()),
             News::StillWaits(waiting) => wording::still_waits(waiting, self.session.now()),
+            News::Covered(covered) => wording::covered(covered),
             News::AskedAnew(why) => wording::notice(format!("{}; it is asked for again", void(why))),
         };
         self.session.say(&report);

@@ -2,19 +2,29 @@
 
 use countersign_core::ruling::{Gate, PolicyRef};
 use countersign_core::{At, request};
+use countersign_engine::foreseen::Foreseen;
 use countersign_engine::views::{
-    Named, ParameterView, RelationView, RequestKind as Kind, RequestView, RowsView, SaidView, StageView,
+    FunctionView,
+    Named, ParameterView, ReceiptView, RelationView, RequestKind as Kind, RequestView, RowsView, SaidView, StageView,
 };
 use countersign_wire::postgres::binary;
+use countersign_wire::sql::layout;
 
+use super::marks::marks;
 use super::{
-    Answer, Approval, By, Encoding, HeldBy, Outcome, OutcomeResult, Parameter, Party, Policy, Relation,
+    Function,
+    Answer, Approval, By, Effects, Encoding, Envelope, HeldBy, Most, MostEnvelope, Outcome, OutcomeResult, Parameter, Party, Policy, Receipt, Relation,
     Request, RequestCan, RequestKind, RequestState, Rows, Setting, Stage,
 };
 
 impl From<RequestView> for Request {
     fn from(view: RequestView) -> Self {
-        let outcome = outcome(&view);
+        let (outcome, most) = (outcome(&view), most(&view));
+        let rows = view.rows.map(|rows| Rows::of(rows, &view.foreseen));
+        let is_action = view.kind == Kind::Action;
+        let layout = view.text.as_deref().filter(|_| is_action).and_then(layout);
+        let text_marks = view.text.as_deref().map(marks).unwrap_or_default();
+        let reason_marks = view.purpose.as_deref().map(marks).unwrap_or_default();
         let utf8 = speaks_utf8(&view.settings);
         Self {
             id: view.id.to_string(),
@@ -37,14 +47,21 @@ impl From<RequestView> for Request {
             reason: view.purpose,
             ticket: view.ticket,
             text: view.text,
+            layout,
+            marks: text_marks,
+            reason_marks,
             verbs: view.verbs,
             parameters: (1..)
                 .zip(view.parameters)
                 .map(|(place, one)| Parameter::of(place, one, utf8))
                 .collect(),
             relations: view.relations.into_iter().map(Into::into).collect(),
+            functions: view.functions.into_iter().map(Into::into).collect(),
             settings: view.settings.into_iter().map(|(name, value)| Setting { name, value }).collect(),
-            rows: view.rows.map(Into::into),
+            rows,
+            effects: is_action.then(|| Effects::of(view.foreseen)),
+            so_far: view.so_far.map(Into::into),
+            earlier: view.earlier.map(Into::into),
             notes: view.notes,
             digest: view.digest.to_string(),
             held_by: view.gates.iter().map(Into::into).collect(),
@@ -59,6 +76,8 @@ impl From<RequestView> for Request {
             asked_at: view.asked_at.rfc3339(),
             lapses_at: view.lapses_at.rfc3339(),
             valid_until: view.valid_until.map(At::rfc3339),
+            receipt: view.receipt.map(Into::into),
+            most,
             outcome,
             locked: view.locked,
             erased: view.erased,
@@ -68,14 +87,52 @@ impl From<RequestView> for Request {
 }
 
 fn outcome(view: &RequestView) -> Option<Outcome> {
-    let plain = |result, rows, code| Some(Outcome { result, rows, code });
-    match &view.outcome {
-        _ if view.running => plain(OutcomeResult::Running, None, None),
-        None => None,
-        Some(request::Outcome::Done { rows }) => plain(OutcomeResult::Done, *rows, None),
-        Some(request::Outcome::Failed { code }) => plain(OutcomeResult::Failed, None, Some(code.clone())),
-        Some(request::Outcome::BeyondBound { rows }) => plain(OutcomeResult::BeyondBound, Some(*rows), None),
-        Some(request::Outcome::Unknown) => plain(OutcomeResult::Unknown, None, None),
+    if view.running {
+        return Some(Outcome::plain(OutcomeResult::Running));
+    }
+    let mut outcome = Outcome::of(view.outcome.as_ref()?);
+    if let Some(ended) = &view.ended {
+        (outcome.bytes, outcome.micros) = (ended.bytes, ended.micros);
+    }
+    Some(outcome)
+}
+
+impl Outcome {
+    fn plain(result: OutcomeResult) -> Self {
+        Self { result, rows: None, code: None, bytes: None, micros: None }
+    }
+
+    /// As the book has it.
+    pub(super) fn of(outcome: &request::Outcome) -> Self {
+        match outcome {
+            request::Outcome::Done { rows } => Self { rows: *rows, ..Self::plain(OutcomeResult::Done) },
+            request::Outcome::Failed { code } => {
+                Self { code: Some(code.clone()), ..Self::plain(OutcomeResult::Failed) }
+            }
+            request::Outcome::BeyondBound { rows } => {
+                Self { rows: Some(*rows), ..Self::plain(OutcomeResult::BeyondBound) }
+            }
+            request::Outcome::Unknown => Self::plain(OutcomeResult::Unknown),
+        }
+    }
+}
+
+/// What its approvers may let a yes cover at most.
+fn most(view: &RequestView) -> Option<Most> {
+    let (uses, lasting) = view.most?;
+    let envelope = view.ceiling.as_ref().map(|ceiling| MostEnvelope {
+        rows: ceiling.rows,
+        total: ceiling.total,
+        uses: ceiling.uses,
+        for_s: ceiling.longest.millis() / 1_000,
+    });
+    Some(Most { uses, for_s: lasting.millis() / 1_000, envelope })
+}
+
+impl From<ReceiptView> for Receipt {
+    fn from(view: ReceiptView) -> Self {
+        let envelope = view.envelope.map(|bounds| Envelope { rows: bounds.rows, total: bounds.total });
+        Self { uses: view.uses, used: view.used, envelope, rows_spent: envelope.map(|_| view.spent) }
     }
 }
 
@@ -106,21 +163,40 @@ impl Parameter {
             }
         };
         let type_name = view.type_name.or_else(|| binary::type_name(view.type_id));
-        Self { position, r#type: view.type_id, type_name, encoding, value }
+        let marks = value.as_deref().filter(|_| encoding != Encoding::Hex).map(marks).unwrap_or_default();
+        Self { position, r#type: view.type_id, type_name, encoding, value, marks }
+    }
+}
+
+impl From<FunctionView> for Function {
+    fn from(view: FunctionView) -> Self {
+        let FunctionView { name, volatile, definer } = view;
+        Self { name, volatile, definer }
     }
 }
 
 impl From<RelationView> for Relation {
     fn from(view: RelationView) -> Self {
-        let RelationView { name, owner, estimate_rows, access } = view;
-        Self { name, owner, estimate_rows, access }
+        let RelationView { name, owner, estimate_rows, access, kinds, columns, reached, .. } = view;
+        let RelationView { title, responsible, impact, labels, .. } = view;
+        let impact = impact.map(Into::into);
+        Self { name, owner, estimate_rows, access, kinds, columns, reached, title, responsible, impact, labels }
     }
 }
 
-impl From<RowsView> for Rows {
-    fn from(view: RowsView) -> Self {
-        let RowsView { count, estimate, bound } = view;
-        Self { count, estimate, bound, unbounded: bound.is_none() }
+impl Rows {
+    fn of(view: RowsView, foreseen: &Foreseen) -> Self {
+        let RowsView { count, least, estimate, bound } = view;
+        Self {
+            count: count.filter(|_| least.is_none()),
+            least,
+            most: count.filter(|_| least.is_some()),
+            unknown: foreseen.rows_unknown.clone(),
+            branches: foreseen.branches.iter().cloned().map(Into::into).collect(),
+            estimate,
+            bound,
+            unbounded: bound.is_none(),
+        }
     }
 }
 
