@@ -163,6 +163,16 @@ pub fn fuzz(seconds: &str) -> Result<()> {
     Ok(())
 }
 
+/// Sends values and copies of so many MB through the gateway, and measures what it holds meanwhile.
+pub fn large(mb: &str) -> Result<()> {
+    let size: u32 = mb.parse().with_context(|| format!("`{mb}` is not a number of MB"))?;
+    prerequisites::for_tests()?;
+    let name = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = program(name);
+    command.args(["test", "--workspace", "--test", "postgres_large", "--", "--nocapture"]);
+    crate::run::finish(command.env("COUNTERSIGN_LARGE_MB", size.to_string()))
+}
+
 fn println(line: &str) {
     let _nobody_listens = writeln!(std::io::stdout().lock(), "{line}");
 }

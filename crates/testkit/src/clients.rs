@@ -31,6 +31,17 @@ pub struct Conversation {
     pub args: Vec<OsString>,
 }
 
+/// How a client is led through the gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Inside TLS.
+    Tls,
+    /// In clear.
+    Clear,
+    /// In clear, and each read of the gateway's takes one byte, from the client and from the server.
+    Bytes,
+}
+
 /// Where a client connects.
 #[derive(Debug)]
 struct Route {
@@ -90,7 +101,7 @@ impl Conversation {
     ///
     /// # Errors
     /// The client cannot be started, or there is no server.
-    pub async fn compare(&self, tls: bool) -> Result<Compared> {
+    pub async fn compare(&self, way: Way) -> Result<Compared> {
         let database = ScratchPostgres::shared().await?.database().await?;
         let direct = Route {
             port: database.port,
@@ -100,14 +111,17 @@ impl Conversation {
             sslmode: "disable",
         };
         let direct = self.play(&direct).await?;
-        let house = permissive().await?;
+        let house = match way {
+            Way::Tls | Way::Clear => permissive().await?,
+            Way::Bytes => opened(House::by_bytes(permit_all).await?).await?,
+        };
         let credential = house.credential("alice").await?;
         let gateway = Route {
             port: house.door.port(),
             user: credential.user.clone(),
             password: credential.password.to_string(),
             database: "shop".into(),
-            sslmode: if tls { "require" } else { "disable" },
+            sslmode: if way == Way::Tls { "require" } else { "disable" },
         };
         let gateway = self.play(&gateway).await?;
         house.close().await;
@@ -153,7 +167,10 @@ pub fn folder() -> PathBuf {
 /// # Errors
 /// Whatever is missing.
 pub async fn permissive() -> Result<House> {
-    let house = House::with(permit_all).await?;
+    opened(House::with(permit_all).await?).await
+}
+
+async fn opened(house: House) -> Result<House> {
     house.engine.put_secret(SUPERUSER, PASSWORD).await?;
     house.grant("alice", "shop-writer", Span::hours(1)).await?;
     Ok(house)

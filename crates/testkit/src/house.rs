@@ -3,26 +3,29 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use countersign_core::envelope::Terms;
 use countersign_core::{At, GrantId, PrincipalId, RequestId, ResourceId, RoleId, Span};
-use countersign_doors::postgres::{Door, DoorSettings, ServerTls};
+use countersign_doors::postgres::{Door, DoorSettings};
 use countersign_engine::people::Caller;
 use countersign_engine::ports::{Clock, Entropy, Ports, SecretSource};
 use countersign_engine::settings::Argon2Cost;
 use countersign_engine::views::{GrantFilter, RequestFilter, RequestView};
-use countersign_engine::{AskAccess, Engine, MasterKey, Minted, Settings, SignInClient, SqliteStore, Via};
-use rustls::pki_types::PrivateKeyDer;
+use countersign_engine::{
+    AskAccess, Engine, MasterKey, Minted, Settings, SignInClient, SqliteStore, Via, Yes,
+};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
+use crate::authority::{Authority, NAMES};
 use crate::postgres::{Database, PASSWORD, ScratchPostgres};
 
 /// The password of every person in the house.
@@ -38,6 +41,8 @@ pub struct House {
     pub engine: Engine,
     /// Where the door is.
     pub door: SocketAddr,
+    /// The certificate of the authority that vouches for the door.
+    pub ca: PathBuf,
     /// The database behind it.
     pub database: Database,
     stop: Option<oneshot::Sender<()>>,
@@ -59,7 +64,36 @@ impl House {
     /// # Errors
     /// Whatever is missing.
     pub async fn with(change: impl FnOnce(&mut BTreeMap<String, String>)) -> Result<Self> {
+        Self::before(ScratchPostgres::shared().await?.database().await?, change).await
+    }
+
+    /// As [`House::with`], in front of this database.
+    ///
+    /// # Errors
+    /// Whatever is missing.
+    pub async fn before(
+        database: Database,
+        change: impl FnOnce(&mut BTreeMap<String, String>),
+    ) -> Result<Self> {
+        Self::built(database, change, DoorSettings::new(Arc::new(Random))).await
+    }
+
+    /// As [`House::with`], by bytes: each read of the door's takes one, so that every end of every read is somewhere within
+    /// or between messages.
+    ///
+    /// # Errors
+    /// Whatever is missing.
+    pub async fn by_bytes(change: impl FnOnce(&mut BTreeMap<String, String>)) -> Result<Self> {
         let database = ScratchPostgres::shared().await?.database().await?;
+        let settings = DoorSettings { read_bytes_max: 1, ..DoorSettings::new(Arc::new(Random)) };
+        Self::built(database, change, settings).await
+    }
+
+    async fn built(
+        database: Database,
+        change: impl FnOnce(&mut BTreeMap<String, String>),
+        door_settings: DoorSettings,
+    ) -> Result<Self> {
         let mut files = bundle(&database)?;
         change(&mut files);
         let data = tempfile::tempdir()?;
@@ -79,7 +113,11 @@ impl House {
             engine.set_password(&PrincipalId::new(person), PERSON_PASSWORD).await?;
         }
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let door = Door::new(engine.clone(), listener, Some(tls()?), DoorSettings::new(Arc::new(Random)))?;
+        let authority = Authority::new()?;
+        let ca = data.path().join("ca.pem");
+        std::fs::write(&ca, &authority.pem)?;
+        let tls = authority.server(&NAMES)?.door()?;
+        let door = Door::new(engine.clone(), listener, Some(tls), door_settings)?;
         let address = door.local_addr();
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(async move {
@@ -88,7 +126,15 @@ impl House {
             })
             .await;
         });
-        Ok(Self { engine, door: address, database, stop: Some(stop), running: Some(running), _data: data })
+        Ok(Self {
+            engine,
+            door: address,
+            ca,
+            database,
+            stop: Some(stop),
+            running: Some(running),
+            _data: data,
+        })
     }
 
     /// Closes the door and the ledger.
@@ -106,7 +152,8 @@ impl House {
     /// There is no such person.
     pub async fn person(&self, name: &str) -> Result<Caller> {
         let client = SignInClient { source: None, via: Via::Cli, user_agent: None };
-        let signed_in = self.engine.sign_in(name, PERSON_PASSWORD, client).await?.done().context("a second factor")?;
+        let signed_in =
+            self.engine.sign_in(name, PERSON_PASSWORD, client).await?.done().context("a second factor")?;
         self.engine.caller(&signed_in.token, Via::Cli, None).await.context("not signed in")
     }
 
@@ -157,6 +204,15 @@ impl House {
     /// He may not.
     pub async fn approve(&self, request: RequestId) -> Result<()> {
         Ok(self.engine.approve(&self.person("bob").await?, request, None, None).await?)
+    }
+
+    /// Has bob say yes, and what it covers.
+    ///
+    /// # Errors
+    /// He may not.
+    pub async fn approve_as(&self, request: RequestId, terms: Terms) -> Result<()> {
+        let yes = Yes { terms, ..Yes::default() };
+        Ok(self.engine.approve_as(&self.person("bob").await?, request, yes).await?)
     }
 
     /// Has bob say no.
@@ -216,19 +272,6 @@ fn bundle(database: &Database) -> Result<BTreeMap<String, String>> {
         files.insert(name, text);
     }
     Ok(files)
-}
-
-fn tls() -> Result<ServerTls> {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
-    let certificate = made.cert.der().clone();
-    let key =
-        PrivateKeyDer::try_from(made.signing_key.serialize_der()).map_err(|error| anyhow!("{error}"))?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.clone()], key)?;
-    Ok(ServerTls::new(&config, &certificate))
 }
 
 /// The system's clock and randomness; no secret is known outside the engine's own store.

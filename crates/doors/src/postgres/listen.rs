@@ -26,9 +26,9 @@ use super::cancel::Registered;
 use super::session::{Parts, Session};
 use super::startup::{self, Wish};
 use super::state::Known;
-use super::stream::{Link, Stream};
+use super::stream::{self, Link, Stream};
 use super::target::{Target, cause};
-use super::upstream::{self, ConnectError, Connected, Login};
+use super::upstream::{self, ConnectError, Connected, Credentials, Login};
 use super::{Shared, powers, settings, tls, wording};
 
 /// How many requests for encryption a client may make before it starts: one of each kind.
@@ -123,7 +123,7 @@ enum NoEntry {
 
 /// From the first byte to the proof. `None`: there was nothing to serve, or it was refused.
 async fn arrive(socket: TcpStream, peer: SocketAddr, shared: &Shared) -> Result<Option<Arrived>, NoEntry> {
-    socket.set_nodelay(true)?;
+    stream::prepare(&socket)?;
     let mut first = [0];
     if socket.peek(&mut first).await? == 0 {
         return Ok(None);
@@ -133,6 +133,7 @@ async fn arrive(socket: TcpStream, peer: SocketAddr, shared: &Shared) -> Result<
         _ => Link::new(Stream::Plain(socket)),
     };
     for _ in 0..=ENCRYPTION_REQUESTS_MAX {
+        link.read_at_most(shared.settings.read_bytes_max);
         let step = match open(&mut link).await {
             Ok(step) => step,
             Err(NoEntry::Malformed(malformed)) => {
@@ -239,7 +240,7 @@ async fn prove(
             return Ok(None);
         }
     };
-    if !link.is_tls() && !peer.ip().is_loopback() {
+    if !is_private(link.is_tls(), peer) {
         let report = wording::fatal(wording::NO_ACCESS, "this door is entered with TLS only")
             .hint("connect with sslmode=require");
         farewell(&mut link, &report).await;
@@ -271,6 +272,11 @@ async fn prove(
     }
     let (Some((resource, described)), Ok(principal)) = (found, wish.user.parse()) else { return Ok(None) };
     Ok(Some(Arrived { link, wish, version, principal, resource, described, client }))
+}
+
+/// Whether a secret may be asked for: inside TLS, or from this machine, also where that comes as an IPv4 address within IPv6.
+fn is_private(tls: bool, peer: SocketAddr) -> bool {
+    tls || peer.ip().to_canonical().is_loopback()
 }
 
 /// The resource that a database name means: its own name, or the name of the database behind exactly one.
@@ -347,8 +353,10 @@ async fn enter(arrived: Arrived, shared: Arc<Shared>) {
                 shared.engine.close_session(&me, Ending::Error).await;
                 return;
             };
-            let Connected { link: server, cancel: cancel_key, .. } = connected;
-            let parts = Parts { shared, target, me, client: link, server, cancel_key, registered, known };
+            let Connected { link: mut server, place, cancel: cancel_key, .. } = connected;
+            server.read_at_most(shared.settings.read_bytes_max);
+            let parts =
+                Parts { shared, target, me, client: link, server, place, cancel_key, registered, known };
             Box::pin(Session::new(parts).run()).await;
         }
         Err((report, ending)) => {
@@ -399,17 +407,14 @@ async fn reach(
     wish: &Wish,
     target: &Target,
 ) -> Result<Connected, ConnectError> {
-    let secret = shared
-        .engine
-        .secret(me.resource(), me.account())
-        .map_err(|error| ConnectError::NoSecret(error.to_string()))?;
+    let credentials = Credentials::of(shared, me.resource(), me.account())?;
     let login = Login {
         account: me.account(),
-        secret: &secret,
+        credentials: &credentials,
         application: &wish.application,
         settings: &wish.settings,
     };
-    upstream::connect(&target.address, &login, &shared.nonce()).await
+    upstream::connect(&target.address, &login, &|| shared.nonce()).await
 }
 
 /// Tells the client that it is in, as the server would, but with a cancel key of ours.
@@ -456,4 +461,26 @@ async fn goodbye(link: &mut Link) {
     /// How long a client may take to read why it is refused, in seconds.
     const FAREWELL_S_MAX: u64 = 2;
     let _ = tokio::time::timeout(Duration::from_secs(FAREWELL_S_MAX), link.close()).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_is_asked_for_in_clear_from_elsewhere() {
+        for (peer, may) in [
+            ("127.0.0.1:1", true),
+            ("[::1]:1", true),
+            ("[::ffff:127.0.0.1]:1", true),
+            ("10.0.0.1:1", false),
+            ("[::ffff:10.0.0.1]:1", false),
+            ("[fe80::1]:1", false),
+            ("0.0.0.0:1", false),
+        ] {
+            let peer = peer.parse().unwrap();
+            assert_eq!(is_private(false, peer), may, "{peer}");
+            assert!(is_private(true, peer));
+        }
+    }
 }

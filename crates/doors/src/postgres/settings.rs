@@ -4,6 +4,7 @@
 //! Nothing can wait here: whoever is asked for an approval has no session to show it in. What would be held is refused, and
 //! asked for again with `SET`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -43,7 +44,7 @@ impl Granted {
 /// Asks for all settings of a session that is not ready yet.
 ///
 /// # Errors
-/// What to tell the client, about the first that may not be set now.
+/// What to tell the client, about the first of them that may not be set now.
 pub(super) async fn permit(
     shared: &Arc<Shared>,
     target: &Target,
@@ -52,24 +53,28 @@ pub(super) async fn permit(
 ) -> Result<Granted, Report> {
     let known = Known::new(me.account(), &[]);
     let mut recording = JoinSet::new();
-    for (name, value) in settings {
+    for (place, (name, value)) in settings.iter().enumerate() {
         let statement = Statement::new(statement(name, value).into(), Vec::new(), known.shared_session());
         let understood = understand(shared, target, &statement, &known).await;
         let attempt = attempt(&statement, &understood, &known, (name, value));
         let (shared, me, name) = (Arc::clone(shared), me.clone(), name.clone());
-        recording.spawn(async move { record(&shared, &me, attempt, &name).await });
+        recording.spawn(async move { (place, record(&shared, &me, attempt, &name).await) });
     }
-    let (mut granted, mut refused) = (Granted::default(), None);
+    let (mut granted, mut refused) = (Granted::default(), BTreeMap::new());
     while let Some(recorded) = recording.join_next().await {
         match recorded {
-            Ok(Ok(ran)) => granted.ran.push((ran, shared.engine.now())),
-            Ok(Err(report)) => refused = refused.or(Some(*report)),
-            Err(_) => refused = refused.or_else(|| Some(wording::fatal(wording::UNAVAILABLE, "try again"))),
+            Ok((_, Ok(ran))) => granted.ran.push((ran, shared.engine.now())),
+            Ok((place, Err(report))) => {
+                refused.insert(place, *report);
+            }
+            Err(_) => {
+                refused.insert(usize::MAX, wording::fatal(wording::UNAVAILABLE, "a record was not made"));
+            }
         }
     }
-    match refused {
+    match refused.pop_first() {
         None => Ok(granted),
-        Some(report) => {
+        Some((_, report)) => {
             granted
                 .ended(shared, &CompletionResult::Failed { code: wording::NOT_PERMITTED.to_owned() })
                 .await;
@@ -110,16 +115,16 @@ fn attempt(
 ) -> Attempt {
     Attempt {
         kind: understood.kind.clone(),
-        actions: understood.actions.clone(),
-        verbs: understood.verbs.clone(),
+        actions: Arc::clone(&understood.actions),
+        verbs: Arc::clone(&understood.verbs),
         // It changes the session, so it is recorded first.
         provable_read: false,
         context: understood.context(false),
         text: Arc::clone(&statement.text),
-        parameter_types: Vec::new(),
-        parameters: Vec::new(),
+        parameter_types: [].into(),
+        parameters: [].into(),
         relations: Vec::new(),
-        settings: known.settings().as_ref().clone(),
+        settings: Arc::clone(known.settings()),
         bytes: Bytes::from([name.as_bytes(), value.as_bytes()].join(&0)),
     }
 }

@@ -2,22 +2,26 @@
 //!
 //! Everything is polled: a session drives both of its connections from one task, reading and writing whenever the
 //! other side is ready, so that neither direction can block the other. A [`Link`] writes what it has, keeps what it
-//! could not, and grows its read buffer only while the peer fills it: an idle connection holds little memory.
+//! could not, and grows its read buffer only while the peer fills it: an idle connection holds no buffer.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
+use bytes::buf::Limit;
+use bytes::{Buf, BufMut, BytesMut};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// What an idle connection's read buffer has, in bytes.
+/// How much is read at once from a connection that says little, in bytes.
 const READ_BYTES_MIN: usize = 8 * 1024;
 /// What a busy connection's read buffer grows to, in bytes: large reads are what makes rows cheap.
 const READ_BYTES_MAX: usize = 64 * 1024;
 /// An empty write buffer larger than this is given back, in bytes.
-const WRITE_BYTES_KEPT: usize = 128 * 1024;
+const WRITE_BYTES_KEPT: usize = 4 * 1024;
 
 /// A socket, inside TLS or not.
 pub(crate) enum Stream {
@@ -72,6 +76,24 @@ impl AsyncWrite for Stream {
     }
 }
 
+/// How long a connection may be silent until the system asks whether the other end is still there.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
+/// How long it waits for an answer before it asks again.
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
+/// How often it asks before it gives the connection up.
+const KEEPALIVE_TIMES: u32 = 6;
+
+/// Makes a socket ready for what a session does with it: what is written goes at once, and an end that has gone without a
+/// word is noticed.
+pub(crate) fn prepare(socket: &TcpStream) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    let asked = TcpKeepalive::new()
+        .with_time(KEEPALIVE_AFTER)
+        .with_interval(KEEPALIVE_EVERY)
+        .with_retries(KEEPALIVE_TIMES);
+    SockRef::from(socket).set_tcp_keepalive(&asked)
+}
+
 /// A socket with its two buffers.
 pub(crate) struct Link {
     stream: Stream,
@@ -80,6 +102,7 @@ pub(crate) struct Link {
     /// To be written.
     pub(crate) output: BytesMut,
     read_bytes: usize,
+    read_bytes_max: usize,
     unflushed: bool,
     eof: bool,
 }
@@ -92,9 +115,15 @@ impl Link {
             input: BytesMut::new(),
             output: BytesMut::new(),
             read_bytes: READ_BYTES_MIN,
+            read_bytes_max: READ_BYTES_MAX,
             unflushed: false,
             eof: false,
         }
+    }
+
+    /// From here on no read takes more than so many bytes.
+    pub(crate) fn read_at_most(&mut self, bytes: usize) {
+        self.read_bytes_max = bytes.clamp(1, READ_BYTES_MAX);
     }
 
     /// Whether what is sent is encrypted.
@@ -125,9 +154,18 @@ impl Link {
         if self.eof {
             return Poll::Ready(Ok(0));
         }
-        self.input.reserve(self.read_bytes);
-        let count =
-            ready!(poll_read_buf(&mut self.stream, cx, &mut self.input)).inspect_err(|_| self.eof = true)?;
+        let read = if self.input.is_empty() && self.read_bytes == READ_BYTES_MIN {
+            self.poll_fill_little(cx)
+        } else {
+            self.input.reserve(self.read_bytes);
+            let mut into = (&mut self.input).limit(self.read_bytes_max);
+            poll_read_buf(&mut self.stream, cx, &mut into)
+        };
+        if read.is_pending() && self.input.is_empty() {
+            // Thousands of connections that do nothing hold no buffer.
+            self.input = BytesMut::new();
+        }
+        let count = ready!(read).inspect_err(|_| self.eof = true)?;
         if count == 0 {
             self.eof = true;
         } else if count >= self.read_bytes {
@@ -136,6 +174,21 @@ impl Link {
             self.read_bytes = (self.read_bytes / 2).max(READ_BYTES_MIN);
         }
         Poll::Ready(Ok(count))
+    }
+
+    /// Reads what is probably little, by way of the stack: a buffer is made when it is known how much has come.
+    fn poll_fill_little(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut space = [MaybeUninit::uninit(); READ_BYTES_MIN];
+        let limit = self.read_bytes_max.min(READ_BYTES_MIN);
+        let mut into = ReadBuf::uninit(space.get_mut(..limit).unwrap_or_default());
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut into))?;
+        self.input.extend_from_slice(into.filled());
+        Poll::Ready(Ok(into.filled().len()))
+    }
+
+    /// Whether nothing has come, the end neither.
+    pub(crate) fn is_quiet(&mut self) -> bool {
+        self.input.is_empty() && self.poll_fill(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 
     /// Writes as much as goes. Ready when nothing is left, the TLS layer's own buffer included.
@@ -187,7 +240,11 @@ impl Link {
     }
 }
 
-fn poll_read_buf(stream: &mut Stream, cx: &mut Context<'_>, into: &mut BytesMut) -> Poll<io::Result<usize>> {
+fn poll_read_buf(
+    stream: &mut Stream,
+    cx: &mut Context<'_>,
+    into: &mut Limit<&mut BytesMut>,
+) -> Poll<io::Result<usize>> {
     let future = tokio::io::AsyncReadExt::read_buf(stream, into);
     let mut future = std::pin::pin!(future);
     std::future::Future::poll(future.as_mut(), cx)
@@ -206,6 +263,15 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_end_that_has_gone_without_a_word_is_asked_for() {
+        let (one, _other) = pair().await;
+        prepare(&one).unwrap();
+        let socket = SockRef::from(&one);
+        assert!(socket.keepalive().unwrap() && socket.tcp_nodelay().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE_AFTER);
+    }
+
+    #[tokio::test]
     async fn what_is_written_arrives_and_the_end_is_seen() {
         let (one, mut other) = pair().await;
         let mut link = Link::new(Stream::Plain(one));
@@ -214,10 +280,13 @@ mod tests {
         let mut got = [0; 5];
         other.read_exact(&mut got).await.unwrap();
         assert_eq!(&got, b"hello");
+        assert!(link.is_quiet());
+        link.read_at_most(1);
         other.write_all(b"there").await.unwrap();
+        assert_eq!(link.fill().await.unwrap(), 1);
         drop(other);
         while link.fill().await.unwrap() > 0 {}
         assert_eq!(&link.input[..], b"there");
-        assert!(link.is_eof());
+        assert!(link.is_eof() && !link.is_quiet());
     }
 }

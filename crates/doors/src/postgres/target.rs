@@ -13,9 +13,10 @@ use tokio::sync::Semaphore;
 use super::Shared;
 use super::catalogue::{Cache, Knowledge, Loaded};
 use super::classify::KEPT_MAX;
+use super::mask::Masks;
 use super::query::QueryError;
 use super::stream::Link;
-use super::upstream::{self, Address, ConnectError, Login};
+use super::upstream::{self, Address, ConnectError, Credentials, Login, Place};
 
 /// How many look connections one resource has at most.
 const LOOKS_MAX: usize = 2;
@@ -29,11 +30,20 @@ pub(crate) struct Target {
     /// Where it is.
     pub(crate) address: Address,
     look_account: Option<String>,
+    /// What of it is masked.
+    pub(crate) masks: Option<Arc<Masks>>,
     catalogue: Cache,
     /// Classifications of statements to it.
     pub(crate) classes: Arc<ClassCache>,
-    idle: Mutex<Vec<Link>>,
+    idle: Mutex<Vec<Look>>,
     permits: Semaphore,
+}
+
+/// A connection that looks.
+struct Look {
+    link: Link,
+    /// Where it leads.
+    place: Place,
 }
 
 /// There is no look.
@@ -41,8 +51,6 @@ pub(crate) struct Target {
 pub(crate) enum NoLook {
     #[error("the resource has no look account")]
     NoAccount,
-    #[error("the secret of the look account is not there: {0}")]
-    NoSecret(String),
     #[error("the look connection could not be made")]
     Connect(#[from] ConnectError),
     #[error("the look failed")]
@@ -52,11 +60,14 @@ pub(crate) enum NoLook {
 impl Target {
     /// A database as its resource describes it.
     pub(crate) fn new(resource: ResourceId, described: &Resource) -> Result<Self, ConnectError> {
+        let masks = Masks::of(described).map(Arc::new);
+        let protections = masks.as_ref().map(|masks| masks.protections().to_vec());
         Ok(Self {
             resource,
             address: Address::of(described)?,
             look_account: look_account(described),
-            catalogue: Cache::default(),
+            masks,
+            catalogue: Cache::protecting(protections),
             classes: Arc::new(ClassCache::new(KEPT_MAX)),
             idle: Mutex::new(Vec::new()),
             permits: Semaphore::new(LOOKS_MAX),
@@ -67,6 +78,12 @@ impl Target {
     pub(crate) fn is(&self, described: &Resource) -> bool {
         Address::of(described).is_ok_and(|address| address == self.address)
             && look_account(described) == self.look_account
+            && self.masks_as(described)
+    }
+
+    /// Whether what is masked is still what its resource says.
+    pub(crate) fn masks_as(&self, described: &Resource) -> bool {
+        Masks::of(described).as_ref() == self.masks.as_deref()
     }
 
     /// The catalogue to classify with now. Usually at hand; otherwise asked for first.
@@ -108,8 +125,8 @@ impl Target {
     }
 
     async fn ask(&self, shared: &Shared, now: At) -> Option<Arc<Loaded>> {
-        let mut link = match self.link(shared).await {
-            Ok(link) => link,
+        let mut look = match self.take(shared, None).await {
+            Ok(look) => look,
             Err(error) => {
                 self.catalogue.failed(now);
                 tracing::warn!(resource = %self.resource, error = %error, cause = cause(&error), "no look connection");
@@ -117,8 +134,8 @@ impl Target {
             }
         };
         let asked = shared.engine.now();
-        match self.catalogue.refresh(&mut link, &shared.parser, asked).await {
-            Ok(()) => self.keep(link),
+        match self.catalogue.refresh(&mut look.link, &shared.parser, asked).await {
+            Ok(()) => self.keep(look),
             Err(error) => {
                 self.catalogue.failed(now);
                 tracing::warn!(resource = %self.resource, error = %error, cause = cause(&error), "no catalogue");
@@ -135,40 +152,68 @@ impl Target {
     where
         F: AsyncFnOnce(&mut Link) -> Result<T, QueryError>,
     {
+        self.run(shared, None, work).await
+    }
+
+    /// As [`Target::look`], at the very server that a session is connected to.
+    pub(crate) async fn look_at<T, F>(&self, shared: &Shared, place: &Place, work: F) -> Result<T, NoLook>
+    where
+        F: AsyncFnOnce(&mut Link) -> Result<T, QueryError>,
+    {
+        self.run(shared, Some(place), work).await
+    }
+
+    async fn run<T, F>(&self, shared: &Shared, place: Option<&Place>, work: F) -> Result<T, NoLook>
+    where
+        F: AsyncFnOnce(&mut Link) -> Result<T, QueryError>,
+    {
         let Ok(_permit) = self.permits.acquire().await else { return Err(NoLook::NoAccount) };
-        let mut link = self.link(shared).await?;
-        let result = work(&mut link).await;
+        let mut look = self.take(shared, place).await?;
+        let result = work(&mut look.link).await;
         if result.as_ref().err().is_none_or(QueryError::is_reusable) {
-            self.keep(link);
+            self.keep(look);
         }
         Ok(result?)
     }
 
-    async fn link(&self, shared: &Shared) -> Result<Link, NoLook> {
-        let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        if let Some(link) = kept {
-            return Ok(link);
+    async fn take(&self, shared: &Shared, place: Option<&Place>) -> Result<Look, NoLook> {
+        if let Some(kept) = self.kept(place) {
+            return Ok(kept);
         }
         let account = self.look_account.as_deref().ok_or(NoLook::NoAccount)?;
-        let secret = shared
-            .engine
-            .secret(&self.resource, account)
-            .map_err(|error| NoLook::NoSecret(error.to_string()))?;
+        let credentials = Credentials::of(shared, &self.resource, account)?;
         let settings = [
             ("default_transaction_read_only".to_owned(), "on".to_owned()),
             ("statement_timeout".to_owned(), LOOK_TIMEOUT.to_owned()),
             // Nobody's function or operator stands in for the ones that our questions mean.
             ("search_path".to_owned(), "pg_catalog".to_owned()),
         ];
-        let login = Login { account, secret: &secret, application: "countersign look", settings: &settings };
-        let connected = upstream::connect(&self.address, &login, &shared.nonce()).await?;
-        Ok(connected.link)
+        let login = Login {
+            account,
+            credentials: &credentials,
+            application: "countersign look",
+            settings: &settings,
+        };
+        let nonces = || shared.nonce();
+        let connected = match place {
+            Some(place) => upstream::connect_at(&self.address, place, &login, &nonces).await?,
+            None => upstream::connect(&self.address, &login, &nonces).await?,
+        };
+        Ok(Look { link: connected.link, place: connected.place })
     }
 
-    fn keep(&self, link: Link) {
+    fn kept(&self, place: Option<&Place>) -> Option<Look> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        // What the server has ended meanwhile, or said unasked, is of no use.
+        idle.retain_mut(|look| look.link.is_quiet());
+        let found = idle.iter().rposition(|look| place.is_none_or(|place| look.place == *place))?;
+        Some(idle.swap_remove(found))
+    }
+
+    fn keep(&self, look: Look) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < LOOKS_MAX {
-            idle.push(link);
+            idle.push(look);
         }
     }
 }

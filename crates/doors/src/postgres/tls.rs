@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use countersign_engine::ClientIdentity;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{
@@ -16,7 +17,7 @@ use rustls::crypto::{
 };
 use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
 /// The application protocol that PostgreSQL clients name since version 17.
@@ -89,6 +90,10 @@ pub(crate) enum TlsError {
         #[source]
         cause: Box<dyn std::error::Error + Send + Sync>,
     },
+    #[error(
+        "the account's client certificate can't be used; give PEM texts of a certificate and of its unencrypted key"
+    )]
+    Identity(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("the TLS library refuses the configuration")]
     Library(#[source] rustls::Error),
     #[error("`{0}` is not a host name or address; correct the resource's `host`")]
@@ -96,21 +101,41 @@ pub(crate) enum TlsError {
 }
 
 /// The client configuration for a mode.
-pub(crate) fn client_config(mode: Mode, ca: Option<&str>) -> Result<Arc<rustls::ClientConfig>, TlsError> {
+pub(crate) fn client_config(
+    mode: Mode,
+    ca: Option<&str>,
+    identity: Option<&ClientIdentity>,
+) -> Result<Arc<rustls::ClientConfig>, TlsError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match mode {
         Mode::Disable | Mode::Require => Arc::new(Anybody(provider.signature_verification_algorithms)),
         Mode::VerifyCa => Arc::new(AnyName(web_pki(&provider, ca, "verify-ca")?)),
         Mode::VerifyFull => web_pki(&provider, ca, "verify-full")?,
     };
-    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+    let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Library)?
         .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(verifier);
+    let mut config = match identity {
+        None => config.with_no_client_auth(),
+        Some(identity) => {
+            let (chain, key) = shown(identity)?;
+            config.with_client_auth_cert(chain, key).map_err(|cause| TlsError::Identity(cause.into()))?
+        }
+    };
     config.alpn_protocols = vec![ALPN.to_vec()];
     Ok(Arc::new(config))
+}
+
+/// The certificates and the key in an account's PEM texts.
+fn shown(
+    identity: &ClientIdentity,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
+    let unusable = |cause: rustls_pki_types::pem::Error| TlsError::Identity(cause.into());
+    let chain = CertificateDer::pem_slice_iter(identity.certificate.as_bytes()).collect::<Result<_, _>>();
+    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes());
+    Ok((chain.map_err(unusable)?, key.map_err(unusable)?))
 }
 
 /// The name to verify and to ask for.
@@ -302,13 +327,13 @@ mod tests {
 
     #[test]
     fn verifying_needs_an_authority() {
-        let error = client_config(Mode::VerifyFull, None).unwrap_err();
+        let error = client_config(Mode::VerifyFull, None, None).unwrap_err();
         assert_eq!(
             error.to_string(),
             "TLS mode `verify-full` needs an authority; set `tls_ca` to a PEM file"
         );
-        assert!(client_config(Mode::VerifyCa, Some("/nonexistent.pem")).is_err());
-        assert!(client_config(Mode::Require, None).is_ok());
+        assert!(client_config(Mode::VerifyCa, Some("/nonexistent.pem"), None).is_err());
+        assert!(client_config(Mode::Require, None, None).is_ok());
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod lockouts;
 mod means;
 mod noise;
 mod own;
+mod passkeys;
 mod passwords;
 mod places;
 mod second;
@@ -17,6 +18,7 @@ mod secrets;
 mod sign_in;
 mod tokens;
 pub(crate) mod totp;
+mod unbinding;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -29,9 +31,10 @@ pub use credentials::{Minted, ScramVerifiers};
 pub use means::{Means, MeansSet, Proof};
 pub(crate) use noise::Noise;
 pub use own::{NewPlace, SignInView};
+pub use passkeys::{PasskeyAsked, PasskeyMade, PasskeyOffer, PasskeyShown};
 pub use passwords::SetPasswordError;
 pub use second::{SecondStep, TotpBound, TotpOffer};
-pub use secrets::SecretError;
+pub use secrets::{ClientIdentity, SecretError};
 pub use sign_in::{SignInClient, SignInRefused, SignInStep, SignedIn};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use tokens::Fresh;
@@ -43,6 +46,7 @@ use crate::writer::work::From;
 use authenticators::Authenticators;
 use credentials::Credentials;
 use lockouts::Lockouts;
+use passkeys::Challenges;
 use passwords::Hashing;
 use places::Places;
 use second::Seconds;
@@ -74,6 +78,7 @@ pub(crate) struct People {
     authenticators: Authenticators,
     places: Places,
     seconds: Seconds,
+    challenges: Challenges,
     lockouts: Lockouts,
     hashing: Hashing,
 }
@@ -86,6 +91,7 @@ impl People {
             authenticators: Authenticators::default(),
             places: Places::load(house)?,
             seconds: Seconds::default(),
+            challenges: Challenges::default(),
             lockouts: Lockouts::default(),
             hashing: Hashing::new(house),
         })

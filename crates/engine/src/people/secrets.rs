@@ -36,6 +36,20 @@ pub enum SecretError {
     Store(#[from] StoreError),
 }
 
+/// What an upstream account shows of itself inside TLS, as PEM texts.
+pub struct ClientIdentity {
+    /// The certificate, and those between it and its authority.
+    pub certificate: Zeroizing<String>,
+    /// Its private key.
+    pub key: Zeroizing<String>,
+}
+
+impl std::fmt::Debug for ClientIdentity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ClientIdentity")
+    }
+}
+
 impl Engine {
     /// The secret of an upstream account, wherever the bundle says that it is.
     ///
@@ -47,6 +61,28 @@ impl Engine {
         let reference = found.and_then(|found| found.secrets.get(account)).ok_or_else(|| {
             SecretError::NoReference { resource: resource.clone(), account: account.to_owned() }
         })?;
+        self.resolve(reference)
+    }
+
+    /// What an upstream account shows of itself inside TLS, wherever the bundle says that it is. `None`: nothing.
+    ///
+    /// # Errors
+    /// [`SecretError`].
+    pub fn client_identity(
+        &self,
+        resource: &ResourceId,
+        account: &str,
+    ) -> Result<Option<ClientIdentity>, SecretError> {
+        let snapshot = self.snapshot();
+        let found = snapshot.book.catalogue.resources.get(resource);
+        let Some(references) = found.and_then(|found| found.certificates.get(account)) else {
+            return Ok(None);
+        };
+        let (certificate, key) = (self.resolve(&references.certificate)?, self.resolve(&references.key)?);
+        Ok(Some(ClientIdentity { certificate, key }))
+    }
+
+    fn resolve(&self, reference: &str) -> Result<Zeroizing<String>, SecretError> {
         match reference.strip_prefix("secret:") {
             Some(name) => self.own_secret(name),
             None => self.0.house.ports.secrets.resolve(reference).map_err(SecretError::Unresolved),

@@ -172,6 +172,55 @@ when { context.rows > 10 && context.source.isLoopback() };
 }
 
 #[test]
+fn what_is_wrong_with_servers_is_said_where_it_stands() {
+    let with = |host: &str, more: &str| {
+        let text = format!(
+            "[resource.shop]\nkind = \"postgres\"\ntitle = \"x\"\nimpact = \"low\"\nhost = {host}\ndatabase = \"shop\"\n{more}\n"
+        );
+        let files = [("bundle.toml", "name = \"a\"\nformat = 1"), ("resources.toml", text.as_str())];
+        report(&files.into_iter().collect())
+    };
+    for (host, more, expected) in [
+        ("[\"a\", \"b:c\"]", "", "resources.toml:5:14: error: `c` is not a port"),
+        ("[\"a\", \"a\"]", "", "resources.toml:5:14: error: `a` is there twice"),
+        ("\"a,b\"", "", "resources.toml:5:8: error: `a,b` is not a host"),
+        ("[]", "", "resources.toml:5:8: error: no server is named"),
+        ("7", "", "resources.toml:5:8: error: `resource.shop.host` must be a text"),
+        (
+            "[\"a\", \"b\"]",
+            "tls = \"disable\"",
+            "resources.toml:7:7: warning: the connection to `b` is not encrypted",
+        ),
+        ("\"a\"", "connect_timeout = \"6m\"", "resources.toml:7:19: error: `6m` is not from 1s to 5m"),
+        (
+            "\"a\"",
+            "target_session_attrs = \"read-wirte\"",
+            "error: `read-wirte` is none of the words for this",
+        ),
+        (
+            "\"a\"",
+            "client_certificates.app = { certificate = \"MIIB\", key = \"env:KEY\" }",
+            "error: this is not a reference to a secret",
+        ),
+        (
+            "\"127.0.0.1\"",
+            "tls = \"disable\"\nclient_certificates.app = { certificate = \"env:CERT\", key = \"env:KEY\" }",
+            "`client_certificates` are not used with `tls = \"disable\"`",
+        ),
+    ] {
+        let told = with(host, more);
+        assert!(told.contains(expected), "`{expected}` is not in\n{told}");
+    }
+    let many: Vec<String> = (0..9).map(|number| format!("\"db{number}\"")).collect();
+    assert!(with(&format!("[{}]", many.join(", ")), "").contains("9 servers are more than 8"));
+    let well = with(
+        "[\"a:5433\", \"b\", \"[::1]:1\"]",
+        "target_session_attrs = \"primary\"\nlook_account = \"app\"\nclient_certificates.app = { certificate = \"env:CERT\", key = \"env:KEY\" }",
+    );
+    assert_eq!(well, "", "an account with a certificate needs no password");
+}
+
+#[test]
 fn a_file_that_is_not_toml_does_not_hide_the_others() {
     let source: Source = [
         ("bundle.toml", "name = \"a\"\nformat = 1"),

@@ -278,6 +278,13 @@ fn what_a_gate_looks_at_is_changed_only_with_the_word_of_those_it_asks() {
     );
     let told = format!("{:?}", from_demo(&elsewhere));
     assert!(told.contains("`spare` is where the resource `shop` was"), "{told}");
+    let among = demo_but(
+        "resources.toml",
+        "[resource.shop]",
+        "[resource.spare]\nkind = \"postgres\"\ntitle = \"x\"\nimpact = \"low\"\nhost = [\"db.example\", \"127.0.0.1:5432\"]\nport = 5433\ndatabase = \"shop\"\n\n[resource.shop]",
+    );
+    let told = format!("{:?}", from_demo(&among));
+    assert!(told.contains("`spare` is where the resource `shop` was"), "{told}");
     let wider = demo_but("roles.toml", "actions = [\"sql.read\"]", "actions = [\"sql.read\", \"sql.write\"]");
     assert_eq!(one(&wider), pair("shop-access", "the role `shop-reader` permits more"));
 }

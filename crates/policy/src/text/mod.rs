@@ -47,6 +47,8 @@ pub(crate) enum Kind {
     Word(&'static [&'static str]),
     /// A list of values of one kind.
     List(&'static Kind),
+    /// One value of a kind, or a list of them; read as a list either way.
+    OneOrMore(&'static Kind),
     /// A table whose keys are chosen by people: names if the flag is set, any text otherwise.
     Map(bool, &'static Kind),
     /// A table with known keys.
@@ -77,6 +79,7 @@ impl Kind {
                 words.join(" or ")
             }
             Self::List(of) => format!("a list, each of them {}", of.expected()),
+            Self::OneOrMore(of) => format!("{}, or a list of such", of.expected()),
             Self::Map(..) | Self::Table(_) => "a table".into(),
         }
     }

@@ -110,6 +110,14 @@ impl Table {
         }
     }
 
+    /// The table at `key`.
+    pub(crate) fn table(&self, key: &str) -> Option<&Self> {
+        match self.get(key) {
+            Some(Node::Table(table)) => Some(table),
+            _ => None,
+        }
+    }
+
     /// The tables of the table at `key`, by name.
     pub(crate) fn tables(&self, key: &str) -> impl Iterator<Item = (&str, &Self)> {
         self.entries(key).filter_map(|(name, node)| match node {
@@ -196,6 +204,10 @@ impl Reader<'_, '_> {
             Kind::List(of) => match found.as_list() {
                 Some(values) => Some(Node::List(self.list(of, &values, path))),
                 None => self.unexpected(kind, path),
+            },
+            Kind::OneOrMore(of) => match found.as_list() {
+                Some(values) => Some(Node::List(self.list(of, &values, path))),
+                None => self.value(of, found, path).map(|only| Node::List(vec![(0, only)])),
             },
             Kind::Whole(low, high) => {
                 match found.as_value().and_then(Value::as_integer).filter(|n| (*low..=*high).contains(n)) {

@@ -49,6 +49,10 @@ fn kind(kind: &Kind) -> Value {
         Kind::Whole(low, high) => json!({"type": "integer", "minimum": low, "maximum": high}),
         Kind::Word(words) => json!({"enum": words}),
         Kind::List(of) => json!({"type": "array", "items": self::kind(of)}),
+        Kind::OneOrMore(of) => {
+            let one = self::kind(of);
+            json!({"oneOf": [one, {"type": "array", "items": one, "minItems": 1}]})
+        }
         Kind::Map(true, of) => json!({
             "type": "object",
             "propertyNames": {"pattern": NAME},

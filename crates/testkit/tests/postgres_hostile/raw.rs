@@ -4,7 +4,7 @@
 use anyhow::{Context as _, Result, bail, ensure};
 use bytes::{Buf as _, BytesMut};
 use countersign_testkit::House;
-use countersign_wire::postgres::Target;
+use countersign_wire::postgres::{Format, Target};
 use countersign_wire::postgres::encode::client::{self, Binding};
 use countersign_wire::postgres::scram::{Client as Scram, ClientBinding};
 use countersign_wire::postgres::startup::ProtocolVersion;
@@ -66,6 +66,12 @@ impl Raw {
         Ok(self.socket.write_all(&output).await?)
     }
 
+    /// Says that it says no more, and goes on reading.
+    pub(crate) async fn half_close(&mut self) -> Result<()> {
+        self.flush().await?;
+        Ok(self.socket.shutdown().await?)
+    }
+
     /// Says `Query`.
     pub(crate) fn query(&mut self, text: impl AsRef<[u8]>) -> &mut Self {
         client::query(&mut self.output, text.as_ref()).unwrap();
@@ -89,6 +95,15 @@ impl Raw {
     /// Says `Bind` of the unnamed statement and portal, with parameters in text form.
     pub(crate) fn bind_values(&mut self, parameters: &[Option<&[u8]>]) -> &mut Self {
         let binding = Binding { parameters, ..Binding::default() };
+        client::bind(&mut self.output, &binding).unwrap();
+        self
+    }
+
+    /// Says `Bind` with parameters in binary form.
+    pub(crate) fn bind_binary(&mut self, portal: &str, statement: &str, parameters: &[Option<&[u8]>]) -> &mut Self {
+        let formats = vec![Format::Binary; parameters.len()];
+        let (portal, statement) = (portal.as_bytes(), statement.as_bytes());
+        let binding = Binding { portal, statement, formats: &formats, parameters, ..Binding::default() };
         client::bind(&mut self.output, &binding).unwrap();
         self
     }

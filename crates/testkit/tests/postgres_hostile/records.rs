@@ -7,7 +7,7 @@ use countersign_core::Span;
 use countersign_engine::audit::LedgerQuery;
 use countersign_testkit::House;
 
-use crate::raw::{Raw, errors};
+use crate::raw::{Raw, completed, errors};
 use crate::{is_free, is_held, number};
 
 async fn lines(house: &House, kind: &str) -> Result<usize> {
@@ -156,6 +156,21 @@ async fn a_read_that_is_overtaken_by_a_bundle_is_judged_again() -> Result<()> {
     for reader in readers {
         reader.await??;
     }
+    house.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_has_said_all_it_wanted_still_gets_its_answers() -> Result<()> {
+    let house = House::open().await?;
+    house.grant("alice", "shop-writer", Span::minutes(30)).await?;
+    let mut raw = Raw::start(&house, "alice", &[]).await?;
+    raw.query("SELECT count(*) FROM orders a, orders b WHERE a.id < 500").query("SELECT 1").half_close().await?;
+    for _ in 0..2 {
+        let said = raw.ready().await?;
+        assert_eq!(completed(&said), ["SELECT 1"]);
+    }
+    house.deserted().await?;
     house.close().await;
     Ok(())
 }

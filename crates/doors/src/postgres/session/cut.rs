@@ -14,7 +14,7 @@ use countersign_wire::postgres::encode::{Report, client as to_server};
 
 use super::super::query::{QueryError, simple};
 use super::super::stream::Link;
-use super::super::upstream::{self, Login};
+use super::super::upstream::{self, Credentials, Login};
 use super::super::wording;
 use super::{End, Session};
 
@@ -86,9 +86,12 @@ impl Session {
         self.shared.engine.close_session(&self.me, ending).await;
     }
 
-    /// The client has gone: the server is told, and what was on its way is given time to end, unless it is cut.
+    /// The client has gone: the server is told, and what was on its way is given time to end, unless it is cut. One that has
+    /// only closed its own direction still reads what comes.
     async fn leave(&mut self) -> End {
-        self.mute();
+        if !self.client.is_eof() {
+            self.mute();
+        }
         to_server::terminate(&mut self.server.output);
         let mut left = self.until_server_closes(LEFT_MS_MAX).await;
         if matches!(left, Left::Running) {
@@ -142,7 +145,7 @@ impl Session {
 
     async fn cancel_upstream(&self) {
         let limit = Duration::from_millis(CANCEL_MS_MAX);
-        let cancel = upstream::cancel(&self.target.address, &self.cancel_key);
+        let cancel = upstream::cancel(&self.target.address, &self.place, &self.cancel_key);
         if !matches!(tokio::time::timeout(limit, cancel).await, Ok(Ok(()))) {
             tracing::warn!(session = %self.me.id(), "the cancel request did not reach the server");
         }
@@ -154,7 +157,10 @@ impl Session {
             match self.until(limit_ms, |_| false).await {
                 Ok(_) => return Left::Running,
                 // The client is gone anyway: what could not be written to it is of no interest.
-                Err(End::Client) => self.client.abandon(),
+                Err(End::Client) => {
+                    self.client.abandon();
+                    self.mute();
+                }
                 Err(End::Cut(ending)) => return Left::Cut(ending),
                 Err(_) => return Left::Closed,
             }
@@ -165,15 +171,22 @@ impl Session {
     /// account, which may end its own.
     async fn see_gone(&self, terminate: bool) -> bool {
         let process = self.cancel_key.process;
-        let looked = self.target.look(&self.shared, async |link| gone(link, process, terminate).await).await;
+        let looked = self
+            .target
+            .look_at(&self.shared, &self.place, async |link| gone(link, process, terminate).await)
+            .await;
         if matches!(looked, Ok(true)) {
             return true;
         }
         let account = self.me.account();
-        let Ok(secret) = self.shared.engine.secret(&self.target.resource, account) else { return false };
+        let Ok(credentials) = Credentials::of(&self.shared, &self.target.resource, account) else {
+            return false;
+        };
         let settings = [("search_path".to_owned(), "pg_catalog".to_owned())];
-        let login = Login { account, secret: &secret, application: "countersign cut", settings: &settings };
-        let connected = upstream::connect(&self.target.address, &login, &self.shared.nonce()).await;
+        let login =
+            Login { account, credentials: &credentials, application: "countersign cut", settings: &settings };
+        let nonces = || self.shared.nonce();
+        let connected = upstream::connect_at(&self.target.address, &self.place, &login, &nonces).await;
         let Ok(mut connected) = connected else { return false };
         let seen = gone(&mut connected.link, process, terminate).await.unwrap_or(false);
         to_server::terminate(&mut connected.link.output);

@@ -18,7 +18,7 @@ use countersign_wire::postgres::{Format, Frame, Limits, Phase, Target};
 use super::super::classify::Statement;
 use super::super::wording;
 use super::acts::ActId;
-use super::cursors::Meant;
+use super::cursors::{Meant, has_open_types};
 use super::sent::{Sent, Show};
 use super::tongue::{Action, Granted};
 use super::{End, Portal, Session};
@@ -30,6 +30,15 @@ pub(super) struct Deferred {
     bytes: BytesMut,
     /// Where the messages in `bytes` end.
     ends: Vec<usize>,
+}
+
+/// What is done with a portal at once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Runs {
+    /// It is bound.
+    Binds,
+    /// It is bound and executed, perhaps in portions.
+    Executes { portions: bool },
 }
 
 impl Session {
@@ -87,7 +96,14 @@ impl Session {
             parameters.push(value.map(|bytes| Parameter { binary, bytes: raw.slice_ref(bytes) }));
         }
         let prepared = raw.slice_ref(bind.statement);
-        let portal = Arc::new(Portal { statement, prepared, parameters, understood: OnceLock::new() });
+        let portal = Arc::new(Portal {
+            statement,
+            prepared,
+            parameters: parameters.into(),
+            formats: bind.result_formats.iter().collect(),
+            understood: OnceLock::new(),
+            types: OnceLock::new(),
+        });
         let bytes = BytesMut::from(&raw[..]);
         self.deferred =
             Some(Deferred { name: raw.slice_ref(bind.portal), portal, ends: vec![bytes.len()], bytes });
@@ -111,7 +127,7 @@ impl Session {
             }
         }
         let shown = name.escape_ascii().to_string();
-        let report = wording::error("26000", format!("prepared statement `{shown}` is not known"))
+        let report = wording::error("26000", format!("prepared statement \"{shown}\" does not exist"))
             .hint("statements prepared with SQL are run with EXECUTE; otherwise prepare it again");
         self.refuse(report, false).await?;
         Ok(None)
@@ -188,7 +204,8 @@ impl Session {
             Some(mut deferred) if deferred.name == execute.portal => {
                 deferred.bytes.extend_from_slice(raw);
                 deferred.ends.push(deferred.bytes.len());
-                return self.run_portal(deferred, true).await;
+                let portions = execute.rows_max != 0;
+                return self.run_portal(deferred, Runs::Executes { portions }).await;
             }
             other => self.deferred = other,
         }
@@ -221,15 +238,16 @@ impl Session {
     /// A message has come between a `Bind` and its `Execute`: the `Bind` is an action by itself.
     pub(super) async fn release_deferred(&mut self) -> Result<(), End> {
         match self.deferred.take() {
-            Some(deferred) => self.run_portal(deferred, false).await,
+            Some(deferred) => self.run_portal(deferred, Runs::Binds).await,
             None => Ok(()),
         }
     }
 
-    async fn run_portal(&mut self, deferred: Deferred, executes: bool) -> Result<(), End> {
+    async fn run_portal(&mut self, deferred: Deferred, runs: Runs) -> Result<(), End> {
         if self.tracker.is_skipping() {
             return Ok(());
         }
+        let executes = runs != Runs::Binds;
         let Deferred { portal, bytes, ends, .. } = deferred;
         let understood = self.understand(&portal.statement).await?;
         let action = Action::of_portal(&portal, understood, bytes.freeze()).alone(!executes);
@@ -239,6 +257,9 @@ impl Session {
         let (statement, raw) = (Arc::clone(&portal.statement), granted.bytes.clone());
         let act = self.begin(granted);
         self.batch_open = true;
+        if runs != (Runs::Executes { portions: false }) {
+            self.keep_types(&portal).await?;
+        }
         let mut start = 0;
         for (index, end) in ends.iter().enumerate() {
             let message = raw.slice(start..*end);
@@ -271,6 +292,21 @@ impl Session {
             self.keep_bound(act, rows_max).await?;
         }
         if executes { self.remember_names(&statement, &facts, act).await } else { Ok(()) }
+    }
+
+    /// More of a portal may have to be shown to an approver when its statement is long gone, so the types that the server
+    /// has given to its parameters are asked for beforehand, without waiting for them.
+    async fn keep_types(&mut self, portal: &Arc<Portal>) -> Result<(), End> {
+        if !has_open_types(&portal.statement.types, portal.parameters.len()) {
+            return Ok(());
+        }
+        let target = Target::Statement(&portal.prepared);
+        let mut message = BytesMut::new();
+        if to_server::describe(&mut message, target).is_err() {
+            return Ok(());
+        }
+        let sent = Sent { act: None, ends: false, show: Show::Types(Arc::clone(portal)) };
+        self.forward(Kind::Describe(target), &message, sent).await
     }
 
     async fn send_execute(&mut self, granted: Granted) -> Result<ActId, End> {

@@ -17,6 +17,7 @@ mod copy;
 mod cursors;
 mod cut;
 mod extended;
+mod masked;
 mod messages;
 mod no;
 mod own;
@@ -29,12 +30,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use bytes::{Bytes, BytesMut};
+use countersign_core::BundleHash;
 use countersign_core::session::Ending;
 use countersign_engine as engine;
 use countersign_engine::Parameter;
 use countersign_wire::postgres::encode::Report;
 use countersign_wire::postgres::track::Tracker;
-use countersign_wire::postgres::{Framer, Limits, Phase};
+use countersign_wire::postgres::{Format, Framer, Limits, Phase};
 use tokio::sync::Notify;
 use tokio_util::sync::ReusableBoxFuture;
 
@@ -44,7 +46,7 @@ use super::classify::{Statement, Understood};
 use super::state::Known;
 use super::stream::Link;
 use super::target::Target;
-use super::upstream::CancelKey;
+use super::upstream::{CancelKey, Place};
 
 use acts::Acts;
 use own::OwnAnswer;
@@ -66,6 +68,8 @@ pub(super) struct Session {
     sent: SentQueue,
     acts: Acts,
     known: Known,
+    /// What was understood last of a new text.
+    latest: Option<Arc<Understood>>,
     /// Statements that were prepared by SQL, by name.
     prepared: BTreeMap<String, Arc<Statement>>,
     /// Cursors that were declared by SQL.
@@ -84,6 +88,8 @@ pub(super) struct Session {
     batch_open: bool,
     /// The server was asked to send what it has.
     flushed: bool,
+    /// The very server that this is a connection to.
+    place: Place,
     cancel_key: CancelKey,
     _registered: Registered,
     notify: Arc<Notify>,
@@ -97,6 +103,8 @@ pub(super) struct Session {
     /// A long copy message is coming from the client, and whether it goes on to the server.
     long_copy: bool,
     ended: Ended,
+    /// The bundle under which what is masked was looked at last.
+    masks_of: Option<BundleHash>,
 }
 
 /// What a session starts with.
@@ -106,6 +114,7 @@ pub(super) struct Parts {
     pub(super) me: engine::Session,
     pub(super) client: Link,
     pub(super) server: Link,
+    pub(super) place: Place,
     pub(super) cancel_key: CancelKey,
     pub(super) registered: Registered,
     pub(super) known: Known,
@@ -117,9 +126,13 @@ pub(super) struct Portal {
     statement: Arc<Statement>,
     /// The name that the statement had when it was bound.
     prepared: Bytes,
-    parameters: Vec<Option<Parameter>>,
+    parameters: Arc<[Option<Parameter>]>,
+    /// The formats that its results are wanted in: none, one for all, or one each.
+    formats: Arc<[Format]>,
     /// What it does, as that was understood when it was bound.
     understood: OnceLock<Arc<Understood>>,
+    /// The types of its parameters, where the client has left some to the server and more of it may be asked for.
+    types: OnceLock<Arc<[u32]>>,
 }
 
 /// Why a session is over.
@@ -162,6 +175,7 @@ impl Session {
             sent: SentQueue::default(),
             acts: Acts::default(),
             known: parts.known,
+            latest: None,
             prepared: BTreeMap::new(),
             cursors: cursors::Cursors::default(),
             called: BTreeMap::new(),
@@ -171,12 +185,14 @@ impl Session {
             long_answer: None,
             batch_open: false,
             flushed: false,
+            place: parts.place,
             cancel_key: parts.cancel_key,
             _registered: parts.registered,
             committing: false,
             cancelled: false,
             muted: false,
             long_copy: false,
+            masks_of: None,
         }
     }
 
@@ -197,6 +213,8 @@ impl Session {
             if let Err(end) = step {
                 return end;
             }
+            // What ended while a message was dealt with is told now: nothing more may come for long.
+            self.report_outcomes().await;
         }
     }
 

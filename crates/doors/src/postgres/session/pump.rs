@@ -187,9 +187,10 @@ impl Session {
         self.interrupted.set(std::sync::Arc::clone(&self.notify).notified_owned());
         self.cancelled = true;
         if self.tracker.pending() > 0 {
-            let (address, key) = (self.target.address.clone(), self.cancel_key.clone());
+            let (address, place, key) =
+                (self.target.address.clone(), self.place.clone(), self.cancel_key.clone());
             tokio::spawn(async move {
-                if let Err(error) = super::super::upstream::cancel(&address, &key).await {
+                if let Err(error) = super::super::upstream::cancel(&address, &place, &key).await {
                     tracing::warn!(error = %error, "a cancel request did not reach the server");
                 }
             });
