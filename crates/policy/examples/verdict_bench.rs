@@ -115,6 +115,7 @@ fn statement(action: &str, nonce: usize) -> Question {
         functions: BTreeSet::from(["pg_catalog.now".to_owned(), "pg_catalog.lower".to_owned()]),
         has_where: true,
         has_limit: false,
+        reach: countersign_policy::context::Reach::default(),
         statements: 1,
         in_transaction: true,
         provable_read: false,

@@ -1212,6 +1212,15 @@ export interface components {
                 [key: string]: string;
             };
         };
+        /** @description A function that the action calls by name. */
+        Function: {
+            /** @description Schema and name. */
+            name: string;
+            /** @description It says that it changes something, or that its answer can be another one each time. */
+            volatile: boolean;
+            /** @description It runs with the rights of its owner. */
+            definer: boolean;
+        };
         /** @description A live, time-bound membership of a principal in a role. */
         Grant: {
             /** @description Which. */
@@ -1488,8 +1497,10 @@ export interface components {
                 verbs: string[];
                 /** @description The parameters it would run with, in order. */
                 parameters: components["schemas"]["Parameter"][];
-                /** @description The relations it names. */
+                /** @description The relations it names, and those that it reaches by way of them. */
                 relations: components["schemas"]["Relation"][];
+                /** @description The functions it calls by name, all that could be meant. */
+                functions?: components["schemas"]["Function"][];
                 /** @description Session settings that change its meaning. */
                 settings: components["schemas"]["Setting"][];
                 /** @description What is known of the rows it would touch; absent for what is no action. */
@@ -2004,6 +2015,15 @@ export interface components {
             estimate_rows?: number;
             /** @description What is done to it: `read`, `write`. */
             access?: string;
+            /**
+             * @description What it is: `table`, `partitioned_table`, `partition`, `inheritance_child`, `view`, `materialized_view`,
+             *     `foreign_table`, `sequence`, `temporary`.
+             */
+            kinds?: string[];
+            /** @description Its columns that are read or written so. */
+            columns?: string[];
+            /** @description The text does not name it: it is reached by way of a view, a partition, an ancestor or a foreign key. */
+            reached?: boolean;
             /** @description What the bundle calls it. */
             title?: string;
             /** @description Who answers for it, as the bundle says: `group:dba`. */
@@ -2055,8 +2075,10 @@ export interface components {
             verbs: string[];
             /** @description The parameters it would run with, in order. */
             parameters: components["schemas"]["Parameter"][];
-            /** @description The relations it names. */
+            /** @description The relations it names, and those that it reaches by way of them. */
             relations: components["schemas"]["Relation"][];
+            /** @description The functions it calls by name, all that could be meant. */
+            functions?: components["schemas"]["Function"][];
             /** @description Session settings that change its meaning. */
             settings: components["schemas"]["Setting"][];
             /** @description What is known of the rows it would touch; absent for what is no action. */

@@ -1,8 +1,8 @@
 //! The target database's own objects, as classification needs them, and how old that knowledge may be.
 //!
-//! A catalogue is loaded over a look connection and kept as long as the probe (a fingerprint of the server's catalogue
-//! tables) gives the same answer. A statement is classified only with a catalogue whose probe was *sent* at most
-//! [`FRESH_MS_MAX`] ago. That is the window in which a function made this very moment could stand in for one that was
+//! A catalogue is loaded over a look connection and kept as long as it is known to hold ([`Probe`]): usually the server
+//! has only to say that nothing has been committed since. A statement is classified only with a catalogue that was
+//! *asked about* at most [`FRESH_MS_MAX`] ago. That is the window in which a function made this very moment could stand in for one that was
 //! reviewed; closing it would take a lock on the server's catalogue.
 //!
 //! Without a look account there is no catalogue, and without a catalogue almost nothing is a provable read.
@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use countersign_core::{At, Span};
 use countersign_wire::sql::{
-    CATALOGUE_PREPARE, CATALOGUE_PROBE, Catalogue, CatalogueError, CatalogueLoader, Parser, Section,
+    CATALOGUE_MOMENT, CATALOGUE_PREPARE, Catalogue, CatalogueError, CatalogueLoader, Parser, Probe,
+    Protection, Section,
 };
 
 use super::query::{QueryError, simple};
@@ -25,13 +26,17 @@ const REFRESH_MS: i64 = 500;
 const RETRY_MS: i64 = 2_000;
 
 /// A catalogue and when it was last known to hold.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Loaded {
     /// The objects.
     pub(crate) catalogue: Arc<Catalogue>,
     /// The probe's answer.
     pub(crate) version: Arc<str>,
-    /// When that probe was sent.
+    /// What tells whether it still holds.
+    probe: Probe,
+    /// The server's own moment at which it last held.
+    moment: Arc<str>,
+    /// When that was asked.
     probed: At,
 }
 
@@ -52,6 +57,8 @@ pub(crate) enum Unloaded {
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
     current: Mutex<Current>,
+    /// The columns that are masked, where anything is.
+    protections: Option<Vec<Protection>>,
 }
 
 #[derive(Debug, Default)]
@@ -74,6 +81,11 @@ pub(crate) enum Knowledge {
 }
 
 impl Cache {
+    /// A cache of a catalogue in which these columns are masked.
+    pub(crate) fn protecting(protections: Option<Vec<Protection>>) -> Self {
+        Self { current: Mutex::default(), protections }
+    }
+
     /// What is known at `now`. Of many callers one is told to refresh.
     pub(crate) fn knowledge(&self, now: At) -> Knowledge {
         let mut current = self.lock();
@@ -108,7 +120,7 @@ impl Cache {
     /// [`Unloaded`]; what was known before ages on.
     pub(crate) async fn refresh(&self, link: &mut Link, parser: &Parser, now: At) -> Result<(), Unloaded> {
         let known = self.lock().loaded.clone();
-        let result = read(link, parser, known, now).await;
+        let result = read(link, parser, known, (now, self.protections.as_deref())).await;
         let mut current = self.lock();
         current.refreshing = false;
         match result {
@@ -144,18 +156,23 @@ async fn read(
     link: &mut Link,
     parser: &Parser,
     known: Option<Arc<Loaded>>,
-    now: At,
+    (now, protections): (At, Option<&[Protection]>),
 ) -> Result<Arc<Loaded>, Unloaded> {
-    let version = probe(link).await?;
-    if let Some(known) = &known
-        && *known.version == *version
+    let moment: Arc<str> = one_text(link, CATALOGUE_MOMENT).await?.into();
+    if let Some(known) = known.as_ref().filter(|known| known.probe.is_of(&moment))
+        && (known.moment == moment || asked(link, &known.probe).await? == *known.version)
     {
-        let (catalogue, version) = (Arc::clone(&known.catalogue), Arc::clone(&known.version));
-        return Ok(Arc::new(Loaded { catalogue, version, probed: now }));
+        return Ok(Arc::new(Loaded { moment, probed: now, ..Loaded::clone(known) }));
     }
+    let probe = Probe::from(&moment).ok_or(Unloaded::NoProbe)?;
+    let version = asked(link, &probe).await?;
     let loader = match &known {
         Some(known) => CatalogueLoader::after(&version, &known.catalogue),
         None => CatalogueLoader::new(&version),
+    };
+    let loader = match protections {
+        Some(protections) => loader.protecting(protections.to_vec()),
+        None => loader,
     };
     let loader = sections(link, loader).await?;
     let (sender, receiver) = tokio::sync::oneshot::channel();
@@ -164,11 +181,23 @@ async fn read(
     };
     parser.submit(job).map_err(|_| Unloaded::Busy)?;
     let catalogue = receiver.await.map_err(|_| Unloaded::Busy)??;
-    Ok(Arc::new(Loaded { catalogue: Arc::new(catalogue), version: version.into(), probed: now }))
+    let catalogue = Arc::new(catalogue);
+    Ok(Arc::new(Loaded { catalogue, version: version.into(), probe, moment, probed: now }))
 }
 
-async fn probe(link: &mut Link) -> Result<String, Unloaded> {
-    let rows = simple(link, CATALOGUE_PROBE).await?;
+/// What the probe answers. It is planned once for each connection.
+async fn asked(link: &mut Link, probe: &Probe) -> Result<String, Unloaded> {
+    match one_text(link, &probe.prepared()).await {
+        Err(Unloaded::Query(QueryError::Server { code, .. })) if code == Probe::UNPREPARED => {
+            simple(link, Probe::PREPARE).await?;
+            one_text(link, &probe.prepared()).await
+        }
+        answer => answer,
+    }
+}
+
+async fn one_text(link: &mut Link, question: &str) -> Result<String, Unloaded> {
+    let rows = simple(link, question).await?;
     let answer = rows.into_iter().next().and_then(|row| row.into_iter().next().flatten());
     answer.ok_or(Unloaded::NoProbe)
 }

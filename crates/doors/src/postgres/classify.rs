@@ -6,7 +6,7 @@
 //! too, because two thread switches cost more than it does.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use countersign_core::ActionName;
@@ -17,6 +17,7 @@ use countersign_wire::sql::{
 };
 
 use super::catalogue::Loaded;
+use super::reach::reach;
 use super::state::Known;
 
 /// How many classifications of one resource are kept.
@@ -52,13 +53,15 @@ pub(crate) struct Understood {
     /// How it is named.
     pub(crate) kind: ActionName,
     /// Every action that policy must permit.
-    pub(crate) actions: Vec<ActionName>,
+    pub(crate) actions: Arc<[ActionName]>,
     /// What it does.
-    pub(crate) verbs: Vec<String>,
+    pub(crate) verbs: Arc<[String]>,
     /// Relations it reads.
     pub(crate) reads: BTreeSet<String>,
     /// Relations it writes or changes.
     pub(crate) writes: BTreeSet<String>,
+    /// What policy is told, outside and inside a transaction.
+    told: [OnceLock<Arc<Circumstances>>; 2],
 }
 
 impl Statement {
@@ -120,15 +123,13 @@ impl Statement {
     }
 
     /// Keeps what was understood.
-    pub(crate) fn keep(&self, known: &Known, loaded: Option<&Loaded>, facts: Arc<Facts>) -> Arc<Understood> {
+    pub(crate) fn keep(&self, known: &Known, loaded: Option<&Loaded>, understood: &Arc<Understood>) {
         let stamp = Stamp {
             generation: known.generation(),
             catalogue: loaded.map(|loaded| Arc::clone(&loaded.version)),
         };
-        let understood = Arc::new(Understood::of(facts));
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        *latest = Some((stamp, Arc::clone(&understood)));
-        understood
+        *latest = Some((stamp, Arc::clone(understood)));
     }
 }
 
@@ -141,11 +142,26 @@ impl Understood {
         };
         Self {
             kind: ActionName::new(facts.kind.action()),
-            actions: actions(&facts),
+            actions: actions(&facts).into(),
             verbs: facts.verbs.iter().map(|verb| verb.as_str().to_owned()).collect(),
             reads: named(|access| access == Access::Read),
             writes: named(|access| access != Access::Read),
+            told: Default::default(),
             facts,
+        }
+    }
+
+    /// The same, with a verb that circumstances give it.
+    pub(crate) fn with_verb(&self, verb: &str) -> Self {
+        let verbs = self.verbs.iter().cloned().chain([verb.to_owned()]);
+        Self {
+            facts: Arc::clone(&self.facts),
+            kind: self.kind.clone(),
+            actions: Arc::clone(&self.actions),
+            verbs: verbs.collect(),
+            reads: self.reads.clone(),
+            writes: self.writes.clone(),
+            told: Default::default(),
         }
     }
 
@@ -155,10 +171,16 @@ impl Understood {
         unparsed.then(|| self.facts.reasons.first().map_or("the text is not understood", String::as_str))
     }
 
-    /// What policy is told of it beside its name.
-    pub(crate) fn context(&self, in_transaction: bool) -> Circumstances {
+    /// What policy is told of it beside its name: made once, so that what is the same is known to be.
+    pub(crate) fn context(&self, in_transaction: bool) -> Arc<Circumstances> {
+        let [outside, inside] = &self.told;
+        let told = if in_transaction { inside } else { outside };
+        Arc::clone(told.get_or_init(|| Arc::new(self.circumstances(in_transaction))))
+    }
+
+    fn circumstances(&self, in_transaction: bool) -> Circumstances {
         let facts = &self.facts;
-        Circumstances::from([
+        let mut told = Circumstances::from([
             ("verbs", Value::Texts(self.verbs.iter().cloned().collect())),
             ("reads", Value::Texts(self.reads.clone())),
             ("writes", Value::Texts(self.writes.clone())),
@@ -168,7 +190,9 @@ impl Understood {
             ("statements", Value::Long(i64::from(facts.statements))),
             ("in_transaction", Value::Bool(in_transaction)),
             ("provable_read", Value::Bool(facts.provable_read)),
-        ])
+        ]);
+        told.extend(reach(facts));
+        told
     }
 
     /// The prepared statements that it runs by name.

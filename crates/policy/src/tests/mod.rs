@@ -5,6 +5,7 @@ mod demands;
 mod demo;
 mod floor;
 mod properties;
+mod reference;
 mod relations;
 mod verdicts;
 
@@ -18,7 +19,7 @@ use countersign_core::{
     Span,
 };
 
-use crate::context::{Access, Plain, Sql, Via};
+use crate::context::{Access, Plain, Sql, Unmask, Via};
 use crate::{Compiled, Diagnostic, Source, compile};
 
 /// A Tuesday at 14:00 UTC.
@@ -111,6 +112,16 @@ fn sql() -> Sql {
     }
 }
 
+fn unmask() -> Unmask {
+    Unmask {
+        plain: plain(),
+        purpose: "repair an order".into(),
+        ticket: None,
+        column: "public.customers.email".into(),
+        labels: ["personal".to_owned()].into(),
+    }
+}
+
 fn access(duration: Span) -> Access {
     Access { plain: plain(), duration, purpose: "repair an order".into(), ticket: None }
 }
@@ -137,6 +148,7 @@ fn asks(principal: &str, roles: &[&str], action: &str) -> Question {
         _ => Target::Gateway,
     };
     let context: Context = match action.split('.').next().unwrap() {
+        "sql" if action == "sql.unmask" => unmask().into(),
         "sql" => sql().into(),
         "access" => access(Span::minutes(30)).into(),
         _ => plain().into(),

@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use countersign_doors::postgres::state::Known;
 use countersign_wire::postgres::TransactionStatus;
 use countersign_wire::sql::{
-    CATALOGUE_PREPARE, CATALOGUE_PROBE, Catalogue, CatalogueLoader, Context, Facts, Kind, PreparedUse,
-    Section, SessionState, classify_text,
+    CATALOGUE_MOMENT, CATALOGUE_PREPARE, Catalogue, CatalogueLoader, Context, Facts, Kind, PreparedUse,
+    Probe, Section, SessionState, classify_text,
 };
 
 use super::client::Client;
@@ -19,12 +19,18 @@ use super::client::Client;
 pub struct Follower {
     known: Known,
     catalogue: Option<Arc<Catalogue>>,
+    /// What tells whether that catalogue holds, and when it last did.
+    probe: Option<Probe>,
+    moment: String,
     /// Whether the server was asked if that catalogue holds, in this session.
     is_asked: bool,
     /// What was prepared in SQL, by name.
     prepared: BTreeMap<String, String>,
     /// The server's own functions and operators, which are most of a catalogue, under a fingerprint of their own.
     own: Own,
+    /// What cursors that were declared in SQL run, and the one whose declaration was sent last.
+    cursors: BTreeMap<String, Facts>,
+    declaring: Option<(String, Facts)>,
     /// The parameter types that the next text is parsed with.
     pub parameter_types: Vec<u32>,
     /// How often a catalogue was loaded.
@@ -38,9 +44,13 @@ impl Follower {
         Self {
             known: known(account, client),
             catalogue: None,
+            probe: None,
+            moment: String::new(),
             is_asked: false,
             prepared: BTreeMap::new(),
             own: Own::default(),
+            cursors: BTreeMap::new(),
+            declaring: None,
             parameter_types: Vec::new(),
             loads: 0,
         }
@@ -62,6 +72,8 @@ impl Follower {
     pub fn restart(&mut self, account: &str, client: &Client) {
         self.known = known(account, client);
         self.prepared.clear();
+        self.cursors.clear();
+        self.declaring = None;
         // The earlier one may have defined something last.
         self.is_asked = false;
     }
@@ -114,7 +126,9 @@ impl Follower {
             let Some(prepared) = self.prepared.get(name) else { continue };
             executed = Some(executed.as_ref().unwrap_or(&facts).with_prepared(&self.classify(prepared)));
         }
-        Ok(executed.unwrap_or(facts))
+        let facts = executed.unwrap_or(facts);
+        let made = facts.fetched_cursor().and_then(|name| self.cursors.get(name));
+        Ok(made.map_or_else(|| facts.clone(), |made| facts.with_cursor(made)))
     }
 
     fn classify(&self, text: &str) -> Facts {
@@ -131,6 +145,14 @@ impl Follower {
         self.known.sends(facts);
         if facts.taints_session {
             self.prepared.clear();
+            self.cursors.retain(|name, _| Some(name.as_str()) == facts.fetched_cursor());
+        }
+        self.declaring = None;
+        if !facts.cursors.is_empty() && facts.fetched_cursor().is_none() {
+            match facts.declared_cursor() {
+                Some(name) => self.declaring = Some((name.to_owned(), facts.clone())),
+                None => self.cursors.clear(),
+            }
         }
         for prepared in &facts.prepared {
             match prepared.usage {
@@ -146,13 +168,31 @@ impl Follower {
         }
     }
 
+    /// What was sent last was answered, and whether it was done.
+    pub fn answered(&mut self, done: bool) {
+        match self.declaring.take() {
+            Some((name, facts)) if done => {
+                self.cursors.insert(name, facts);
+            }
+            Some(_) => self.cursors.clear(),
+            None => {}
+        }
+    }
+
     fn refresh(&mut self, looker: &mut Client) -> Result<()> {
         self.is_asked = true;
-        let probe = looker.ask(CATALOGUE_PROBE)?.value().unwrap_or_default().to_owned();
-        if self.catalogue.as_ref().is_some_and(|catalogue| catalogue.version() == probe) {
-            return Ok(());
+        let moment = looker.ask(CATALOGUE_MOMENT)?.value().unwrap_or_default().to_owned();
+        if let (Some(catalogue), Some(probe)) = (&self.catalogue, &self.probe) {
+            let known = self.moment == moment;
+            if known || looker.ask(&probe.sql())?.value() == Some(catalogue.version()) {
+                self.moment = moment;
+                return Ok(());
+            }
         }
-        self.catalogue = Some(Arc::new(load(looker, &probe, self.catalogue.as_deref(), &mut self.own)?));
+        let probe = Probe::from(&moment).context("the server tells no moment")?;
+        let version = looker.ask(&probe.sql())?.value().unwrap_or_default().to_owned();
+        self.catalogue = Some(Arc::new(load(looker, &version, self.catalogue.as_deref(), &mut self.own)?));
+        (self.probe, self.moment) = (Some(probe), moment);
         self.loads += 1;
         Ok(())
     }

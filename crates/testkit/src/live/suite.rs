@@ -291,6 +291,7 @@ impl<'a> Run<'a> {
                 return Ok(None);
             }
         };
+        self.follower.answered(answer.error.is_none());
         self.compare(text, &facts, &answer);
         Ok(Some(answer))
     }

@@ -121,6 +121,7 @@ impl<'a> Stage<'a> {
             let facts = follower.judge(text, &mut client, self.watch.client())?;
             follower.sends(text, &facts);
             let answer = client.query(text, &mut Vec::new)?;
+            follower.answered(answer.error.is_none());
             if let Some(error) = answer.error {
                 anyhow::bail!("{}: {}; before {}", text, error.message, case.sql);
             }

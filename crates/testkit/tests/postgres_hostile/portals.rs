@@ -41,6 +41,32 @@ async fn a_portal_that_runs_anything_goes_on_to_its_end() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_types_of_a_portals_parameters_outlive_its_statement() -> Result<()> {
+    let house = with_sandbox(reads_are_held).await?;
+    let mut raw = Raw::start(&house, "alice", &[]).await?;
+    is_free(raw.query("BEGIN")).await?;
+    // The client leaves both types to the server, and reads the first portion with a yes.
+    let text = "SELECT id FROM orders WHERE id > $1 AND status <> $2";
+    let values: [Option<&[u8]>; 2] = [Some(&[0, 0, 0, 0, 0, 0, 0, 7]), Some(b"none")];
+    raw.parse("", text).bind_binary("p", "", &values).execute_some("p", 1).sync().flush().await?;
+    house.approve(house.held().await?.id).await?;
+    is_free(&mut raw).await?;
+    // The statement is gone by now, and an approver reads what was bound to it all the same.
+    is_free(raw.parse("", "SELECT 1").bind("", "").execute("").sync()).await?;
+    let (held, _) = is_held(&house, raw.execute_some("p", 1).sync()).await?;
+    let types: Vec<u32> = held.parameters.iter().map(|one| one.type_id).collect();
+    assert_eq!((held.text.as_deref(), types), (Some(text), vec![20, 25]));
+    // The same where it was bound by itself, without anything to hold it at that time.
+    raw.query("ROLLBACK").ready().await?;
+    is_free(raw.query("BEGIN")).await?;
+    is_free(raw.query("SET LOCAL search_path = sandbox")).await?;
+    is_free(raw.parse("s", text).bind_binary("q", "s", &values).flush_server().close("s").sync()).await?;
+    is_free(raw.execute_some("q", 1).sync()).await?;
+    house.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_portal_whose_name_something_may_have_taken_is_unknown_and_shown_as_that() -> Result<()> {
     let house = with_sandbox(free_calls).await?;
     let mut raw = Raw::start(&house, "alice", &[]).await?;
@@ -71,10 +97,8 @@ async fn fetching_from_a_provable_read_is_one() -> Result<()> {
     assert_eq!(completed(&is_free(raw.query("FETCH 2 FROM p")).await?), ["FETCH 2"]);
     assert_eq!(completed(&is_free(raw.query("MOVE 3 IN p")).await?), ["MOVE 3"]);
     is_free(raw.execute_some("p", 2).sync()).await?;
-    // A cursor of SQL's; declaring it is a call, and that needs a yes here.
-    raw.query("DECLARE c CURSOR FOR SELECT id FROM orders").flush().await?;
-    house.approve(house.held().await?.id).await?;
-    is_free(&mut raw).await?;
+    // A cursor of SQL's, and one that outlives the transaction.
+    is_free(raw.query("DECLARE c CURSOR FOR SELECT id FROM orders")).await?;
     assert_eq!(completed(&is_free(raw.query("FETCH 2 FROM c")).await?), ["FETCH 2"]);
     // What stands beside it is judged by itself; and what is declared anew is another cursor.
     is_held(&house, raw.query("FETCH 2 FROM c; SELECT lo_create(0)")).await?;

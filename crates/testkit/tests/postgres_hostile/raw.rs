@@ -4,10 +4,10 @@
 use anyhow::{Context as _, Result, bail, ensure};
 use bytes::{Buf as _, BytesMut};
 use countersign_testkit::House;
-use countersign_wire::postgres::{Format, Target};
 use countersign_wire::postgres::encode::client::{self, Binding};
 use countersign_wire::postgres::scram::{Client as Scram, ClientBinding};
 use countersign_wire::postgres::startup::ProtocolVersion;
+use countersign_wire::postgres::{Format, Target};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -100,7 +100,12 @@ impl Raw {
     }
 
     /// Says `Bind` with parameters in binary form.
-    pub(crate) fn bind_binary(&mut self, portal: &str, statement: &str, parameters: &[Option<&[u8]>]) -> &mut Self {
+    pub(crate) fn bind_binary(
+        &mut self,
+        portal: &str,
+        statement: &str,
+        parameters: &[Option<&[u8]>],
+    ) -> &mut Self {
         let formats = vec![Format::Binary; parameters.len()];
         let (portal, statement) = (portal.as_bytes(), statement.as_bytes());
         let binding = Binding { portal, statement, formats: &formats, parameters, ..Binding::default() };

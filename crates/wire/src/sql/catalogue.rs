@@ -1,21 +1,19 @@
 //! A snapshot of a database's own objects, as far as judgements need them.
 //!
-//! The caller runs the queries of [`super::Section`] on a connection of its own and feeds the rows in; this module
-//! keeps them ordered by what they are looked up by, and works out once, when loading ends, which relations and
-//! types lead to code of users ([`Standing`]). A catalogue is only as true as its moment: the caller asks
-//! [`super::CATALOGUE_PROBE`] whether it still holds.
-//!
-//! Loading parses the definitions of views and the checks of domains, so [`CatalogueLoader::finish`] needs the
-//! same stack as [`super::parse()`].
+//! It keeps them ordered by what they are looked up by; [`super::CatalogueLoader`] fills it. A catalogue is only as
+//! true as its moment: the caller asks [`super::Probe`] whether it still holds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::access::Mentions;
+use super::columns::Uses;
 use super::facts::RelationKind;
+use super::lineage::Bound;
 use super::queries::Section;
-use super::reviewed::{self, Builtin};
-use super::standing::{self, Standing};
+use super::reached::ViewReach;
+use super::standing::Standing;
+use crate::postgres::binary::array_of;
 
 /// The first OID that an ordinary object of a user can have.
 pub(super) const FIRST_USER_OID: u32 = 16_384;
@@ -33,13 +31,15 @@ pub const CATALOGUE_ROWS_MAX: usize = 2_000_000;
 #[derive(Debug)]
 pub struct Catalogue {
     pub(super) server_version_num: u32,
-    version: String,
+    pub(super) version: String,
     /// Built-in functions of `pg_catalog` by name: whether every one of that name is reviewed.
     pub(super) builtin_functions: BTreeMap<String, bool>,
     /// The same for `information_schema`.
     pub(super) information_functions: BTreeMap<String, bool>,
     /// Built-in functions that are not reviewed.
-    unreviewed: BTreeSet<u32>,
+    pub(super) unreviewed: BTreeSet<u32>,
+    /// How volatile built-in functions are at most, by schema and name.
+    pub(super) builtin_volatility: BTreeMap<String, Volatility>,
     /// Built-in operators by name: whether the functions of all of them are reviewed.
     pub(super) builtin_operators: BTreeMap<String, bool>,
     pub(super) functions: BTreeMap<String, Vec<UserFunction>>,
@@ -53,8 +53,15 @@ pub struct Catalogue {
     pub(super) relations: BTreeMap<u32, RelationRow>,
     pub(super) relations_by_name: BTreeMap<String, Vec<u32>>,
     pub(super) columns: BTreeMap<u32, Vec<u32>>,
+    /// The columns of each relation by number; those that were dropped are not among them.
+    pub(super) column_names: BTreeMap<u32, BTreeMap<i16, ColumnRow>>,
+    /// What generated columns are computed by, by relation and number.
+    pub(super) generated: BTreeMap<(u32, i16), String>,
+    /// The columns that are masked for whoever may not see them.
+    pub(super) bound: Option<Bound>,
     pub(super) reaches: BTreeMap<u32, Reaches>,
     pub(super) children: BTreeMap<u32, Vec<u32>>,
+    pub(super) parents: BTreeMap<u32, Vec<u32>>,
     pub(super) cascades: BTreeMap<u32, Vec<Cascade>>,
     /// The tables that a table's foreign keys refer to, which a write looks up.
     pub(super) references: BTreeMap<u32, Vec<u32>>,
@@ -64,10 +71,19 @@ pub struct Catalogue {
     /// Why a user's type may not be met in a proof, for those that may not.
     pub(super) blocked_types: BTreeMap<u32, String>,
     pub(super) standings: BTreeMap<u32, Standing>,
+    /// The columns that views reach.
+    pub(super) view_reach: BTreeMap<u32, ViewReach>,
 }
 
-/// What a definition mentions, or why it does not only read.
-pub(super) type Reading = Arc<Result<Mentions, String>>;
+/// What a definition says, or why it does not only read.
+pub(super) type Reading = Arc<Result<Definition, String>>;
+
+/// What the definition of a view, or the check of a domain, says.
+#[derive(Debug)]
+pub(super) struct Definition {
+    pub(super) mentions: Mentions,
+    pub(super) uses: Uses,
+}
 
 /// A function that a user made.
 #[derive(Debug)]
@@ -76,6 +92,24 @@ pub(super) struct UserFunction {
     pub(super) arguments: Vec<u32>,
     pub(super) required: usize,
     pub(super) variadic: bool,
+    pub(super) volatility: Volatility,
+    /// Whether it runs with the rights of its owner.
+    pub(super) definer: bool,
+}
+
+/// How volatile a function says it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Volatility {
+    Immutable,
+    Stable,
+    Volatile,
+}
+
+/// A column of a relation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ColumnRow {
+    pub(super) name: String,
+    pub(super) type_oid: u32,
 }
 
 /// An operator that a user made; 0 is an operand that is absent.
@@ -177,25 +211,30 @@ impl Catalogue {
     }
 
     /// What a type is called, and the built-in type that its values are written like: a domain's like those of what it
-    /// restricts, an enum's like text. 0 for a type whose values are like none.
+    /// restricts, an enum's like text, an array's like an array of such. 0 for a type whose values are like none.
     pub fn named_type(&self, oid: u32) -> Option<(String, u32)> {
         let row = self.types.get(&oid)?;
         if row.array {
             let element = self.types.get(&row.inner)?;
-            return Some((format!("{}[]", element.qualified()), if oid < FIRST_USER_OID { oid } else { 0 }));
+            let like = if oid < FIRST_USER_OID { oid } else { array_of(self.like(row.inner)) };
+            return Some((format!("{}[]", element.qualified()), like));
         }
-        let (mut like, mut next) = (oid, Some(row));
+        Some((row.qualified(), self.like(oid)))
+    }
+
+    /// The built-in type that values of a type that is no array are written like, or 0.
+    fn like(&self, oid: u32) -> u32 {
+        let (mut like, mut next) = (oid, self.types.get(&oid));
         for _ in 0..DOMAINS_MAX {
             let Some(domain) = next.filter(|row| row.class == 'd') else { break };
             like = domain.inner;
             next = self.types.get(&like);
         }
-        let like = match next {
+        match next {
             Some(row) if row.class == 'e' => TEXT_OID,
             _ if like < FIRST_USER_OID => like,
             _ => 0,
-        };
-        Some((row.qualified(), like))
+        }
     }
 
     /// The relations that a user made and that are provably nothing but data when read, and all of them; for
@@ -207,260 +246,8 @@ impl Catalogue {
     }
 }
 
-/// Collects the rows of a catalogue.
-#[derive(Debug)]
-pub struct CatalogueLoader {
-    catalogue: Catalogue,
-    rows: usize,
-    seen: BTreeSet<Section>,
-    /// Definitions that an earlier catalogue has read already.
-    known: BTreeMap<String, Reading>,
-}
-
-impl CatalogueLoader {
-    /// Starts a catalogue whose probe answered `version` before the first section was asked.
-    pub fn new(version: &str) -> CatalogueLoader {
-        CatalogueLoader {
-            catalogue: Catalogue::empty(version),
-            rows: 0,
-            seen: BTreeSet::new(),
-            known: BTreeMap::new(),
-        }
-    }
-
-    /// Starts one that succeeds another: what that one has parsed is not parsed again. The text of a definition is
-    /// all that its reading depends on, so the earlier catalogue may be of any age and database.
-    pub fn after(version: &str, earlier: &Catalogue) -> CatalogueLoader {
-        CatalogueLoader { known: earlier.readings.clone(), ..CatalogueLoader::new(version) }
-    }
-
-    /// Takes one row of a section, its columns as text.
-    ///
-    /// # Errors
-    ///
-    /// A row that does not look like its query, or more rows than are kept. The catalogue is then of no use.
-    pub fn row(&mut self, section: Section, columns: &[Option<&str>]) -> Result<(), CatalogueError> {
-        self.rows += 1;
-        if self.rows > CATALOGUE_ROWS_MAX {
-            return Err(CatalogueError::TooLarge);
-        }
-        if columns.len() != section.columns() {
-            let what = format!("{} columns", columns.len());
-            return Err(CatalogueError::Row { section, what });
-        }
-        self.seen.insert(section);
-        let row = Row { section, columns };
-        match section {
-            Section::Version => self.catalogue.server_version_num = row.number(0)?,
-            Section::BuiltinFunctions => self.builtin_function(&row)?,
-            Section::BuiltinOperators => self.builtin_operator(&row)?,
-            Section::Functions => self.function(&row)?,
-            Section::Operators => self.operator(&row)?,
-            Section::Casts => self.cast(&row)?,
-            Section::Hazards => self.catalogue.hazards.push(row.text(0)?.to_owned()),
-            Section::EventTriggers => self.catalogue.event_triggers.push(row.text(0)?.to_owned()),
-            Section::Types => self.type_row(&row)?,
-            Section::DomainChecks => {
-                let check = row.text(1)?.to_owned();
-                self.catalogue.domain_checks.entry(row.number(0)?).or_default().push(check);
-            }
-            Section::Relations => self.relation(&row)?,
-            Section::Columns => {
-                self.catalogue.columns.insert(row.number(0)?, row.numbers(1)?);
-            }
-            Section::Reaches => self.reach(&row)?,
-            Section::Inherits => {
-                let child = row.number(0)?;
-                self.catalogue.children.entry(row.number(1)?).or_default().push(child);
-            }
-            Section::Cascades => self.cascade(&row)?,
-            Section::Views => {
-                self.catalogue.views.insert(row.number(0)?, row.text(1)?.to_owned());
-            }
-        }
-        Ok(())
-    }
-
-    /// Ends loading and works out what each relation and type leads to. Needs [`super::STACK_BYTES`] of stack.
-    ///
-    /// # Errors
-    ///
-    /// When a section that no database leaves empty brought nothing.
-    pub fn finish(mut self) -> Result<Catalogue, CatalogueError> {
-        let always = [
-            Section::Version,
-            Section::BuiltinFunctions,
-            Section::BuiltinOperators,
-            Section::Types,
-            Section::Relations,
-            Section::Views,
-        ];
-        for section in always {
-            if !self.seen.contains(&section) {
-                return Err(CatalogueError::Missing { section });
-            }
-        }
-        standing::read_definitions(&mut self.catalogue, &self.known);
-        standing::work_out(&mut self.catalogue);
-        Ok(self.catalogue)
-    }
-
-    fn builtin_function(&mut self, row: &Row<'_>) -> Result<(), CatalogueError> {
-        let live = Builtin {
-            oid: row.number(0)?,
-            schema: row.text(1)?,
-            name: row.text(2)?,
-            language: row.text(3)?,
-            source: row.text(4).unwrap_or_default(),
-        };
-        // The version is the first section; before it nothing counts.
-        let major = self.catalogue.server_version_num / 10_000;
-        let reviewed = reviewed::list().has(major, &live);
-        let names = match live.schema {
-            "information_schema" => &mut self.catalogue.information_functions,
-            _ => &mut self.catalogue.builtin_functions,
-        };
-        *names.entry(live.name.to_owned()).or_insert(true) &= reviewed;
-        if !reviewed {
-            self.catalogue.unreviewed.insert(live.oid);
-        }
-        Ok(())
-    }
-
-    fn builtin_operator(&mut self, row: &Row<'_>) -> Result<(), CatalogueError> {
-        // An operator is what its function is; the functions came first.
-        let reviewed = self.seen.contains(&Section::BuiltinFunctions)
-            && !self.catalogue.unreviewed.contains(&row.number(1)?);
-        *self.catalogue.builtin_operators.entry(row.text(0)?.to_owned()).or_insert(true) &= reviewed;
-        Ok(())
-    }
-
-    fn function(&mut self, row: &Row<'_>) -> Result<(), CatalogueError> {
-        let function = UserFunction {
-            schema: row.text(0)?.to_owned(),
-            arguments: row.numbers(2)?,
-            required: usize::try_from(row.number(3)?).unwrap_or(0),
-            variadic: row.flag(4)?,
-        };
-        self.catalogue.functions.entry(row.text(1)?.to_owned()).or_default().push(function);
-        Ok(())
-    }
-
-    fn operator(&mut self, row: &Row<'_>) -> Result<(), CatalogueError> {
-        let operator =
-            UserOperator { schema: row.text(0)?.to_owned(), left: row.number(2)?, right: row.number(3)? };
-        self.catalogue.operators.entry(row.text(1)?.to_owned()).or_default().push(operator);
-        Ok(())
-    }
-
-    fn cast(&mut self, row: &Row<'_>) -> Result<(), CatalogueError> {
-        self.catalogue.casts.push(UserCast {
-            source: row.number(0)?,
-            target: row.number(1)?,
-            implicit: row.text(2)? == "i",
-            runs: row.text(3)? != "b",
-        });
-        Ok(())
-    }
-
-    fn type_row(&mut self, row: &Row<'_>) -> Result<(), CatalogueError> {
-        let oid = row.number(0)?;
-        let name = row.text(2)?.to_owned();
-        self.catalogue.types_by_name.entry(name.clone()).or_default().push(oid);
-        let class = row.text(3)?.chars().next().unwrap_or('?');
-        let schema = row.text(1)?.to_owned();
-        let (inner, relation, array) = (row.number(4)?, row.number(5)?, row.flag(7)?);
-        self.catalogue.types.insert(oid, TypeRow { schema, name, class, inner, relation, array });
-        Ok(())
-    }
-
-    fn relation(&mut self, row: &Row<'_>) -> Result<(), CatalogueError> {
-        let oid = row.number(0)?;
-        let name = row.text(2)?.to_owned();
-        self.catalogue.relations_by_name.entry(name.clone()).or_default().push(oid);
-        let relation = RelationRow {
-            schema: row.text(1)?.to_owned(),
-            name,
-            kind: match row.text(3)? {
-                "r" => RelationKind::Table,
-                "p" => RelationKind::PartitionedTable,
-                "v" => RelationKind::View,
-                "m" => RelationKind::MaterialisedView,
-                "f" => RelationKind::ForeignTable,
-                "S" => RelationKind::Sequence,
-                _ => RelationKind::Other,
-            },
-            row_type: row.number(4)?,
-            policies: row.flag(5)?,
-            rules: row.flag(6)?,
-            triggers: row.flag(7)?,
-            foreign_method: row.flag(8)?,
-        };
-        self.catalogue.relations.insert(oid, relation);
-        Ok(())
-    }
-
-    fn reach(&mut self, row: &Row<'_>) -> Result<(), CatalogueError> {
-        let label = row.text(2)?.to_owned();
-        let reaches = self.catalogue.reaches.entry(row.number(0)?).or_default();
-        match row.text(1)? {
-            "r" => reaches.reading = Some(label),
-            "t" => reaches.checking = Some(label),
-            _ => reaches.writing = Some(label),
-        }
-        Ok(())
-    }
-
-    fn cascade(&mut self, row: &Row<'_>) -> Result<(), CatalogueError> {
-        // c: cascade, n: set null, d: set default; all of them write the referencing table.
-        let writes = |action: &str| matches!(action, "c" | "n" | "d");
-        let cascade =
-            Cascade { to: row.number(1)?, on_delete: writes(row.text(2)?), on_update: writes(row.text(3)?) };
-        let referenced = row.number(0)?;
-        self.catalogue.references.entry(cascade.to).or_default().push(referenced);
-        self.catalogue.cascades.entry(referenced).or_default().push(cascade);
-        Ok(())
-    }
-}
-
-/// One row on its way in.
-struct Row<'a> {
-    section: Section,
-    columns: &'a [Option<&'a str>],
-}
-
-impl<'a> Row<'a> {
-    fn text(&self, at: usize) -> Result<&'a str, CatalogueError> {
-        self.columns.get(at).copied().flatten().ok_or_else(|| self.wrong(at, "is missing"))
-    }
-
-    fn number(&self, at: usize) -> Result<u32, CatalogueError> {
-        self.text(at)?.parse().map_err(|_| self.wrong(at, "is no number"))
-    }
-
-    fn numbers(&self, at: usize) -> Result<Vec<u32>, CatalogueError> {
-        let text = self.columns.get(at).copied().flatten().unwrap_or_default();
-        text.split(',')
-            .filter(|part| !part.is_empty())
-            .map(|part| part.parse().map_err(|_| self.wrong(at, "is no list of numbers")))
-            .collect()
-    }
-
-    fn flag(&self, at: usize) -> Result<bool, CatalogueError> {
-        match self.text(at)? {
-            "true" | "t" => Ok(true),
-            "false" | "f" => Ok(false),
-            _ => Err(self.wrong(at, "is no truth value")),
-        }
-    }
-
-    fn wrong(&self, at: usize, what: &str) -> CatalogueError {
-        CatalogueError::Row { section: self.section, what: format!("column {} {what}", at + 1) }
-    }
-}
-
 impl Catalogue {
-    fn empty(version: &str) -> Catalogue {
+    pub(super) fn empty(version: &str) -> Catalogue {
         Catalogue {
             server_version_num: 0,
             version: version.to_owned(),
@@ -468,6 +255,7 @@ impl Catalogue {
             information_functions: BTreeMap::new(),
             builtin_operators: BTreeMap::new(),
             unreviewed: BTreeSet::new(),
+            builtin_volatility: BTreeMap::new(),
             functions: BTreeMap::new(),
             operators: BTreeMap::new(),
             casts: Vec::new(),
@@ -480,13 +268,18 @@ impl Catalogue {
             relations: BTreeMap::new(),
             relations_by_name: BTreeMap::new(),
             columns: BTreeMap::new(),
+            column_names: BTreeMap::new(),
+            generated: BTreeMap::new(),
+            bound: None,
             reaches: BTreeMap::new(),
             children: BTreeMap::new(),
+            parents: BTreeMap::new(),
             cascades: BTreeMap::new(),
             views: BTreeMap::new(),
             readings: BTreeMap::new(),
             blocked_types: BTreeMap::new(),
             standings: BTreeMap::new(),
+            view_reach: BTreeMap::new(),
         }
     }
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::lineage::Masking;
 use super::kinds::{Kind, Verb};
+use super::lineage::Masking;
 
 /// The facts about one statement text (which may hold several statements).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -238,7 +238,9 @@ impl Facts {
 
 /// The arguments of an EXECUTE are not looked into.
 fn unforeseen() -> Option<CountTarget> {
-    Some(CountTarget::Unknown("it runs a statement that was prepared earlier, with arguments of its own".to_owned()))
+    Some(CountTarget::Unknown(
+        "it runs a statement that was prepared earlier, with arguments of its own".to_owned(),
+    ))
 }
 
 /// A relation that a statement names.

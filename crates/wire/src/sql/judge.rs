@@ -62,7 +62,9 @@ pub fn classify(parsed: &Parsed, context: &Context<'_>) -> Facts {
     facts.masking = lineage::gathered(traced, context);
     match parsed.statements.as_slice() {
         [only] => facts.foresee(only.foreseen.as_ref(), context),
-        several if several.iter().any(|one| one.foreseen.as_ref().is_some_and(|found| found.rows.is_some())) => {
+        several
+            if several.iter().any(|one| one.foreseen.as_ref().is_some_and(|found| found.rows.is_some())) =>
+        {
             let why = "several statements are sent together, and each may depend on those before it";
             facts.row_count = Some(CountTarget::Unknown(why.to_owned()));
         }
@@ -256,7 +258,11 @@ impl Facts {
         self.affected = foreseen.affected.as_ref().and_then(|affected| {
             Some(Affected {
                 query: proved(&affected.query)?,
-                relation: certain(&affected.relation, proof::effective_path(context.session).as_deref(), context),
+                relation: certain(
+                    &affected.relation,
+                    proof::effective_path(context.session).as_deref(),
+                    context,
+                ),
                 verb: affected.verb,
                 columns: affected.columns.clone(),
             })

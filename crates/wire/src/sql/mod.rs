@@ -58,8 +58,8 @@ pub mod fuzz_targets;
 pub use cache::{ClassCache, ClassKey};
 pub use catalogue::{CATALOGUE_ROWS_MAX, Catalogue, CatalogueError};
 pub use facts::{
-    Access, Affected, BranchCount, Called, ColumnUse, CopyTarget, CountTarget, Facts, PartOf, Predicate, Prepared,
-    PreparedUse, Relation, RelationKind, SettingChange, SettingScope, TransactionStep,
+    Access, Affected, BranchCount, Called, ColumnUse, CopyTarget, CountTarget, Facts, PartOf, Predicate,
+    Prepared, PreparedUse, Relation, RelationKind, SettingChange, SettingScope, TransactionStep,
 };
 pub use format::format;
 pub use judge::{classify, classify_text, classify_unparsed};

@@ -13,11 +13,12 @@ use serde::Serialize;
 pub enum Section {
     /// `server_version_num`.
     Version,
-    /// Built-in functions: OID, schema, name, language, source.
+    /// Built-in functions: OID, schema, name, language, source, volatility.
     BuiltinFunctions,
     /// Built-in operators: name, OID of the function.
     BuiltinOperators,
-    /// Functions that users made: schema, name, argument types, required arguments, variadic.
+    /// Functions that users made: schema, name, argument types, required arguments, variadic, volatility, runs with its
+    /// owner's rights.
     Functions,
     /// Operators that users made: schema, name, left type, right type.
     Operators,
@@ -36,6 +37,10 @@ pub enum Section {
     Relations,
     /// Types of columns that users made: OID of the relation, types.
     Columns,
+    /// Columns: OID of the relation, number, name, type.
+    ColumnNames,
+    /// Generated columns: OID of the relation, number, expression.
+    Generated,
     /// Code of users that planning or reading (`r`) or writing (`w`) a relation may run, or that a type's checks
     /// run (`t`): OID of the relation or type, phase, example.
     Reaches,
@@ -43,13 +48,13 @@ pub enum Section {
     Inherits,
     /// Foreign keys: referenced, referencing, on delete, on update.
     Cascades,
-    /// Definitions of views: OID, query.
+    /// Definitions of views, materialised ones too: OID, query.
     Views,
 }
 
 impl Section {
     /// Every section, in the order to load them.
-    pub const ALL: [Section; 16] = [
+    pub const ALL: [Section; 18] = [
         Section::Version,
         Section::BuiltinFunctions,
         Section::BuiltinOperators,
@@ -62,6 +67,8 @@ impl Section {
         Section::DomainChecks,
         Section::Relations,
         Section::Columns,
+        Section::ColumnNames,
+        Section::Generated,
         Section::Reaches,
         Section::Inherits,
         Section::Cascades,
@@ -85,6 +92,8 @@ impl Section {
             Section::DomainChecks => DOMAIN_CHECKS,
             Section::Relations => RELATIONS,
             Section::Columns => COLUMNS,
+            Section::ColumnNames => COLUMN_NAMES,
+            Section::Generated => GENERATED,
             Section::Reaches => REACHES,
             Section::Inherits => INHERITS,
             Section::Cascades => CASCADES,
@@ -101,9 +110,10 @@ impl Section {
             | Section::Columns
             | Section::Inherits
             | Section::Views => 2,
-            Section::Reaches => 3,
-            Section::Operators | Section::Casts | Section::Cascades => 4,
-            Section::BuiltinFunctions | Section::Functions => 5,
+            Section::Reaches | Section::Generated => 3,
+            Section::Operators | Section::Casts | Section::Cascades | Section::ColumnNames => 4,
+            Section::BuiltinFunctions => 6,
+            Section::Functions => 7,
             Section::Types => 8,
             Section::Relations => 9,
         }
@@ -115,63 +125,9 @@ pub const CATALOGUE_PREPARE: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ 
      SET LOCAL search_path = pg_catalog; SET LOCAL statement_timeout = '30s'; \
      SET LOCAL standard_conforming_strings = on; SET LOCAL client_encoding = 'UTF8'";
 
-/// The number of rows of a catalogue and a sum over their versions.
-macro_rules! tally {
-    ($catalogue:literal) => {
-        concat!(
-            "SELECT '",
-            $catalogue,
-            "' AS name, pg_catalog.count(*) AS n, pg_catalog.sum(pg_catalog.hashtext(pg_catalog.concat(ctid, ' ', xmin))) \
-             AS versions FROM pg_catalog.",
-            $catalogue
-        )
-    };
-}
-
-/// One row, one column: a text that differs when anything a judgement depends on may have changed. Cheap enough to
-/// ask for often; equal answers mean that a loaded catalogue still holds. Needs no preparation.
-pub const CATALOGUE_PROBE: &str = concat!(
-    "SELECT pg_catalog.concat(pg_catalog.current_setting('server_version_num'), ' ', pg_catalog.current_database(), \
-     ' ', pg_catalog.string_agg(pg_catalog.concat(name, '=', n, ',', versions), ' ')) FROM (",
-    tally!("pg_class"),
-    " UNION ALL ",
-    tally!("pg_proc"),
-    " UNION ALL ",
-    tally!("pg_operator"),
-    " UNION ALL ",
-    tally!("pg_opclass"),
-    " UNION ALL ",
-    tally!("pg_cast"),
-    " UNION ALL ",
-    tally!("pg_type"),
-    " UNION ALL ",
-    tally!("pg_rewrite"),
-    " UNION ALL ",
-    tally!("pg_constraint"),
-    " UNION ALL ",
-    tally!("pg_namespace"),
-    " UNION ALL ",
-    tally!("pg_trigger"),
-    " UNION ALL ",
-    tally!("pg_policy"),
-    " UNION ALL ",
-    tally!("pg_attrdef"),
-    " UNION ALL ",
-    tally!("pg_inherits"),
-    " UNION ALL ",
-    tally!("pg_statistic_ext"),
-    " UNION ALL ",
-    tally!("pg_ts_parser"),
-    " UNION ALL ",
-    tally!("pg_ts_template"),
-    " UNION ALL ",
-    tally!("pg_event_trigger"),
-    ") AS parts"
-);
-
 const BUILTIN_FUNCTIONS: &str = "
 SELECT p.oid::text, n.nspname::text, p.proname::text, l.lanname::text,
-       translate(p.prosrc, chr(9) || chr(10) || chr(92), '   ')
+       translate(p.prosrc, chr(9) || chr(10) || chr(92), '   '), p.provolatile::text
 FROM pg_proc p
 JOIN pg_namespace n ON n.oid = p.pronamespace
 JOIN pg_language l ON l.oid = p.prolang
@@ -184,7 +140,7 @@ SELECT o.oprname::text, o.oprcode::oid::text FROM pg_operator o WHERE o.oid < 16
 const FUNCTIONS: &str = "
 SELECT n.nspname::text, p.proname::text, array_to_string(p.proargtypes::oid[], ','),
        greatest(p.pronargs - p.pronargdefaults - CASE WHEN p.provariadic <> 0 THEN 1 ELSE 0 END, 0)::text,
-       (p.provariadic <> 0)::text
+       (p.provariadic <> 0)::text, p.provolatile::text, p.prosecdef::text
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
 WHERE p.oid >= 16384 OR n.nspname NOT IN ('pg_catalog', 'information_schema')";
 
@@ -244,6 +200,16 @@ WHERE a.atttypid >= 16384 AND a.attnum > 0 AND NOT a.attisdropped AND c.relpersi
   AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c')
 GROUP BY a.attrelid";
 
+const COLUMN_NAMES: &str = "
+SELECT a.attrelid::text, a.attnum::text, a.attname::text, a.atttypid::text
+FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relpersistence <> 't' AND c.relkind IN ('r', 'p', 'v', 'm', 'f')";
+
+const GENERATED: &str = "
+SELECT a.attrelid::text, a.attnum::text, pg_get_expr(d.adbin, d.adrelid)
+FROM pg_attribute a JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+WHERE a.attgenerated <> '' AND NOT a.attisdropped";
+
 // The query of a materialised view runs when it is refreshed, not when it is read.
 // Planning folds the expressions of indexes, statistics, constraints and partition keys; a virtual generated
 // column is expanded where it is read. Column defaults and stored generated columns run on writes only.
@@ -294,4 +260,4 @@ FROM pg_constraint c WHERE c.contype = 'f'";
 const VIEWS: &str = "
 SELECT c.oid::text, pg_get_viewdef(c.oid)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind = 'v' AND c.relpersistence <> 't'";
+WHERE c.relkind IN ('v', 'm') AND c.relpersistence <> 't'";

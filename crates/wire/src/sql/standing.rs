@@ -9,14 +9,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::access::{Mentions, Name};
-use super::catalogue::{Catalogue, FIRST_USER_OID, Reading, RelationRow};
+use super::catalogue::{Catalogue, Definition, FIRST_USER_OID, Reading, RelationRow};
+use super::columns::uses;
 use super::facts::{Access, RelationKind};
 use super::mentions::Walk;
 use super::tree::tree_of;
 use super::{TEXT_BYTES_MAX, nodes};
 
 /// How deep views may stand on views before one counts as leading anywhere.
-const VIEW_DEPTH_MAX: u32 = 32;
+pub(super) const VIEW_DEPTH_MAX: u32 = 32;
 
 /// Built-in relations that hold values of any column's type, and so may run any type's output function.
 const ANY_TYPE: &[&str] = &["pg_statistic", "pg_statistic_ext_data"];
@@ -39,7 +40,7 @@ pub(super) fn read_definitions(catalogue: &mut Catalogue, known: &BTreeMap<Strin
     let views = catalogue.views.values().cloned();
     let checks = catalogue.domain_checks.values().flatten().map(|check| selected(check));
     let texts: BTreeSet<String> = views.chain(checks).collect();
-    let read = |text: &str| Arc::new(mentions_of(text));
+    let read = |text: &str| Arc::new(definition_of(text));
     catalogue.readings = texts
         .into_iter()
         .map(|text| {
@@ -57,7 +58,7 @@ fn selected(expression: &str) -> String {
 /// What a definition mentions, as it was read.
 fn reading<'a>(catalogue: &'a Catalogue, text: &str) -> Result<&'a Mentions, String> {
     match catalogue.readings.get(text).map(|reading| &**reading) {
-        Some(Ok(mentions)) => Ok(mentions),
+        Some(Ok(definition)) => Ok(&definition.mentions),
         Some(Err(why)) => Err(why.clone()),
         None => Err("was not read".to_owned()),
     }
@@ -316,8 +317,8 @@ fn expand_view(
     }
 }
 
-/// What a definition that the server deparsed mentions.
-fn mentions_of(definition: &str) -> Result<Mentions, String> {
+/// What a definition that the server deparsed says.
+fn definition_of(definition: &str) -> Result<Definition, String> {
     if definition.len() > TEXT_BYTES_MAX {
         return Err("is longer than is looked at".to_owned());
     }
@@ -333,7 +334,7 @@ fn mentions_of(definition: &str) -> Result<Mentions, String> {
     if tree.name != "SelectStmt" || !found.verbs.is_empty() || found.locks_rows || found.select_into {
         return Err("does not only read".to_owned());
     }
-    Ok(found.mentions)
+    Ok(Definition { mentions: found.mentions, uses: uses(&tree) })
 }
 
 /// Whether the names of a definition are all reviewed built-ins. A stored definition is bound to OIDs, and the

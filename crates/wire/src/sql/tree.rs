@@ -109,6 +109,20 @@ impl Tree {
         self.get(field).is_some()
     }
 
+    /// Whether anything in it is called by the session's own schema. What is not a relation (a type, say) is not marked as
+    /// temporary in any other way.
+    pub(super) fn names_temporary_schema(&self) -> bool {
+        fn within(value: &Value) -> bool {
+            match value {
+                Value::Text(text) => text == "pg_temp" || text.starts_with("pg_temp_"),
+                Value::Node(tree) => tree.names_temporary_schema(),
+                Value::List(values) => values.iter().any(within),
+                Value::Nothing | Value::Bool(_) | Value::Int(_) => false,
+            }
+        }
+        self.fields.iter().any(|(_, value)| within(value))
+    }
+
     /// The strings of a list of String nodes: a possibly qualified name. Stars and other nodes are left out.
     pub(super) fn names(&self, field: &str) -> Vec<&str> {
         names_of(self.list(field))

@@ -25,12 +25,20 @@ fn a_row_that_does_not_fit_its_query_is_refused() {
         @"a row of `Inherits` is not understood: column 1 is missing"
     );
     insta::assert_snapshot!(
-        refused(&mut loader, Section::Functions, &[Some("s"), Some("f"), Some("1,x"), Some("1"), Some("t")]),
+        refused(&mut loader, Section::Functions, &[Some("s"), Some("f"), Some("1,x"), Some("1"), Some("t"), Some("v"), Some("f")]),
         @"a row of `Functions` is not understood: column 3 is no list of numbers"
     );
     insta::assert_snapshot!(
-        refused(&mut loader, Section::Functions, &[Some("s"), Some("f"), Some(""), Some("0"), Some("?")]),
+        refused(&mut loader, Section::Functions, &[Some("s"), Some("f"), Some(""), Some("0"), Some("?"), Some("v"), Some("f")]),
         @"a row of `Functions` is not understood: column 5 is no truth value"
+    );
+    insta::assert_snapshot!(
+        refused(&mut loader, Section::Functions, &[Some("s"), Some("f"), Some(""), Some("0"), Some("t"), Some("x"), Some("f")]),
+        @"a row of `Functions` is not understood: column 6 is no volatility"
+    );
+    insta::assert_snapshot!(
+        refused(&mut loader, Section::ColumnNames, &[Some("1"), Some("40000"), Some("a"), Some("23")]),
+        @"a row of `ColumnNames` is not understood: column 2 is no number"
     );
 }
 

@@ -246,8 +246,9 @@ fn rows_of_a_cursor_are_what_it_was_declared_for() {
     let declare = case("declare c cursor for select id from orders");
     assert_eq!(
         (declare.kind, declare.declared_cursor(), declare.fetched_cursor()),
-        (Kind::Call, Some("c"), None)
+        (Kind::Read, Some("c"), None)
     );
+    assert!(!declare.provable_read, "it makes a cursor");
     let read = fetch.with_cursor(&declare);
     assert_eq!((read.kind, read.provable_read, read.taints_session), (Kind::Read, true, false));
     assert!(read.has_verb("fetch") && read.has_verb("select") && !read.has_verb("declare"));

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use countersign_wire::sql::{
-    Access, CATALOGUE_PREPARE, CATALOGUE_PROBE, Context, Facts, Kind, Section, SessionState, classify_text,
+    Access, CATALOGUE_MOMENT, CATALOGUE_PREPARE, Context, Facts, Kind, Probe, Section, SessionState,
+    classify_text,
 };
 
 use crate::corpus::{self, Case};
@@ -150,11 +151,20 @@ fn the_probe_notices_changes_and_nothing_else() {
         Err(why) => return eprintln!("skipped: {why}"),
     };
     server.prepare(&schema());
-    let probe = || server.psql(&format!("{CATALOGUE_PROBE};"));
-    let mut before = probe();
+    let moment = || server.psql(&format!("{CATALOGUE_MOMENT};")).trim().to_owned();
+    let probe = Probe::from(&moment()).unwrap();
+    let ask = || server.psql(&format!("{};", probe.sql()));
+    let mut before = ask();
     assert!(before.contains("pg_proc="), "{before}");
+    assert_eq!(server.psql(&format!("{};{};", Probe::PREPARE, probe.prepared())), before);
+    let quiet = moment();
+    server.prepare(
+        "SELECT count(*) FROM orders; BEGIN READ ONLY; TABLE todo; COMMIT; SET search_path = tenant;",
+    );
+    assert_eq!(quiet, moment(), "nothing was committed");
     server.prepare("INSERT INTO todo VALUES (1); ANALYZE todo; SELECT count(*) FROM orders;");
-    assert_eq!(before, probe(), "data changed, definitions did not");
+    assert_ne!(quiet, moment(), "something was");
+    assert_eq!(before, ask(), "data changed, definitions did not");
     for change in [
         "CREATE OR REPLACE FUNCTION shadowed(text) RETURNS text LANGUAGE sql AS 'SELECT $1 || ''!'''",
         "CREATE OR REPLACE VIEW open_orders AS SELECT * FROM orders WHERE status = 'closed'",
@@ -165,12 +175,20 @@ fn the_probe_notices_changes_and_nothing_else() {
         "ALTER DOMAIN positive ADD CHECK (VALUE < 9)",
         "CREATE FUNCTION lower(int) RETURNS int LANGUAGE sql AS 'SELECT 1'",
         "DROP FUNCTION lower(int)",
+        "ALTER TABLE todo RENAME id TO number",
         "ALTER TABLE todo RENAME TO todos",
+        "ALTER TABLE customers DROP extra",
+        "BEGIN; DROP FUNCTION spicy_text(spicy) CASCADE; CREATE FUNCTION spicy_text(spicy) RETURNS text LANGUAGE sql AS \
+         'SELECT ''x'''; END",
     ] {
+        let quiet = moment();
         server.prepare(change);
-        let after = probe();
+        let after = ask();
         assert_ne!(before, after, "{change}");
+        assert_ne!(quiet, moment(), "{change}");
         before = after;
+        server.prepare("VACUUM FREEZE pg_catalog.pg_proc; ANALYZE pg_catalog.pg_class;");
+        assert_eq!(before, ask(), "nothing but upkeep after {change}");
     }
 }
 

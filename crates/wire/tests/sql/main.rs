@@ -16,3 +16,4 @@ mod corpus;
 mod fixture;
 mod fuzz;
 mod live;
+mod reach;

@@ -135,10 +135,51 @@ CREATE USER MAPPING FOR PUBLIC SERVER itself OPTIONS (user 'postgres', password_
 CREATE FOREIGN TABLE far_log (at timestamptz, what text) SERVER itself OPTIONS (schema_name 'public', table_name 'audit_log');
 CREATE FOREIGN TABLE far_evil (x int, id int) SERVER itself OPTIONS (schema_name 'public', table_name 'evil_view');
 
+-- Cursors behind the back of whoever declared them.
+CREATE FUNCTION opens(c refcursor) RETURNS refcursor LANGUAGE plpgsql AS
+  $$BEGIN OPEN c FOR SELECT public.evil() FROM public.orders; RETURN c; END$$;
+CREATE FUNCTION swaps(c refcursor) RETURNS refcursor LANGUAGE plpgsql AS
+  $$BEGIN CLOSE c; OPEN c FOR SELECT public.evil() FROM public.orders; RETURN c; END$$;
+CREATE FUNCTION fetches(c refcursor) RETURNS int LANGUAGE plpgsql AS
+  $$DECLARE x int; BEGIN FETCH c INTO x; RETURN x; END$$;
+CREATE FUNCTION lures() RETURNS int LANGUAGE plpgsql AS
+  $$BEGIN PERFORM set_config('search_path', 'shadow, public, pg_catalog', true); RETURN 1; END$$;
+CREATE FUNCTION quiet_settings() RETURNS int LANGUAGE sql SET search_path = shadow, public, pg_catalog AS
+  $$SELECT length(1)$$;
+
+-- Code that only a write meets.
+CREATE FUNCTION noisy_compare(int, int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS
+  $$BEGIN PERFORM public.note('compare'); RETURN $1 - $2; END$$;
+CREATE OPERATOR CLASS noisy_at_write_ops FOR TYPE int USING btree AS
+  OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >, FUNCTION 1 noisy_compare(int, int);
+CREATE TABLE sorted (id int);
+CREATE INDEX ON sorted (id noisy_at_write_ops);
+CREATE TABLE computed (id int);
+CREATE INDEX ON computed ((id + liar(id)));
+CREATE TABLE checked_by_domain (id int, c checked);
+CREATE TABLE defaults (id int, at int DEFAULT stable_liar(1), n int DEFAULT nextval('tickets'));
+CREATE TABLE excluded_ones (id int, EXCLUDE USING btree (id noisy_at_write_ops WITH =));
+CREATE TABLE kept (id int, x int GENERATED ALWAYS AS (id + 1) STORED);
+CREATE TABLE told (id int);
+CREATE TRIGGER t BEFORE INSERT ON told FOR EACH ROW WHEN (liar(NEW.id) > 0) EXECUTE FUNCTION on_write();
+CREATE TABLE walled (id int, owner text);
+ALTER TABLE walled ENABLE ROW LEVEL SECURITY;
+ALTER TABLE walled FORCE ROW LEVEL SECURITY;
+CREATE POLICY seen ON walled FOR SELECT USING (definer() > 0);
+CREATE POLICY made ON walled FOR INSERT WITH CHECK (definer() > 0);
+GRANT SELECT, INSERT ON walled TO PUBLIC;
+CREATE VIEW behind AS SELECT id FROM walled;
+CREATE COLLATION shadow.other (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+CREATE FUNCTION as_text(pair) RETURNS text LANGUAGE plpgsql AS
+  $$BEGIN PERFORM public.note('as_text'); RETURN 'x'; END$$;
+CREATE CAST (pair AS text) WITH FUNCTION as_text(pair) AS ASSIGNMENT;
+CREATE TABLE pairs (id int, p pair);
+CREATE CAST (text AS pair) WITH INOUT;
+
 -- What the traps themselves run is not lured along the path of whoever calls.
 DO $$DECLARE f regprocedure; BEGIN
   FOR f IN SELECT p.oid FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
-           WHERE l.lanname = 'plpgsql' AND p.prokind = 'f' AND p.oid >= 16384 AND p.proname NOT IN ('closes', 'runs') LOOP
+           WHERE l.lanname = 'plpgsql' AND p.prokind = 'f' AND p.oid >= 16384 AND p.proname NOT IN ('closes', 'runs', 'lures') LOOP
     EXECUTE format('ALTER FUNCTION %s SET search_path = pg_catalog', f);
   END LOOP;
 END$$;
@@ -174,5 +215,12 @@ INSERT INTO family_child VALUES (1);
 INSERT INTO ruled VALUES (1);
 INSERT INTO triggered VALUES (1);
 INSERT INTO redirected VALUES (1);
+INSERT INTO sorted VALUES (1), (2), (3);
+INSERT INTO computed VALUES (1);
+INSERT INTO kept VALUES (1);
+INSERT INTO pairs VALUES (1, ROW(1, 'a'));
+ALTER TABLE walled DISABLE ROW LEVEL SECURITY;
+INSERT INTO walled VALUES (1, 'x');
+ALTER TABLE walled ENABLE ROW LEVEL SECURITY;
 ANALYZE customers, orders, todo, feelings, labels, shelves;
 TRUNCATE audit_log;

@@ -32,7 +32,7 @@ impl Session {
                 let run = self.server_frames.run(rest, tag);
                 if run.frames > 0 {
                     used += run.raw.len();
-                    if let Err(end) = self.rows(tag, run.raw) {
+                    if let Err(end) = self.rows(tag, run.raw, true) {
                         return (used, Err(end));
                     }
                     continue;
@@ -55,17 +55,25 @@ impl Session {
         match piece {
             Piece::Whole(frame) => {
                 let message = Message::of(*frame).map_err(|malformed| misunderstood(&malformed))?;
-                self.message_from_server(&message)
+                let Some(scrubbed) = self.scrubbed(&message) else {
+                    return self.message_from_server(&message);
+                };
+                let limits = *self.server_frames.limits();
+                match Message::decode(&scrubbed, &limits) {
+                    Ok(Some((message, _))) => self.message_from_server(&message),
+                    Ok(None) => Ok(()),
+                    Err(malformed) => Err(misunderstood(&malformed)),
+                }
             }
             Piece::Head(head, raw) => {
-                self.rows(head.tag(), raw)?;
+                self.rows(head.tag(), raw, false)?;
                 Ok(())
             }
             Piece::Body { bytes, last } => {
                 if let Some(Ticketed { act, shown }) = self.long_answer {
                     self.came(act, bytes.len());
                     if shown {
-                        self.append(bytes);
+                        self.append_piece(act, bytes, *last)?;
                     }
                 }
                 if *last {
@@ -77,7 +85,7 @@ impl Session {
     }
 
     /// Rows or copy data, one or many, or the head of a long one.
-    fn rows(&mut self, tag: u8, raw: &[u8]) -> Result<(), End> {
+    fn rows(&mut self, tag: u8, raw: &[u8], whole: bool) -> Result<(), End> {
         let answer = self.tracker.passed(tag).map_err(|desync| desynced(&desync))?;
         let (Answer::Part(ticket) | Answer::Last(ticket)) = answer else {
             return Err(desynced(&Desync::Unexpected { got: "row" }));
@@ -92,10 +100,7 @@ impl Session {
         }
         self.long_answer = Some(Ticketed { act, shown });
         self.came(act, raw.len());
-        if shown {
-            self.append(raw);
-        }
-        Ok(())
+        if shown { self.append_rows(act, tag, raw, whole) } else { Ok(()) }
     }
 
     /// Rows that answer a question of our own: few and short.
@@ -140,6 +145,8 @@ impl Session {
             return Err(desynced(&Desync::Unexpected { got: "message" }));
         };
         let (act, ends) = (sent.act, sent.ends);
+        self.follow_cover(act, message.body())?;
+        let Some(sent) = self.sent.get(number) else { return Ok(()) };
         let rows = match message.body() {
             Body::CommandComplete(tag) => tag.rows(),
             _ => None,
@@ -158,6 +165,11 @@ impl Session {
             Show::Capture => self.show(act, message.raw()),
             Show::Own => self.own.collect(message.raw(), message.body()),
             Show::Quiet => {}
+            Show::Types(portal) => {
+                if let Body::ParameterDescription(types) = message.body() {
+                    let _ = portal.types.set(types.iter().collect());
+                }
+            }
             Show::Refusal(_) => return Err(desynced(&Desync::Unexpected { got: "anything but an error" })),
         }
         if let (Some(act), Some(rows)) = (act, rows) {
@@ -187,7 +199,7 @@ impl Session {
                 self.captured.bytes.extend_from_slice(message.raw());
                 self.captured.failed = true;
             }
-            Show::Client | Show::Quiet => self.show(act, message.raw()),
+            Show::Client | Show::Quiet | Show::Types(_) => self.show(act, message.raw()),
         }
         if let (Some(act), Body::ErrorResponse(fields)) = (act, message.body()) {
             let code = String::from_utf8_lossy(fields.code().unwrap_or_default()).into_owned();
@@ -213,7 +225,7 @@ impl Session {
         let Some(sent) = self.sent.take(number) else { return };
         match sent.show {
             Show::Client | Show::Quiet | Show::Refusal(_) => self.show(sent.act, message.raw()),
-            Show::Own | Show::Capture => {}
+            Show::Own | Show::Capture | Show::Types(_) => {}
         }
         if sent.ends {
             self.done(sent.act);

@@ -30,21 +30,24 @@ const ARGUMENT_BYTES_SHOWN: usize = 2_048;
 const FIRST_USER_OID: u32 = 16_384;
 /// How many functions of the server's own are remembered by their OID.
 const REMEMBERED_MAX: usize = 64;
-/// Functions of the server's own that run nothing but themselves and change no setting and no name.
-const PLAIN: &[&str] = &[
-    "lo_close",
-    "lo_creat",
-    "lo_create",
-    "lo_lseek",
-    "lo_lseek64",
-    "lo_open",
-    "lo_tell",
-    "lo_tell64",
-    "lo_truncate",
-    "lo_truncate64",
-    "lo_unlink",
-    "loread",
-    "lowrite",
+/// Functions of the server's own that run nothing but themselves and change no setting and no name: those that libpq
+/// calls for large objects. A large object has no type, no default, no constraint, no index of a user's and no trigger
+/// (`pg_largeobject` is a catalogue of the server's, on which nobody puts one without being let change the server's own), so no code is reached by way of it;
+/// whether the account may do it is checked by the server. Each group with what it does, for the approver.
+///
+/// Not here, though libpq knows them: `lo_import` and `lo_export`, which reach the server's files.
+const PLAIN: &[(&[&str], &str)] = &[
+    // No row is touched before something is read or written through the descriptor, and that is a call of its own.
+    (&["lo_open", "lo_close"], "it opens or closes a large object for this transaction"),
+    // What is moved is a number of the session's own.
+    (
+        &["lo_lseek", "lo_lseek64", "lo_tell", "lo_tell64"],
+        "it moves or tells the place in an open large object",
+    ),
+    // A read all the same stays a call: which object it is, the descriptor does not say.
+    (&["loread"], "it reads from an open large object"),
+    (&["lowrite", "lo_truncate", "lo_truncate64"], "it changes an open large object"),
+    (&["lo_creat", "lo_create", "lo_unlink"], "it makes or removes a large object"),
 ];
 
 /// A function, as the catalogue has it.
@@ -68,7 +71,7 @@ impl Session {
         let types = called.as_ref().map_or_else(Vec::new, |called| called.types.clone());
         let statement = Arc::new(Statement::new(text.into(), types, self.known.shared_session()));
         let understood = Arc::new(Understood::of(Arc::new(facts)));
-        let action = Action::new(&statement, understood, raw.clone()).of_call(arguments(raw, call));
+        let action = Action::new(&statement, understood, raw.clone()).of_call(arguments(raw, call).into());
         let Some(granted) = self.permit(action, true).await? else { return Ok(()) };
         if self.batch_open {
             // Something before it may fail yet, and then the server ignores this.
@@ -129,13 +132,15 @@ fn in_words(call: &FunctionCall<'_>, called: Option<&Called>) -> (String, Facts)
         Some(Called { schema, name, .. }) => {
             let text =
                 format!("-- called without a statement\n{}.{}({places})", quoted(schema), quoted(name));
-            let plain =
-                schema == "pg_catalog" && PLAIN.contains(&name.as_str()) && call.function < FIRST_USER_OID;
-            let why =
-                "a function is called without a statement, and what it runs is not looked into".to_owned();
-            let functions = BTreeSet::from([format!("{schema}.{name}")]);
-            let facts = Facts::of(sql::Kind::Call, why);
-            (text, Facts { statements: 1, functions, parameters, taints_session: !plain, ..facts })
+            let own = schema == "pg_catalog" && call.function < FIRST_USER_OID;
+            let plain = PLAIN.iter().filter(|_| own).find(|(names, _)| names.contains(&name.as_str()));
+            let does = plain.map_or("what it runs is not looked into", |(_, does)| does);
+            let name = format!("{schema}.{name}");
+            let facts =
+                Facts::of(sql::Kind::Call, format!("a function is called without a statement: {does}"));
+            let calls = BTreeSet::from([sql::Called { name: name.clone(), volatile: true, definer: false }]);
+            let (functions, tainted) = (BTreeSet::from([name]), plain.is_none());
+            (text, Facts { statements: 1, functions, calls, parameters, taints_session: tainted, ..facts })
         }
         None => {
             let text = format!(

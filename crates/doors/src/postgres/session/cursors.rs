@@ -119,3 +119,13 @@ impl Session {
         (statement, Arc::new(Understood::of(Arc::new(facts))))
     }
 }
+
+/// Whether fewer types are declared than there are parameters.
+pub(super) fn has_open_types(types: &[u32], parameters: usize) -> bool {
+    types.iter().take(parameters).filter(|oid| is_declared(**oid)).count() < parameters
+}
+
+/// `unknown` leaves the choice to the server, as 0 does.
+pub(super) const fn is_declared(oid: u32) -> bool {
+    oid != 0 && oid != 705
+}

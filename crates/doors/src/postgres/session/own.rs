@@ -179,8 +179,10 @@ impl Session {
         let portal = Arc::new(Portal {
             statement: Arc::clone(&statement),
             prepared: Bytes::from_static(NAME),
-            parameters: Vec::new(),
+            parameters: [].into(),
+            formats: [].into(),
             understood: OnceLock::new(),
+            types: OnceLock::new(),
         });
         for message in messages {
             let routed = self.route(|session| session.track_own(&message, &statement, &portal)).await?;

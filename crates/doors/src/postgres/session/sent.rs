@@ -1,10 +1,12 @@
 //! What is to become of the answers to what was sent to the server, by ticket.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use countersign_wire::postgres::encode::Report;
 use countersign_wire::postgres::track::Ticket;
 
+use super::Portal;
 use super::acts::ActId;
 
 /// What is to become of an answer.
@@ -16,6 +18,8 @@ pub(super) enum Show {
     Own,
     /// It is ours, unless it is an error: that is the client's.
     Quiet,
+    /// It is ours: the types of a portal's parameters, which are kept for it. An error is the client's.
+    Types(Arc<Portal>),
     /// It is an error, which the client reads in our words.
     Refusal(Box<Report>),
     /// The client sees it, but not its end, until it is known whether that stands.
@@ -54,6 +58,11 @@ impl SentQueue {
             self.first = ticket.number();
         }
         self.queue.push_back(sent);
+    }
+
+    /// The message whose answer comes next.
+    pub(super) fn front(&self) -> Option<&Sent> {
+        self.queue.front()
     }
 
     /// The message with this number.

@@ -67,7 +67,8 @@ impl Action {
     pub(super) fn of_portal(portal: &Portal, understood: Arc<Understood>, bytes: Bytes) -> Self {
         let (parameters, prepared) = (Arc::clone(&portal.parameters), Some(portal.prepared.clone()));
         let formats = Some(Arc::clone(&portal.formats));
-        let mut action = Self { parameters, prepared, formats, ..Self::new(&portal.statement, understood, bytes) };
+        let mut action =
+            Self { parameters, prepared, formats, ..Self::new(&portal.statement, understood, bytes) };
         if let Some(types) = portal.types.get() {
             action.resolve(types);
         }

@@ -1,7 +1,9 @@
 //! Arrays as the server writes them: `{1,NULL,"a b"}`.
 
-use super::{Form, Reader, Type, scalar};
+use super::{Form, Reader, Shape, Type, scalar};
 
+/// Where identifiers of what users make begin (`FirstNormalObjectId`).
+const FIRST_USER_OID: u32 = 16_384;
 /// How many dimensions an array has at most (`MAXDIM`).
 const DIMENSIONS_MAX: u32 = 6;
 
@@ -11,7 +13,7 @@ pub(super) fn text(of: &Type, bytes: &[u8]) -> Option<String> {
     let mut reader = Reader::new("array", bytes);
     let count = reader.u32("dimensions").ok().filter(|count| *count <= DIMENSIONS_MAX)?;
     reader.u32("flags").ok().filter(|flags| *flags <= 1)?;
-    reader.u32("element type").ok().filter(|oid| *oid == of.oid)?;
+    reader.u32("element type").ok().filter(|oid| *oid == of.oid || *oid >= FIRST_USER_OID)?;
     let (mut lengths, mut bounds) = (Vec::new(), Vec::new());
     for _ in 0..count {
         lengths.push(reader.count_u31("length").ok()?);
@@ -27,7 +29,9 @@ pub(super) fn text(of: &Type, bytes: &[u8]) -> Option<String> {
         return None;
     }
     let mut out = prefix(&lengths, &bounds);
-    write(&mut out, form, &mut reader, &lengths)?;
+    // Boxes have commas of their own, and no quotes (`typdelim`).
+    let between = if form == Form::Geometry(Shape::Box) { ';' } else { ',' };
+    write(&mut out, (form, between), &mut reader, &lengths)?;
     reader.end().ok()?;
     Some(out)
 }
@@ -45,28 +49,30 @@ fn prefix(lengths: &[u32], bounds: &[i32]) -> String {
     format!("{spans}=")
 }
 
-fn write(out: &mut String, form: Form, reader: &mut Reader<'_>, lengths: &[u32]) -> Option<()> {
+fn write(out: &mut String, how: (Form, char), reader: &mut Reader<'_>, lengths: &[u32]) -> Option<()> {
+    let (form, between) = how;
     let Some((length, inner)) = lengths.split_first() else {
         match reader.value_bytes("element").ok()? {
             None => out.push_str("NULL"),
-            Some(bytes) => push_quoted(out, &scalar(form, bytes)?),
+            Some(bytes) => push_quoted(out, &scalar(form, bytes)?, between),
         }
         return Some(());
     };
     out.push('{');
     for index in 0..*length {
         if index > 0 {
-            out.push(',');
+            out.push(between);
         }
-        write(out, form, reader, inner)?;
+        write(out, how, reader, inner)?;
     }
     out.push('}');
     Some(())
 }
 
-fn push_quoted(out: &mut String, text: &str) {
-    let special =
-        |c: char| matches!(c, '"' | '\\' | '{' | '}' | ',' | ' ' | '\t' | '\n' | '\r' | '\u{b}' | '\u{c}');
+fn push_quoted(out: &mut String, text: &str, between: char) {
+    let special = |c: char| {
+        c == between || matches!(c, '"' | '\\' | '{' | '}' | ' ' | '\t' | '\n' | '\r' | '\u{b}' | '\u{c}')
+    };
     if !text.is_empty() && !text.eq_ignore_ascii_case("null") && !text.contains(special) {
         out.push_str(text);
         return;

@@ -2,16 +2,21 @@
 //!
 //! Drivers send parameters in binary; an approver must read them. [`text`] follows the server's `..._recv` functions
 //! (`src/backend/utils/adt`), for the types that people use, and writes what `..._out` would write with the settings
-//! `DateStyle = ISO`, `bytea_output = hex`, `TimeZone = UTC`. Tests compare it with a server.
+//! `DateStyle = ISO`, `IntervalStyle = postgres`, `bytea_output = hex`, `TimeZone = UTC`. Tests compare it with a server.
 //!
 //! Total: what is no well-formed value of its type, or of a type that is not known here, or would
 //! be far longer than its bytes ([`EXPANDED_CHARS_MAX`]), has no text; it is shown as bytes. What not: it feeds no
 //! digest and no judgement, which are over the bytes.
 
 mod array;
+mod geometry;
+mod network;
 mod number;
+mod other;
+mod range;
 mod time;
 
+use self::geometry::Shape;
 use super::read::Reader;
 
 /// By how much a text may be longer than its bytes account for, in characters: a `numeric` says 10^131071 in ten bytes.
@@ -37,6 +42,22 @@ enum Form {
     Time,
     Timestamp,
     TimestampUtc,
+    TimeZoned,
+    Interval,
+    Inet,
+    Cidr,
+    Macaddr,
+    Macaddr8,
+    Bits,
+    Tid,
+    Xid8,
+    Lsn,
+    Jsonpath,
+    Tsvector,
+    Geometry(Shape),
+    /// Of this element type.
+    Range(&'static Form),
+    Ranges(&'static Form),
 }
 
 /// A built-in type.
@@ -79,30 +100,48 @@ const TYPES: &[Type] = &[
     read(1700, 1231, "numeric", Form::Numeric),
     read(2950, 2951, "uuid", Form::Uuid),
     read(3802, 3807, "jsonb", Form::Jsonb),
+    read(27, 1010, "tid", Form::Tid),
+    read(28, 1011, "xid", Form::Oid),
+    read(29, 1012, "cid", Form::Oid),
+    read(142, 143, "xml", Form::Text),
+    read(600, 1017, "point", Form::Geometry(Shape::Point)),
+    read(601, 1018, "lseg", Form::Geometry(Shape::Segment)),
+    read(602, 1019, "path", Form::Geometry(Shape::Path)),
+    read(603, 1020, "box", Form::Geometry(Shape::Box)),
+    read(604, 1027, "polygon", Form::Geometry(Shape::Polygon)),
+    read(628, 629, "line", Form::Geometry(Shape::Line)),
+    read(718, 719, "circle", Form::Geometry(Shape::Circle)),
+    read(650, 651, "cidr", Form::Cidr),
+    read(774, 775, "macaddr8", Form::Macaddr8),
+    read(829, 1040, "macaddr", Form::Macaddr),
+    read(869, 1041, "inet", Form::Inet),
+    read(1186, 1187, "interval", Form::Interval),
+    read(1266, 1270, "time with time zone", Form::TimeZoned),
+    read(1560, 1561, "bit", Form::Bits),
+    read(1562, 1563, "bit varying", Form::Bits),
+    read(1790, 2201, "refcursor", Form::Text),
+    read(3220, 3221, "pg_lsn", Form::Lsn),
+    read(3614, 3643, "tsvector", Form::Tsvector),
+    read(3904, 3905, "int4range", Form::Range(&Form::Int4)),
+    read(3906, 3907, "numrange", Form::Range(&Form::Numeric)),
+    read(3908, 3909, "tsrange", Form::Range(&Form::Timestamp)),
+    read(3910, 3911, "tstzrange", Form::Range(&Form::TimestampUtc)),
+    read(3912, 3913, "daterange", Form::Range(&Form::Date)),
+    read(3926, 3927, "int8range", Form::Range(&Form::Int8)),
+    read(4072, 4073, "jsonpath", Form::Jsonpath),
+    read(4451, 6150, "int4multirange", Form::Ranges(&Form::Int4)),
+    read(4532, 6151, "nummultirange", Form::Ranges(&Form::Numeric)),
+    read(4533, 6152, "tsmultirange", Form::Ranges(&Form::Timestamp)),
+    read(4534, 6153, "tstzmultirange", Form::Ranges(&Form::TimestampUtc)),
+    read(4535, 6155, "datemultirange", Form::Ranges(&Form::Date)),
+    read(4536, 6157, "int8multirange", Form::Ranges(&Form::Int8)),
+    read(5069, 271, "xid8", Form::Xid8),
+    // What these are written like depends on the server's locale, or on names that only it can look up.
     named(24, 1008, "regproc"),
-    named(27, 1010, "tid"),
-    named(28, 1011, "xid"),
-    named(142, 143, "xml"),
-    named(600, 1017, "point"),
-    named(650, 651, "cidr"),
     named(790, 791, "money"),
-    named(829, 1040, "macaddr"),
-    named(869, 1041, "inet"),
-    named(1186, 1187, "interval"),
-    named(1266, 1270, "time with time zone"),
-    named(1560, 1561, "bit"),
-    named(1562, 1563, "bit varying"),
     named(2205, 2210, "regclass"),
     named(2206, 2211, "regtype"),
-    named(3614, 3643, "tsvector"),
     named(3615, 3645, "tsquery"),
-    named(3904, 3905, "int4range"),
-    named(3906, 3907, "numrange"),
-    named(3908, 3909, "tsrange"),
-    named(3910, 3911, "tstzrange"),
-    named(3912, 3913, "daterange"),
-    named(3926, 3927, "int8range"),
-    named(4072, 4073, "jsonpath"),
 ];
 
 /// The SQL name of a built-in type; `bigint[]` for an array. Nothing for 0 and for types that users made.
@@ -112,13 +151,26 @@ pub fn type_name(oid: u32) -> Option<String> {
     plain.or_else(|| element(oid).map(|found| format!("{}[]", found.name)))
 }
 
-/// The value as the server would write it as text, or nothing where that can't be told.
+/// The built-in array type of a built-in type, or 0. What users make of it has arrays that are written like that.
+#[must_use]
+pub fn array_of(oid: u32) -> u32 {
+    TYPES.iter().find(|found| oid != 0 && found.oid == oid).map_or(0, |found| found.array)
+}
+
+/// The value as the server would write it as text, or nothing where that can't be told. An array may be one of a type
+/// that users made, which is written like the element of this one.
 #[must_use]
 pub fn text(oid: u32, bytes: &[u8]) -> Option<String> {
     if let Some(found) = TYPES.iter().find(|found| found.oid == oid) {
         return scalar(found.form?, bytes);
     }
     array::text(element(oid)?, bytes)
+}
+
+/// The type of an array's elements; nothing for what is no array of a built-in type.
+#[must_use]
+pub fn element_type(array: u32) -> Option<u32> {
+    element(array).map(|found| found.oid)
 }
 
 fn element(array: u32) -> Option<&'static Type> {
@@ -144,6 +196,21 @@ fn scalar(form: Form, bytes: &[u8]) -> Option<String> {
         Form::Time => time::time(i64::from_be_bytes(fixed(bytes)?)),
         Form::Timestamp => Some(time::timestamp(i64::from_be_bytes(fixed(bytes)?), "")),
         Form::TimestampUtc => Some(time::timestamp(i64::from_be_bytes(fixed(bytes)?), "+00")),
+        Form::TimeZoned => time::zoned(bytes),
+        Form::Interval => time::interval(bytes),
+        Form::Inet => network::address(bytes, false),
+        Form::Cidr => network::address(bytes, true),
+        Form::Macaddr => Some(network::hardware(&fixed::<6>(bytes)?)),
+        Form::Macaddr8 => Some(network::hardware(&fixed::<8>(bytes)?)),
+        Form::Bits => other::bits(bytes),
+        Form::Tid => other::tid(bytes),
+        Form::Xid8 => Some(u64::from_be_bytes(fixed(bytes)?).to_string()),
+        Form::Lsn => Some(other::lsn(u64::from_be_bytes(fixed(bytes)?))),
+        Form::Jsonpath => utf8(bytes.strip_prefix(&[1])?),
+        Form::Tsvector => other::tsvector(bytes),
+        Form::Geometry(shape) => geometry::text(shape, bytes),
+        Form::Range(of) => range::range(*of, bytes),
+        Form::Ranges(of) => range::ranges(*of, bytes),
     }
 }
 
@@ -188,7 +255,7 @@ mod tests {
 
     #[test]
     fn values_read_as_the_server_writes_them() {
-        let cases: [(u32, &[u8], &str); 22] = [
+        let cases: [(u32, &[u8], &str); 26] = [
             (16, &[1], "true"),
             (21, &[0xff, 0xfe], "-2"),
             (23, &[0, 0, 1, 0], "256"),
@@ -211,6 +278,10 @@ mod tests {
             (1083, &86_399_999_999_i64.to_be_bytes(), "23:59:59.999999"),
             (1114, &1_500_000_i64.to_be_bytes(), "2000-01-01 00:00:01.5"),
             (1184, &(-1_i64).to_be_bytes(), "1999-12-31 23:59:59.999999+00"),
+            (869, &[2, 32, 0, 4, 127, 0, 0, 1], "127.0.0.1"),
+            (1560, &[0, 0, 0, 5, 0b1010_1000], "10101"),
+            (3220, &[0, 0, 0, 1, 0, 0, 0, 0xab], "1/AB"),
+            (27, &[0, 0, 0, 7, 0, 2], "(7,2)"),
         ];
         for (oid, bytes, expected) in cases {
             assert_eq!(text(oid, bytes).as_deref(), Some(expected), "{oid} {bytes:?}");
@@ -219,7 +290,7 @@ mod tests {
 
     #[test]
     fn what_is_no_value_of_its_type_has_no_text() {
-        let cases: [(u32, &[u8]); 9] = [
+        let cases: [(u32, &[u8]); 10] = [
             (0, b"x"),
             (16_400, b"x"),
             (20, &[0, 0, 0, 1]),
@@ -227,7 +298,8 @@ mod tests {
             (16, &[]),
             (25, &[0xff]),
             (3802, b"\x02{}"),
-            (869, &[2, 32, 0, 4, 127, 0, 0, 1]),
+            (869, &[2, 32, 0, 4, 127, 0, 0]),
+            (1560, &[0, 0, 0, 9, 0]),
             (1083, &(-1_i64).to_be_bytes()),
         ];
         for (oid, bytes) in cases {
