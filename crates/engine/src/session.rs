@@ -1,7 +1,7 @@
 //! Sessions: opened, looked after, closed.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use countersign_core::book::Standing;
 use countersign_core::question::{Question, Target};
@@ -13,6 +13,7 @@ use countersign_core::{
 use countersign_policy::context::{Access, Plain, Via};
 use tokio::sync::watch;
 
+use crate::action::again::Again;
 use crate::action::{Client, SessionRefused};
 use crate::engine::Engine;
 use crate::line::Statement;
@@ -41,6 +42,7 @@ struct Inner {
     from: From,
     ending: watch::Receiver<Option<Ending>>,
     stand: Mutex<Option<Stand>>,
+    again: Again,
 }
 
 /// What a session was found to stand on, for as long as nothing is decided and no hour comes.
@@ -104,6 +106,11 @@ impl Session {
     #[must_use]
     pub fn ticket(&self) -> Option<&str> {
         self.0.ticket.as_deref()
+    }
+
+    /// What was allowed in it before.
+    pub(crate) fn again(&self) -> &Again {
+        &self.0.again
     }
 
     pub(crate) fn from(&self) -> From {
@@ -170,6 +177,7 @@ impl Session {
             grant,
             bundle,
             key: Arc::clone(&inner.key),
+            standing: OnceLock::new(),
         }
     }
 }
@@ -271,6 +279,7 @@ impl Engine {
             from,
             ending,
             stand: Mutex::new(None),
+            again: Again::default(),
         }));
         // A grant that ended, or a bundle that changed, while this was being opened rang no bell.
         self.0.hall.look_in(id);

@@ -42,6 +42,9 @@ const SAID_BYTES_MAX: usize = 1_024;
 /// The one circumstance that is never the same twice.
 const NEVER_THE_SAME: &str = "now";
 
+/// The circumstances that follow from the instant.
+const OF_THE_INSTANT: [&str; 4] = [NEVER_THE_SAME, "hour", "weekday", "auth_age"];
+
 /// Who, in which roles, does what to what: all of a question but its circumstances.
 #[derive(Debug)]
 pub(crate) struct Case {
@@ -163,6 +166,11 @@ impl Case {
             policies,
             said: RwLock::default(),
         })
+    }
+
+    /// Whether its policies look at nothing that follows from the instant.
+    pub(crate) fn is_lasting(&self) -> bool {
+        !OF_THE_INSTANT.iter().any(|name| self.looks_at.has(name))
     }
 
     /// What was said of it before in circumstances that are the same to its policies.

@@ -64,6 +64,13 @@ impl Compiled {
         all
     }
 
+    /// Whether what policy says of an attempt depends on no instant: as long as bundle, book and everything else about
+    /// the question are the same, so is the ruling.
+    #[must_use]
+    pub fn is_lasting(&self, question: &Question, actions: &[ActionName]) -> bool {
+        actions.iter().all(|action| self.case(question, action).is_ok_and(|case| case.is_lasting()))
+    }
+
     /// What policy says of putting `next` in force: the ruling on `policy.apply`, and what the floor demands
     /// for the difference between the two bundles.
     #[must_use]

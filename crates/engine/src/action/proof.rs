@@ -1,17 +1,18 @@
 //! Permissions as values: only the engine makes them, and using one consumes it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use countersign_core::request::Bounds;
 use countersign_core::session::Ending;
 use countersign_core::{At, RequestId, ResourceId, RoleId};
 
+use super::again::Allowed;
 use super::attempt::Attempt;
-use crate::line::{PolicyShape, Statement};
+use crate::line::{Policies, Statement};
 use crate::session::Session;
 use crate::words::Refused;
+use crate::writer::entry::Entry;
 use crate::writer::queue::Answering;
 use crate::writer::work::{NotDone, Standing};
 
@@ -31,9 +32,8 @@ pub enum Judgement {
 pub struct Judged {
     pub(crate) statement: Arc<Statement>,
     pub(super) attempt: Attempt,
-    pub(super) policies: Vec<PolicyShape>,
+    pub(super) allowed: Allowed,
     pub(super) at: At,
-    pub(super) alongside: bool,
 }
 
 /// An action that may not happen.
@@ -41,7 +41,7 @@ pub struct Judged {
 pub struct Denied {
     pub(super) statement: Arc<Statement>,
     pub(super) attempt: Attempt,
-    pub(super) policies: Vec<PolicyShape>,
+    pub(super) policies: Arc<Policies>,
     pub(super) at: At,
     pub(super) why: Why,
     pub(super) refused: Refused,
@@ -91,7 +91,7 @@ pub struct Pending {
 #[derive(Debug)]
 pub struct Ran {
     pub(super) statement: Arc<Statement>,
-    pub(super) index: Arc<AtomicU64>,
+    pub(super) entry: Arc<Entry>,
     pub(super) request: Option<RequestId>,
     pub(super) bounds: Option<Bounds>,
 }
@@ -158,7 +158,7 @@ impl Judged {
     /// Whether its answer need not wait for the record to be durable.
     #[must_use]
     pub fn is_alongside(&self) -> bool {
-        self.alongside && self.attempt.provable_read
+        self.allowed.alongside && self.attempt.provable_read
     }
 }
 
@@ -179,6 +179,14 @@ impl Forward {
 }
 
 impl Pending {
+    /// The proof, if the answer may be released already: it is recorded alongside.
+    ///
+    /// # Errors
+    /// The record must be waited for.
+    pub fn at_once(self) -> Result<Ran, Self> {
+        if self.answering.is_none() { Ok(self.ran) } else { Err(self) }
+    }
+
     /// Resolves once the answer may be released: when the record is durable, or, recorded alongside, at once.
     ///
     /// # Errors
@@ -195,7 +203,7 @@ impl Ran {
     /// Its line in the ledger. For a read that is recorded alongside it is known once the line is written.
     #[must_use]
     pub fn index(&self) -> u64 {
-        self.index.load(Ordering::Acquire)
+        self.entry.index()
     }
 
     /// The request that it was allowed by.

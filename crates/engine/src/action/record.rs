@@ -1,7 +1,6 @@
 //! Recording: what was judged becomes a line, and how it ended another.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use countersign_core::Command;
 use countersign_core::request::Command as RequestCommand;
@@ -13,6 +12,7 @@ use crate::line::{Outcome, Refusing, Sealed, Topic};
 use crate::seal::Field;
 use crate::settings::{CLIENT_BYTES_MAX, WORDS_BYTES_MAX};
 use crate::words::{Refused, cut};
+use crate::writer::entry::Entry;
 use crate::writer::work::{Body, Deed, Ended, FIRST, From, Note, Say, StatementWork, Work};
 
 impl Engine {
@@ -35,7 +35,7 @@ impl Engine {
         if !judged.attempt.provable_read {
             return Err(Unrecorded::NotARead(Box::new(judged)));
         }
-        if judged.alongside {
+        if judged.allowed.alongside {
             let (work, bytes, ran) = allow(judged, "alongside", false);
             self.0.queue.send_alongside(work).await?;
             return Ok((Forward { bytes }, Pending { ran, answering: None }));
@@ -52,12 +52,13 @@ impl Engine {
     pub async fn denied(&self, denied: Denied) -> Result<Refused, Unrecorded> {
         let Denied { statement, attempt, policies, at, why: _, refused } = denied;
         let say = Say::Blocked { body: body(attempt), reason: refused.message.clone() };
-        let work = StatementWork { statement, at, policies, say };
+        let work = StatementWork { statement, at, policies: Some(policies), say };
         self.0.queue.done(Work::Statement(Box::new(work))).await?;
         Ok(refused)
     }
 
-    /// Records how an action ended. In order; waits only while the writer's queue is full, and is never dropped.
+    /// Records how an action ended. In order; waits only while the writer's queue is full, and is never dropped. What was
+    /// done before its line was written is told in that line.
     pub async fn completed(&self, ran: Ran, outcome: Completion) {
         let took = crate::line::Ran { bytes: outcome.bytes, micros: outcome.micros };
         let work = match ran.request {
@@ -69,9 +70,10 @@ impl Engine {
             }
             None => {
                 let ended = Ended { outcome: outcome.outcome(), rows: outcome.rows, ran: took };
-                let say = Say::Completed { of: ran.index, ended };
+                let Some(ended) = ran.entry.tell(ended) else { return };
+                let say = Say::Completed { of: ran.entry, ended };
                 let (statement, at) = (ran.statement, self.now());
-                Work::Statement(Box::new(StatementWork { statement, at, policies: Vec::new(), say }))
+                Work::Statement(Box::new(StatementWork { statement, at, policies: None, say }))
             }
         };
         if self.0.queue.send_alongside(work).await.is_err() {
@@ -114,12 +116,13 @@ impl Engine {
 
 /// The work that records an allowed action, its bytes, and the proof that is handed out when it is recorded.
 fn allow(judged: Judged, recorded: &'static str, claims: bool) -> (Work, bytes::Bytes, Ran) {
-    let Judged { statement, attempt, policies, at, alongside: _ } = judged;
-    let index = Arc::new(AtomicU64::new(0));
+    let Judged { statement, attempt, allowed, at } = judged;
+    let entry = Arc::new(Entry::default());
     let bytes = attempt.bytes.clone();
-    let say = Say::Allowed { body: body(attempt), recorded, claims, index: Arc::clone(&index) };
-    let ran = Ran { statement: Arc::clone(&statement), index, request: None, bounds: None };
-    let work = Work::Statement(Box::new(StatementWork { statement, at, policies, say }));
+    let say = Say::Allowed { body: body(attempt), recorded, claims, entry: Arc::clone(&entry) };
+    let ran = Ran { statement: Arc::clone(&statement), entry, request: None, bounds: None };
+    let work =
+        Work::Statement(Box::new(StatementWork { statement, at, policies: Some(allowed.policies), say }));
     (work, bytes, ran)
 }
 

@@ -69,7 +69,7 @@ pub struct EventView {
     pub line: Line,
     /// The statement, comment, reason or purpose behind it, if it is kept still.
     pub text: Option<String>,
-    /// How what it tells of ended, for `action.completed`.
+    /// How what it tells of ended, for `action.completed`, and for `action.allowed` if it was done before its line was written.
     pub ended: Option<EndedView>,
     /// How far it has come.
     pub stage: Stage,
@@ -393,9 +393,13 @@ fn covers(asked: &str, control: &str) -> bool {
 }
 
 fn ended(line: &Line) -> Option<EndedView> {
-    let text = |name: &str| Some(line.data.get(name)?.as_str()?.to_owned());
-    let number = |name: &str| line.data.get(name)?.as_u64();
-    (line.kind == "action.completed").then_some(())?;
+    let said = match line.kind.as_str() {
+        "action.completed" => &line.data,
+        "action.allowed" => line.data.get("ended")?,
+        _ => return None,
+    };
+    let text = |name: &str| Some(said.get(name)?.as_str()?.to_owned());
+    let number = |name: &str| said.get(name)?.as_u64();
     Some(EndedView {
         result: text("result")?,
         rows: number("rows"),

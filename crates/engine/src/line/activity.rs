@@ -1,7 +1,7 @@
 //! Activity: what is recorded and never feeds the book. Statements, refusals, sign-ins, reads of the ledger, and
 //! what happens to the gateway itself. Members in the order of their names.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use countersign_core::{
     ActionName, AuthenticatorId, BundleHash, CredentialId, GrantId, PersonId, PrincipalId, ResourceId,
@@ -9,7 +9,11 @@ use countersign_core::{
 };
 use serde::Serialize;
 
-use super::{Envelope, Outcome, Sealed, Stamp};
+#[cfg(test)]
+use super::Envelope;
+#[cfg(test)]
+use super::Outcome;
+use super::{Sealed, Stamp};
 use crate::line::shapes::ResultShape;
 
 /// What is recorded besides statements and never feeds the book.
@@ -43,12 +47,17 @@ pub(crate) struct Statement {
     pub(crate) bundle: Option<BundleHash>,
     /// The content key of the session.
     pub(crate) key: Arc<str>,
+    /// What its lines have in common.
+    pub(crate) standing: OnceLock<super::statement::Standing>,
 }
 
 /// A statement that may run.
 #[derive(Debug, Serialize)]
 pub(crate) struct Allowed<'a> {
     pub(crate) action: &'a ActionName,
+    /// How it ended, if it was done before this line was written; else a line `action.completed` follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ended: Option<Within>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) parameters: Option<Sealed>,
     /// Whether it was forwarded before its record was durable: `first`, `release` or `alongside`.
@@ -71,6 +80,16 @@ pub(crate) struct Blocked<'a> {
     pub(crate) text: Sealed,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub(crate) verbs: &'a [String],
+}
+
+/// How a statement ended that was done before its line was written.
+#[derive(Debug, Serialize)]
+pub(crate) struct Within {
+    pub(crate) bytes: u64,
+    pub(crate) micros: u64,
+    pub(crate) result: ResultShape,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rows: Option<u64>,
 }
 
 /// How a statement ended.
@@ -152,8 +171,9 @@ pub(crate) struct State {
     pub(crate) why: Option<String>,
 }
 
+#[cfg(test)]
 impl Statement {
-    /// The envelope of a line about this statement.
+    /// A line about this statement as an envelope: what its lines are held against.
     pub(crate) fn envelope<D>(&self, kind: &'static str, outcome: Outcome, data: D) -> Envelope<D> {
         let mut line = Envelope::new(kind, data);
         line.outcome = outcome;

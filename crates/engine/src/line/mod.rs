@@ -8,6 +8,7 @@
 mod activity;
 mod decision;
 mod shapes;
+mod statement;
 
 use countersign_core::{
     At, BundleHash, Digest, Event, GrantId, PersonId, PrincipalId, RequestId, ResourceId, RoleId, SessionId,
@@ -20,9 +21,11 @@ use serde_json::value::RawValue;
 
 pub(crate) use activity::{
     Allowed, Authenticator, Blocked, Completed, Count, Minted, Refusing, SignIn, State, Statement, Topic,
+    Within,
 };
 pub(crate) use decision::{Hydrate, Ran, encode_event, event_of};
 pub(crate) use shapes::{PolicyShape, outcome_parts};
+pub(crate) use statement::{Policies, Said};
 
 /// The version of the shapes.
 pub const VERSION: u32 = 1;

@@ -4,11 +4,18 @@ use countersign_core::request::{Bounds, Outcome, RowBound, State, Voidance, With
 use countersign_core::{RequestId, Span};
 
 use super::{Bench, bundle, client, drop_table, look, select, until, who, write};
-use crate::store::Store as _;
+use crate::line::Line;
 use crate::{
     Answer, Completion, CompletionResult, Ground, Judgement, NotUsed, RefusedCode, SessionRefused,
     Unrecorded, Withheld,
 };
+
+/// What the ledger has of statements that nobody was asked about.
+fn spoken(bench: &Bench) -> Vec<Line> {
+    let mut lines = bench.lines_of("action.allowed");
+    lines.extend(bench.lines_of("action.completed"));
+    lines
+}
 
 fn done(rows: u64) -> Completion {
     Completion { result: CompletionResult::Done, rows: Some(rows), bytes: 10, micros: 1_000 }
@@ -102,25 +109,53 @@ async fn alongside_is_in_order_and_loses_nothing() {
         let Judgement::Allow(judged) = bench.engine.judge(&session, select("SELECT $1")) else { panic!() };
         assert!(judged.is_alongside());
         let (_, pending) = bench.engine.record_read(judged).await.unwrap();
-        bench.engine.completed(pending.durable().await.unwrap(), done(n)).await;
+        let ran = pending.at_once().unwrap();
+        bench.engine.completed(ran, done(n)).await;
     }
-    until(|| bench.count("action.completed") == 300).await;
-    let lines = bench.store.read(0, 10_000).unwrap().into_iter();
-    let lines: Vec<_> = lines.map(|line| crate::line::read(line.bytes).unwrap()).collect();
-    let ended: Vec<_> = lines.iter().filter(|line| line.kind == "action.completed").collect();
-    for (n, line) in ended.iter().enumerate() {
-        assert_eq!(line.data["rows"], n);
-        let of = usize::try_from(line.data["of"].as_u64().unwrap()).unwrap();
-        assert_eq!(lines[of].kind, "action.allowed");
-        assert_eq!(lines[of + 1].data["rows"].as_u64(), line.data["rows"].as_u64());
-    }
+    until(|| bench.count("action.allowed") == 300).await;
+    // How it ended is told once: in the line itself, or in one behind it if that was written already.
+    let ended = |lines: &[Line]| -> Vec<(u64, u64)> {
+        let told = lines.iter().filter_map(|line| match line.kind.as_str() {
+            "action.allowed" => Some((line.index, line.data.get("ended")?["rows"].as_u64()?)),
+            "action.completed" => Some((line.data["of"].as_u64()?, line.data["rows"].as_u64()?)),
+            _ => None,
+        });
+        let mut told: Vec<_> = told.collect();
+        told.sort_unstable();
+        told
+    };
+    until(|| ended(&spoken(&bench)).len() == 300).await;
+    let lines = spoken(&bench);
+    let allowed: Vec<_> = lines.iter().filter(|line| line.kind == "action.allowed").collect();
+    let expected: Vec<_> = allowed.iter().map(|line| line.index).zip(0..).collect();
+    assert_eq!(ended(&lines), expected);
     // The text of a statement that is run again is kept once.
-    let first = ended[0].data["of"].as_u64().unwrap();
-    let again = usize::try_from(ended[299].data["of"].as_u64().unwrap()).unwrap();
-    assert_eq!(lines[again].data["text_at"].as_u64(), Some(first));
-    assert_eq!(lines[again].data["text"], lines[usize::try_from(first).unwrap()].data["text"]);
-    let kept = bench.engine.0.house.content_at(&lines[again], "/data/text").unwrap();
+    let (first, again) = (allowed[0], allowed[299]);
+    assert_eq!(again.data["text_at"].as_u64(), Some(first.index));
+    assert_eq!(again.data["text"], first.data["text"]);
+    let kept = bench.engine.0.house.content_at(again, "/data/text").unwrap();
     assert_eq!(kept.bytes, b"SELECT $1");
+}
+
+#[tokio::test]
+async fn what_failed_or_ended_late_has_a_line_of_its_own() {
+    let bench = Bench::new().await;
+    let session = bench.session("alice", "metrics-reader").await;
+    let run = async || {
+        let Judgement::Allow(judged) = bench.engine.judge(&session, select("SELECT $1")) else { panic!() };
+        bench.engine.record_read(judged).await.unwrap().1.at_once().unwrap()
+    };
+    let failed = CompletionResult::Failed { code: "22012".into() };
+    bench.engine.completed(run().await, Completion { result: failed, rows: None, bytes: 1, micros: 2 }).await;
+    let late = run().await;
+    until(|| bench.count("action.allowed") == 2).await;
+    bench.engine.completed(late, done(7)).await;
+    until(|| bench.count("action.completed") == 2).await;
+    let lines = spoken(&bench);
+    assert!(lines.iter().all(|line| line.data.get("ended").is_none()));
+    let of = |line: &&Line| line.kind == "action.completed" && line.data["rows"] == 7;
+    let of = lines.iter().find(of).unwrap().data["of"].as_u64().unwrap();
+    assert_eq!(lines.iter().rfind(|line| line.kind == "action.allowed").unwrap().index, of);
 }
 
 #[tokio::test]

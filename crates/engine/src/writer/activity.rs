@@ -1,14 +1,13 @@
 //! Activity: statements and whatever else is recorded and feeds no book.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use countersign_core::At;
 use countersign_core::book::Standing;
 
-use super::work::{Done, FIRST, NotDone, Note, Reply, Say, StatementWork};
+use super::work::{Done, Ended, FIRST, NotDone, Note, Reply, Say, StatementWork};
 use super::{Draft, Writer, content};
-use crate::line::{Allowed, Blocked, Envelope, Outcome, Sealed, Statement};
+use crate::line::{Allowed, BadLine, Blocked, Outcome, Place, Policies, Said, Sealed, Statement};
 use crate::seal::Field;
 
 impl Writer {
@@ -26,7 +25,7 @@ impl Writer {
         let at = *at;
         let index = self.live.index;
         match say {
-            Say::Allowed { body, recorded, claims, index: told } => {
+            Say::Allowed { body, recorded, claims, entry } => {
                 // A read is under way already: it stood on its grant when it was judged, and stands on one still.
                 let on_any = *recorded != FIRST;
                 if *claims && !self.stands(statement, on_any, draft) {
@@ -36,17 +35,16 @@ impl Writer {
                 let parameters = content::parameters(&self.ports, body);
                 let data = Allowed {
                     action: &body.action,
+                    ended: entry.write(index).as_ref().map(Ended::within),
                     parameters: parameters.as_ref().map(|field| Sealed(field.commitment())),
                     recorded,
                     text: Sealed(text.commitment),
                     text_at: text.at,
                     verbs: &body.verbs,
                 };
-                let mut line = statement.envelope("action.allowed", Outcome::Success, data);
-                line.policies.clone_from(policies);
+                let said = said("action.allowed", Outcome::Success, policies, data);
                 let fields: Vec<Field> = text.field.into_iter().chain(parameters).collect();
-                self.append_with(line, at, (&statement.key, &fields), draft)?;
-                told.store(index, Ordering::Release);
+                self.append_with(at, (&statement.key, &fields), draft, |place| statement.seal(&said, place))?;
             }
             Say::Blocked { body, reason } => {
                 let text = content::fresh(&self.ports, &body.text);
@@ -58,15 +56,14 @@ impl Writer {
                     text: Sealed(text.commitment),
                     verbs: &body.verbs,
                 };
-                let mut line = statement.envelope("action.blocked", Outcome::Failure, data);
-                line.policies.clone_from(policies);
+                let said = said("action.blocked", Outcome::Failure, policies, data);
                 let fields: Vec<Field> = text.field.into_iter().chain(parameters).collect();
-                self.append_with(line, at, (&statement.key, &fields), draft)?;
+                self.append_with(at, (&statement.key, &fields), draft, |place| statement.seal(&said, place))?;
             }
             Say::Completed { of, ended } => {
-                let (outcome, data) = ended.line(of.load(Ordering::Acquire));
-                let line = statement.envelope("action.completed", outcome, data);
-                self.append_line(line, at, false, draft)?;
+                let (outcome, data) = ended.line(of.index());
+                let said = said("action.completed", outcome, policies, data);
+                self.append_sealed(at, false, draft, |place| statement.seal(&said, place))?;
             }
         }
         Ok(Done { index: Some(index), events: Vec::new() })
@@ -75,27 +72,27 @@ impl Writer {
     pub(super) fn note(&mut self, note: &Note, draft: &mut Draft) -> Reply {
         let index = self.live.index;
         let now = self.now();
-        self.append_with(note.line.borrowed(), now, (&note.key, &note.fields), draft)?;
+        self.append_with(now, (&note.key, &note.fields), draft, |place| note.line.borrowed().seal(place))?;
         draft.batch.puts.extend_from_slice(&note.puts);
         Ok(Done { index: Some(index), events: Vec::new() })
     }
 
     /// A line with content beside it.
-    fn append_with<D: serde::Serialize>(
+    fn append_with(
         &mut self,
-        line: Envelope<D>,
         at: At,
         (key, fields): (&Arc<str>, &[Field]),
         draft: &mut Draft,
+        seal: impl FnOnce(&Place) -> Result<Vec<u8>, BadLine>,
     ) -> Result<(), NotDone> {
         let index = self.live.index;
         if fields.is_empty() {
-            return self.append_line(line, at, false, draft);
+            return self.append_sealed(at, false, draft, seal);
         }
         // The key is stored whatever becomes of the line: it is in the cache from here on.
         let sealing = self.contents.key(&self.house, key, &mut draft.batch.puts)?;
         let put = content::sealed(&self.ports, &sealing, key, index, fields);
-        self.append_line(line, at, false, draft)?;
+        self.append_sealed(at, false, draft, seal)?;
         draft.batch.puts.push(put);
         Ok(())
     }
@@ -116,4 +113,13 @@ impl Writer {
         });
         on.is_some() && (on_any || *on == statement.grant)
     }
+}
+
+fn said<'a, D>(
+    kind: &'static str,
+    outcome: Outcome,
+    policies: &'a Option<Arc<Policies>>,
+    data: D,
+) -> Said<'a, D> {
+    Said { kind, outcome, policies: policies.as_deref(), data }
 }

@@ -8,6 +8,7 @@
 mod activity;
 mod content;
 mod decisions;
+pub(crate) mod entry;
 mod facts;
 pub(crate) mod open;
 pub(crate) mod queue;
@@ -22,7 +23,7 @@ use countersign_core::{At, Book, GrantId, RequestId, SessionId};
 use countersign_ledger::{Ed25519Signer, Hash, Sign as _, VerifierKey};
 use countersign_policy::Compiled;
 
-use crate::line::{Envelope, Place};
+use crate::line::{BadLine, Envelope, Place};
 use crate::ports::Ports;
 use crate::settings::SNAPSHOT_EVERY;
 use crate::snapshot::{Snapshot, Topics};
@@ -196,8 +197,18 @@ impl Writer {
         decides: bool,
         draft: &mut Draft,
     ) -> Result<(), NotDone> {
+        self.append_sealed(at, decides, draft, |place| line.seal(place))
+    }
+
+    fn append_sealed(
+        &mut self,
+        at: At,
+        decides: bool,
+        draft: &mut Draft,
+        seal: impl FnOnce(&Place) -> Result<Vec<u8>, BadLine>,
+    ) -> Result<(), NotDone> {
         let place = Place { at: at.max(self.live.at), ..self.place() };
-        let bytes = line.seal(&place).map_err(|bad| NotDone::Unwritable(crate::line::chain(&bad)))?;
+        let bytes = seal(&place).map_err(|bad| NotDone::Unwritable(crate::line::chain(&bad)))?;
         let leaf = Hash::leaf(&bytes);
         draft.batch.lines.push(StoredLine { index: place.seq, decides, bytes });
         draft.leaves.push(leaf);

@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use countersign_core::question::Context;
 use countersign_core::request::{Command as RequestCommand, Outcome as RunOutcome};
@@ -13,10 +12,12 @@ use countersign_core::{
 use countersign_policy::Compiled;
 use countersign_policy::context::Via;
 
-use crate::line::{Envelope, Outcome, PolicyShape, Ran, Statement, Topic};
+use crate::line::{Envelope, Outcome, Policies, Ran, Statement, Topic};
 use crate::people::Proof;
 use crate::seal::Field;
 use crate::store::Put;
+
+use super::entry::Entry;
 
 /// The content key of what belongs to nobody in particular.
 const HOUSE_KEY: &str = "house";
@@ -89,7 +90,7 @@ pub(crate) struct StatementWork {
     pub(crate) statement: Arc<Statement>,
     /// When it was judged, or ended.
     pub(crate) at: At,
-    pub(crate) policies: Vec<PolicyShape>,
+    pub(crate) policies: Option<Arc<Policies>>,
     pub(crate) say: Say,
 }
 
@@ -97,12 +98,12 @@ pub(crate) struct StatementWork {
 #[derive(Debug)]
 pub(crate) enum Say {
     /// It may run. With `claims`, only if its session still stands under the bundle it was judged by.
-    /// Its index is told through `index`, so that what comes behind it in the queue can refer to it.
-    Allowed { body: Body, recorded: &'static str, claims: bool, index: Arc<AtomicU64> },
+    /// Its index is told through `entry`, so that what comes behind it in the queue can refer to it.
+    Allowed { body: Body, recorded: &'static str, claims: bool, entry: Arc<Entry> },
     /// It may not.
     Blocked { body: Body, reason: String },
-    /// The one that was allowed in line `of` ended.
-    Completed { of: Arc<AtomicU64>, ended: Ended },
+    /// The one that was allowed in the line of `of` ended.
+    Completed { of: Arc<Entry>, ended: Ended },
 }
 
 /// How a statement ended.
@@ -117,7 +118,7 @@ pub(crate) struct Ended {
 #[derive(Clone, Debug)]
 pub(crate) struct Body {
     pub(crate) action: ActionName,
-    pub(crate) verbs: Vec<String>,
+    pub(crate) verbs: Arc<[String]>,
     pub(crate) text: Arc<str>,
     /// Canonical JSON of the parameters, if there are any.
     pub(crate) parameters: Option<Arc<[u8]>>,
@@ -171,6 +172,12 @@ impl Ended {
             rows: rows.or(self.rows),
         };
         (if went_well { Outcome::Success } else { Outcome::Failure }, completed)
+    }
+
+    /// What the line that allowed it says of it.
+    pub(crate) fn within(&self) -> crate::line::Within {
+        let (_, line) = self.line(0);
+        crate::line::Within { bytes: line.bytes, micros: line.micros, result: line.result, rows: line.rows }
     }
 }
 

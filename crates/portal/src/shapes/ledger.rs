@@ -122,7 +122,7 @@ pub struct Event {
     #[schema(nullable = false)]
     pub request: Option<String>,
     /// How the action ended, in one word: `done`, `failed`, `beyond_bound`, `unknown`. This and what follows is there for
-    /// `action.completed`.
+    /// `action.completed`, and for `action.allowed` if the action was done before its line was written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub result: Option<String>,

@@ -175,7 +175,7 @@ async fn lines_tell_how_an_action_ended_and_are_found_by_the_beginning_of_their_
     house.grant("alice", "shop-writer").await;
     let session = house.connect("alice", "shop-writer").await;
     let mut attempt = crate::story::delete();
-    (attempt.kind, attempt.actions) = (ActionName::new("sql.read"), vec![ActionName::new("sql.select")]);
+    (attempt.kind, attempt.actions) = (ActionName::new("sql.read"), [ActionName::new("sql.select")].into());
     attempt.provable_read = true;
     let Judgement::Allow(judged) = house.engine.judge(&session, attempt) else { panic!("it is not allowed") };
     let (_, pending) = house.engine.record_read(judged).await.unwrap();

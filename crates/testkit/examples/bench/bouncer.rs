@@ -33,7 +33,7 @@ impl Bouncer {
              [pgbouncer]\n\
              listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
              auth_type = scram-sha-256\nauth_file = {}\n\
-             pool_mode = session\ndefault_pool_size = 150\nmax_client_conn = 500\n\
+             pool_mode = session\ndefault_pool_size = 2100\nmax_client_conn = 2200\n\
              ignore_startup_parameters = extra_float_digits\n\
              server_tls_sslmode = disable\nclient_tls_sslmode = allow\n\
              client_tls_cert_file = {}\nclient_tls_key_file = {}\n\

@@ -215,7 +215,8 @@ async fn prepare(data: &Path, upstream: u16) -> Result<[Login; 2]> {
     engine.put_secret(ACCOUNT, PASSWORD).await?;
     engine.set_password(&PrincipalId::new(PERSON), PERSON_PASSWORD).await?;
     let client = SignInClient { source: None, via: Via::Cli, user_agent: None };
-    let signed_in = engine.sign_in(PERSON, PERSON_PASSWORD, client).await?.done().context("a second factor")?;
+    let signed_in =
+        engine.sign_in(PERSON, PERSON_PASSWORD, client).await?.done().context("a second factor")?;
     let caller = engine.caller(&signed_in.token, Via::Cli, None).await.context("not signed in")?;
     let ask = AskAccess {
         role: RoleId::new(ROLE),

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use crate::options::Length;
 use crate::plan::{Cell, Load};
@@ -19,10 +19,8 @@ const SELECT: &str =
 /// One row is changed, and committed by itself.
 const UPDATE: &str = "\\set aid random(1, 100000 * :scale)\n\
                       UPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid = :aid;\n";
-/// All rows, a million.
-const ROWS: &str = "SELECT aid, bid, abalance, filler FROM pgbench_accounts;\n";
 /// How long the process in between has to finish what nobody waits for, before its time is read.
-const SETTLE: Duration = Duration::from_millis(60);
+pub const SETTLE: Duration = Duration::from_millis(60);
 
 /// Who connects to what.
 #[derive(Clone, Debug)]
@@ -42,7 +40,7 @@ pub struct Burst {
     pub executed: u64,
     /// Statements that did not.
     pub failed: u64,
-    /// Statements a second, connecting not included.
+    /// Statements a second, connecting not included; where bytes are the question, megabytes a second.
     pub rate: f64,
     /// The median time of a statement, in microseconds.
     pub p50: f64,
@@ -50,6 +48,8 @@ pub struct Burst {
     pub p99: f64,
     /// Processor time of the process in between, in microseconds, connecting included.
     pub cpu: Option<f64>,
+    /// Bytes of rows that went through, where that is the question.
+    pub bytes: u64,
 }
 
 impl Login {
@@ -81,7 +81,7 @@ pub fn run(
         Load::Extended => (SELECT, "extended"),
         Load::Prepared => (SELECT, "prepared"),
         Load::Update => (UPDATE, "prepared"),
-        Load::Rows => (ROWS, "simple"),
+        Load::Select | Load::CopyOut | Load::CopyIn => bail!("that is no load of pgbench"),
     };
     let path = folder.join("script.sql");
     std::fs::write(&path, script)?;
@@ -90,10 +90,9 @@ pub fn run(
     command.current_dir(logs.path()).args(["-n", "-l", "-M", mode, "-D", &format!("scale={SCALE}")]);
     command.args(["-c", &cell.clients.to_string(), "-j", &cell.clients.min(2).to_string()]);
     command.arg("-f").arg(&path);
-    match (cell.load, length) {
-        (Load::Rows, _) => command.args(["-t", "1"]),
-        (_, Length::Statements(count)) => command.args(["-t", &count.to_string()]),
-        (_, Length::Seconds(seconds)) => command.args(["-T", &seconds.to_string()]),
+    match length {
+        Length::Statements(count) => command.args(["-t", &count.to_string()]),
+        Length::Seconds(seconds) => command.args(["-T", &seconds.to_string()]),
     };
     let before = process.map(Process::cpu_micros).transpose()?;
     let said = leash::run(&mut command)?;
@@ -112,6 +111,7 @@ pub fn run(
         p50: percentile(&took, 50.0),
         p99: percentile(&took, 99.0),
         cpu,
+        bytes: 0,
     })
 }
 

@@ -6,6 +6,8 @@
 //! One thing does: a statement that was executed through the gateway and is not in the ledger, or is there twice.
 
 mod bouncer;
+mod client;
+mod connections;
 mod disk;
 mod gateway;
 mod load;
@@ -15,21 +17,24 @@ mod relay;
 mod report;
 mod server;
 mod stats;
+mod streams;
 mod targets;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
+use rustls::ClientConfig;
 use tempfile::TempDir;
 
 use bouncer::Bouncer;
 use gateway::Gateway;
-use load::Burst;
-use options::{Length, Options};
+use load::{Burst, Login};
+use options::{Connections, Length, Options};
 use plan::{Cell, Load, Variant};
 use relay::Relay;
 use server::Server;
-use stats::Rounds;
+use stats::{Process, Rounds};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -55,13 +60,17 @@ struct Bench {
     relay: Relay,
     bouncer: Option<Bouncer>,
     gateway: Gateway,
+    tls: Arc<ClientConfig>,
 }
 
 fn bench(options: &Options) -> Result<ExitCode> {
     report::say("starting PostgreSQL, the relay, pgbouncer and the gateway");
     let bench = Bench::start(options)?;
     report::say(&report::machine(&bench.server, bench.bouncer.is_some())?);
-    let cells = plan::cells(options);
+    let cells = match options.connections {
+        Connections::Only => Vec::new(),
+        Connections::Too | Connections::None => plan::cells(options),
+    };
     let mut rounds = Rounds::default();
     // Once each, unmeasured: files come into memory, and what is made at first use is made.
     bench.warm_up()?;
@@ -76,10 +85,15 @@ fn bench(options: &Options) -> Result<ExitCode> {
         }
         println!("{}", report::cell(cell, &rounds));
     }
+    let connections = match options.connections {
+        Connections::None => connections::Found::default(),
+        Connections::Only | Connections::Too => connections::measure(&bench, options)?,
+    };
+    println!("{}", connections::table(&connections));
     let memory = bench.gateway.memory()?;
     let count = bench.finish()?;
     println!("{}", report::closing(&rounds, &memory, &count));
-    println!("{}", targets::table(&rounds));
+    println!("{}", targets::table(&rounds, &connections));
     match count.wrong() {
         0 => Ok(ExitCode::SUCCESS),
         wrong => {
@@ -96,15 +110,15 @@ impl Bench {
         let relay = Relay::start(server.port)?;
         let bouncer = Bouncer::start(&server)?;
         let gateway = Gateway::start(folder.path(), server.port, options.gateway.as_deref())?;
-        Ok(Self { folder, server, relay, bouncer, gateway })
+        let tls = Arc::new(countersign_testkit::peer::client_config(&[])?);
+        Ok(Self { folder, server, relay, bouncer, gateway, tls })
     }
 
     fn warm_up(&self) -> Result<()> {
         for variant in Variant::ALL {
-            if variant == Variant::Bouncer && self.bouncer.is_none() {
-                continue;
+            if self.has(variant) {
+                self.burst(&plan::WARM_UP, variant, Length::BRIEF)?;
             }
-            self.burst(&plan::WARM_UP, variant, Length::BRIEF)?;
         }
         Ok(())
     }
@@ -112,7 +126,7 @@ impl Bench {
     /// Measures what connecting costs, which is then no part of what statements do.
     fn connect(&self, cell: &Cell, options: &Options, rounds: &mut Rounds) -> Result<()> {
         for variant in plan::turn(cell, options, self.bouncer.is_some(), 0) {
-            if variant != Variant::Direct && cell.load != Load::Rows {
+            if variant != Variant::Direct && !cell.load.is_stream() {
                 // Twice: what stays open behind a pool is opened by the first.
                 self.burst(cell, variant, Length::Statements(1))?;
                 let burst = self.burst(cell, variant, Length::Statements(1))?;
@@ -122,7 +136,13 @@ impl Bench {
         Ok(())
     }
 
-    fn burst(&self, cell: &Cell, variant: Variant, length: Length) -> Result<Burst> {
+    /// Whether there is such a way.
+    fn has(&self, variant: Variant) -> bool {
+        variant != Variant::Bouncer || self.bouncer.is_some()
+    }
+
+    /// Where it leads, who goes there, and what is in between.
+    fn way(&self, variant: Variant) -> Result<(u16, &Login, Option<Process>)> {
         let server = &self.server;
         let bouncer = || self.bouncer.as_ref().context("there is no pgbouncer");
         let (port, process) = match variant {
@@ -136,9 +156,21 @@ impl Bench {
             Variant::Release => &self.gateway.release,
             Variant::Direct | Variant::Relay | Variant::Bouncer => &server.login,
         };
+        Ok((port, login, process))
+    }
+
+    fn burst(&self, cell: &Cell, variant: Variant, length: Length) -> Result<Burst> {
+        let (port, login, process) = self.way(variant)?;
+        if cell.load == Load::CopyIn {
+            self.server.run(streams::EMPTIED)?;
+        }
         let began = self.gateway.begin(variant);
-        let burst = load::run(self.folder.path(), cell, (port, login), process, length)
-            .with_context(|| format!("{}, {}", cell.name(), variant.name()))?;
+        let burst = if cell.load.is_stream() {
+            streams::run(cell, (port, login), process, (length, &self.tls))
+        } else {
+            load::run(self.folder.path(), cell, (port, login), process, length)
+        };
+        let burst = burst.with_context(|| format!("{}, {}", cell.name(), variant.name()))?;
         if burst.failed > 0 {
             bail!("{}, {}: {} statements failed", cell.name(), variant.name(), burst.failed);
         }

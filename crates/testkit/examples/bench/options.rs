@@ -12,9 +12,10 @@ cargo xtask bench postgres [OPTIONS]
   --rounds N       interleaved rounds of each cell (default 5)
   --seconds N      how long each burst takes, connecting included (default 3)
   --clients LIST   how many clients at once (default 1,8,32,64)
-  --loads LIST     of simple, extended, prepared, update, rows (default: all)
+  --loads LIST     of simple, extended, prepared, update, select, copy-out, copy-in (default: all)
   --tls LIST       of off, on: TLS to the client (default: both)
   --variants LIST  of direct, relay, pgbouncer, alongside, release (default: all)
+  --connections WHAT  only, or none, of: new, idle and busy connections (default: with everything else)
   --gateway PATH   the binary to measure (default: the one that was built together with the bench)
   --quick          one round of a few hundred statements at 1 and 8 clients: whether everything works";
 
@@ -42,8 +43,21 @@ pub struct Options {
     pub tls: Vec<bool>,
     /// Through what.
     pub variants: Vec<Variant>,
+    /// Whether connections are measured, and whether anything else is.
+    pub connections: Connections,
     /// The gateway's binary, if not the one that lies beside.
     pub gateway: Option<PathBuf>,
+}
+
+/// Whether connections are measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connections {
+    /// With everything else.
+    Too,
+    /// Nothing else.
+    Only,
+    /// Not.
+    None,
 }
 
 impl Length {
@@ -60,12 +74,18 @@ impl Default for Options {
             loads: Load::ALL.to_vec(),
             tls: vec![false, true],
             variants: Variant::ALL.to_vec(),
+            connections: Connections::Too,
             gateway: None,
         }
     }
 }
 
 impl Options {
+    /// Whether it is only to be seen that everything works.
+    pub fn is_brief(&self) -> bool {
+        self.length == Length::BRIEF
+    }
+
     /// Reads the command line.
     ///
     /// # Errors
@@ -84,6 +104,13 @@ impl Options {
                 "--rounds" => options.rounds = number(value)?.max(1),
                 "--gateway" => options.gateway = Some(std::path::absolute(value)?),
                 "--seconds" => options.length = Length::Seconds(number(value)?.max(1)),
+                "--connections" => {
+                    options.connections = match *value {
+                        "only" => Connections::Only,
+                        "none" => Connections::None,
+                        _ => bail!("`{value}` is not known\n{HELP}"),
+                    }
+                }
                 "--clients" => options.clients = list(value, |one| number(one).ok())?,
                 "--loads" => options.loads = list(value, |one| named(&Load::ALL, one, Load::word))?,
                 "--variants" => {

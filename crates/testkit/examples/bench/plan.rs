@@ -13,8 +13,12 @@ pub enum Load {
     Prepared,
     /// An autocommitted UPDATE of one row, prepared.
     Update,
-    /// One SELECT of a million rows.
-    Rows,
+    /// One SELECT of five million rows.
+    Select,
+    /// The same rows, copied out.
+    CopyOut,
+    /// As many copied in.
+    CopyIn,
 }
 
 /// Through what.
@@ -48,7 +52,25 @@ pub const WARM_UP: Cell = Cell { tls: true, load: Load::Prepared, clients: 8 };
 
 impl Load {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Simple, Self::Extended, Self::Prepared, Self::Update, Self::Rows];
+    pub const ALL: [Self; 7] = [
+        Self::Simple,
+        Self::Extended,
+        Self::Prepared,
+        Self::Update,
+        Self::Select,
+        Self::CopyOut,
+        Self::CopyIn,
+    ];
+
+    /// Whether how much goes through is the question, not how many statements.
+    pub fn is_stream(self) -> bool {
+        matches!(self, Self::Select | Self::CopyOut | Self::CopyIn)
+    }
+
+    /// Whether something is changed, so that it is recorded first.
+    pub fn is_write(self) -> bool {
+        matches!(self, Self::Update | Self::CopyIn)
+    }
 
     /// In one word, for the command line.
     pub fn word(self) -> &'static str {
@@ -57,7 +79,9 @@ impl Load {
             Self::Extended => "extended",
             Self::Prepared => "prepared",
             Self::Update => "update",
-            Self::Rows => "rows",
+            Self::Select => "select",
+            Self::CopyOut => "copy-out",
+            Self::CopyIn => "copy-in",
         }
     }
 }
@@ -104,7 +128,7 @@ pub fn cells(options: &Options) -> Vec<Cell> {
             match load {
                 // Latency is the question, and a table's rows are locked one by one: few clients.
                 Load::Update => cells.extend([1, 8].map(|clients| Cell { tls, load, clients })),
-                Load::Rows => cells.push(Cell { tls, load, clients: 1 }),
+                load if load.is_stream() => cells.push(Cell { tls, load, clients: 1 }),
                 _ => cells.extend(options.clients.iter().map(|&clients| Cell { tls, load, clients })),
             }
         }
@@ -118,7 +142,7 @@ pub fn turn(cell: &Cell, options: &Options, bouncer: bool, round: u32) -> Vec<Va
         options.variants.contains(variant)
             && (**variant != Variant::Bouncer || bouncer)
             // A write is recorded first, whatever the resource says of reads.
-            && (**variant != Variant::Alongside || cell.load != Load::Update)
+            && (**variant != Variant::Alongside || !cell.load.is_write())
     };
     let mut variants: Vec<Variant> = Variant::ALL.iter().filter(wanted).copied().collect();
     let shift = usize::try_from(round).unwrap_or(0) % variants.len().max(1);

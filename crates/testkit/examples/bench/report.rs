@@ -6,7 +6,7 @@ use std::io::Write as _;
 use anyhow::Result;
 
 use crate::gateway::{Count, Memory};
-use crate::plan::{Cell, Load, Variant};
+use crate::plan::{Cell, Variant};
 use crate::server::Server;
 use crate::stats::{Rounds, float};
 use countersign_testkit::leash;
@@ -33,29 +33,32 @@ pub fn cell(cell: &Cell, rounds: &Rounds) -> String {
         "{}\n  {:<24} {:>9} {:>9} {:>12} {:>9} {:>9} {:>9}\n",
         cell.name(),
         "",
-        "a second",
+        if cell.load.is_stream() { "MB/s" } else { "a second" },
         "of direct",
         "of pgbouncer",
         "p50 us",
         "p99 us",
-        if cell.load == Load::Rows { "CPU ms" } else { "CPU us" },
+        if cell.load.is_stream() { "CPU s/GB" } else { "CPU us" },
     );
     for variant in Variant::ALL.into_iter().filter(|variant| rounds.has(cell, *variant)) {
         let figure = |value: Option<f64>, digits: usize| {
             value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
         };
-        let scale = if cell.load == Load::Rows { 1e-3 } else { 1.0 };
-        let rate_digits = if cell.load == Load::Rows { 2 } else { 0 };
+        let (cpu, digits) = if cell.load.is_stream() {
+            (rounds.cpu_a_gigabyte(cell, variant), 2)
+        } else {
+            (rounds.cpu(cell, variant), 1)
+        };
         let _ = writeln!(
             text,
             "  {:<24} {:>9} {:>9} {:>12} {:>9} {:>9} {:>9}",
             variant.name(),
-            figure(rounds.of(cell, variant, |burst| burst.rate), rate_digits),
+            figure(rounds.of(cell, variant, |burst| burst.rate), 0),
             figure(rounds.ratio(cell, variant, Variant::Direct), 2),
             figure(rounds.ratio(cell, variant, Variant::Bouncer), 2),
             figure(rounds.of(cell, variant, |burst| burst.p50), 0),
             figure(rounds.of(cell, variant, |burst| burst.p99), 0),
-            figure(rounds.cpu(cell, variant).map(|cpu| cpu * scale), 1),
+            figure(cpu, digits),
         );
     }
     text

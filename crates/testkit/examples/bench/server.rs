@@ -11,6 +11,7 @@ use countersign_testkit::leash::{self, Dog, Leash, free_port, run};
 use countersign_testkit::postgres::programs;
 
 use crate::load::Login;
+use crate::streams;
 
 /// The superuser, and the account under which everything runs.
 pub const ACCOUNT: &str = "bench";
@@ -59,7 +60,7 @@ impl Server {
             "listen_addresses=127.0.0.1",
             "unix_socket_directories=",
             "fsync=off",
-            "max_connections=300",
+            "max_connections=2300",
             "shared_buffers=256MB",
             "log_min_messages=fatal",
             "ssl=on",
@@ -77,10 +78,18 @@ impl Server {
         let login = Login { user: ACCOUNT.into(), password: PASSWORD.into(), database: "postgres".into() };
         let mut made = login.command("pgbench", port, false);
         run(made.args(["-i", "-q", "-s", &SCALE.to_string()]))?;
+        run(login.command("psql", port, false).args(["-qXc", streams::COPIED]))?;
         let mut asked = login.command("psql", port, false);
         let version = run(asked.args(["-AtXc", "VACUUM ANALYZE", "-c", "SHOW server_version"]))?;
         let version = version.lines().last().unwrap_or_default().to_owned();
         Ok(Self { port, login, version, certificate, _leash: leash })
+    }
+}
+
+impl Server {
+    /// Has a statement run by the server itself.
+    pub fn run(&self, text: &str) -> Result<()> {
+        run(self.login.command("psql", self.port, false).args(["-qXc", text])).map(|_| ())
     }
 }
 

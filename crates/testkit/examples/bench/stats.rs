@@ -112,6 +112,14 @@ impl Rounds {
         (!ratios.is_empty()).then(|| median(ratios))
     }
 
+    /// Processor seconds per gigabyte over all rounds.
+    pub fn cpu_a_gigabyte(&self, cell: &Cell, variant: Variant) -> Option<f64> {
+        let rounds = self.bursts.get(&(*cell, variant))?;
+        let micros: f64 = rounds.values().map(|burst| burst.cpu).sum::<Option<f64>>()?;
+        let bytes: u64 = rounds.values().map(|burst| burst.bytes).sum();
+        (bytes > 0).then(|| micros / float(bytes) * 1e3)
+    }
+
     /// Processor time per statement over all rounds, connecting not included, in microseconds.
     pub fn cpu(&self, cell: &Cell, variant: Variant) -> Option<f64> {
         let rounds = self.bursts.get(&(*cell, variant))?;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::connections::{self, Found};
 use crate::plan::{Cell, Load, Variant};
 use crate::stats::Rounds;
 
@@ -28,9 +29,9 @@ impl Bound {
 }
 
 /// All targets that this run says something about.
-pub fn table(rounds: &Rounds) -> String {
+pub fn table(rounds: &Rounds, connections: &Found) -> String {
     let mut text = "targets, TLS to the client\n".to_owned();
-    for target in targets(rounds) {
+    for target in targets(rounds).into_iter().chain(of_connections(connections)) {
         let Some(reached) = target.reached else { continue };
         let (word, bound) = match target.bound {
             Bound::AtLeast(bound) => ("at least", bound),
@@ -89,7 +90,40 @@ fn targets(rounds: &Rounds) -> Vec<Target> {
         bound: Bound::AtMost(1.2),
         reached: update_in_syncs(rounds, &cell(Load::Update, 1)),
     });
+    targets.extend(of_streams(rounds));
     targets
+}
+
+fn of_streams(rounds: &Rounds) -> Vec<Target> {
+    let mut targets = Vec::new();
+    for load in [Load::Select, Load::CopyOut, Load::CopyIn] {
+        let cell = Cell { tls: true, load, clients: 1 };
+        targets.push(Target {
+            what: format!("{}: throughput of direct's", load.word()),
+            bound: Bound::AtLeast(0.95),
+            reached: rounds.ratio(&cell, Variant::Release, Variant::Direct),
+        });
+        targets.push(Target {
+            what: format!("{}: processor seconds a gigabyte", load.word()),
+            bound: Bound::AtMost(2.5),
+            reached: rounds.cpu_a_gigabyte(&cell, Variant::Release),
+        });
+    }
+    targets
+}
+
+fn of_connections(found: &Found) -> Vec<Target> {
+    let target = |what: &str, bound, reached| Target { what: what.to_owned(), bound, reached };
+    vec![
+        target("a new connection: time of direct's", Bound::AtMost(1.2), connections::of_direct(found)),
+        target("a new connection: processor milliseconds", Bound::AtMost(2.0), connections::cpu_ms(found)),
+        target("an idle connection: KiB resident", Bound::AtMost(25.0), connections::idle_kib(found)),
+        target(
+            "hundreds of busy clients: throughput of pgbouncer's",
+            Bound::AtLeast(0.8),
+            connections::busy(found),
+        ),
+    ]
 }
 
 fn quotient(this: Option<f64>, that: Option<f64>) -> Option<f64> {
