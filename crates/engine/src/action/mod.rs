@@ -10,6 +10,7 @@
 //! Each arrow consumes what it starts from, and only the engine makes what it ends in: what was not judged can't be
 //! recorded, what was not recorded can't be forwarded (a provable read: not answered), and nothing twice.
 
+pub(crate) mod again;
 mod attempt;
 mod hold;
 mod judge;

@@ -1,5 +1,6 @@
 //! The engine as a whole, on a real store in a temporary folder, with a clock in the test's hand.
 
+mod again;
 mod audit;
 mod bundles;
 mod crash;
@@ -217,7 +218,7 @@ impl Bench {
 
     pub(crate) async fn with_bundle(files: BTreeMap<String, String>) -> Self {
         let bench = Self::empty();
-        bench.engine.first_bundle(bundle(), &who("dave")).await.unwrap();
+        bench.engine.first_bundle(files, &who("dave")).await.unwrap();
         bench
     }
 
@@ -386,6 +387,7 @@ fn attempt(action: &str, text: &str, provable_read: bool) -> Attempt {
         functions: BTreeSet::new(),
         has_where: true,
         has_limit: false,
+        reach: countersign_policy::context::Reach::default(),
         statements: 1,
         in_transaction: false,
         provable_read,
@@ -394,15 +396,15 @@ fn attempt(action: &str, text: &str, provable_read: bool) -> Attempt {
     .into();
     Attempt {
         kind: ActionName::new(action),
-        actions: vec![ActionName::new(action)],
-        verbs: vec![action.trim_start_matches("sql.").to_owned()],
+        actions: [ActionName::new(action)].into(),
+        verbs: [action.trim_start_matches("sql.").to_owned()].into(),
         provable_read,
-        context,
+        context: Arc::new(context),
         text: text.into(),
-        parameter_types: Vec::new(),
-        parameters: Vec::new(),
+        parameter_types: [].into(),
+        parameters: [].into(),
         relations: Vec::new(),
-        settings: BTreeMap::new(),
+        settings: Arc::default(),
         bytes: Bytes::copy_from_slice(text.as_bytes()),
     }
 }
