@@ -75,10 +75,10 @@ function ask(world, { by, role, for_s, reason, ticket, ago = 0, ...more }) {
   return one;
 }
 
-function hold(world, { by, text, action, session, grant, verbs, rows, relations, notes = [], parameters = [], ago = 0 }) {
+function hold(world, { by, text, action, session, grant, verbs, rows, relations, notes = [], parameters = [], ago = 0, ...more }) {
   const one = ask(world, { by, role: "shop-writer", reason: grant.purpose, ticket: "SHOP-481", ago });
   Object.assign(one, {
-    kind: "action", action, verbs, settings: [{ name: "search_path", value: "public" }], resource: "shop", text, parameters, relations, rows, notes, session: session.id, grant: grant.id,
+    kind: "action", action, verbs, settings: [{ name: "search_path", value: "public" }], resource: "shop", text, parameters, relations, rows, notes, session: session.id, grant: grant.id, ...more,
     held_by: [{ rule: "prod-write", policies: [{ id: "writes-to-high-impact-need-the-dba", reason: "changes to a resource of high impact need a second pair of eyes" }] }],
     stages: [{ rule: "prod-write", need: 1, from: ["group:dba", "owner"], people: [party("bob")], given: [] }],
     missing: "1 of group:dba or owner (bob)", lapses_at: at(900 - ago),
@@ -131,8 +131,33 @@ function history(world) {
   hold(world, {
     by: "alice", session, grant, action: "sql.write", verbs: ["delete"], ago: 130,
     text: "-- the import of 3 March wrote these twice\ndelete from orders\nwhere status = 'duplicate'\n  and created_at < now() - interval '30 days'",
-    rows: { count: 12, bound: 12, unbounded: false },
-    relations: [{ name: "public.orders", owner: "shop_owner", estimate_rows: 24012, access: "write" }],
+    rows: { count: 12, estimate: 11, bound: 12, unbounded: false },
+    relations: [
+      { name: "public.orders", owner: "shop_owner", estimate_rows: 24012, access: "write", impact: "high", responsible: "group:dba" },
+      { name: "public.customers", owner: "shop_owner", estimate_rows: 6000, access: "read", impact: "high", responsible: "group:security",
+        title: "People who bought, or wanted to", labels: ["personal"] },
+    ],
+    effects: {
+      cascades: [
+        { relation: "public.order_items", from: "public.orders", constraint: "order_items_order_id_fkey", does: "delete", depth: 1, rows: 36 },
+        { relation: "public.order_tree", from: "public.order_items", constraint: "tree_fkey", does: "set null", depth: 2,
+          unknown: "it leads back to where it came from, and how often is not counted" },
+      ],
+      triggers: [{ name: "audit_orders", relation: "public.orders", timing: "after", events: "update or delete", level: "row",
+        function: "audit.remember", definer: "shop_owner", enabled: "origin",
+        definition: "CREATE TRIGGER audit_orders AFTER UPDATE OR DELETE ON public.orders FOR EACH ROW EXECUTE FUNCTION audit.remember()" }],
+      rules: [],
+      row_security: [{ relation: "public.customers", applies: false, policies: [{ name: "own_land", command: "all", restrictive: false, using: "(country = current_setting('app.land'))" }] }],
+    },
+    so_far: { since: at(-1200), more: true, statements: [
+      { at: at(-300), action: "sql.select", verdict: "allow", text: "select count(*) from orders where status = 'duplicate'", result: "done", rows: 1, line: 61 },
+      { at: at(-420), action: "sql.drop", verdict: "deny", text: "drop table orders_old", line: 58 },
+      { at: at(-600), action: "sql.update", verdict: "hold", text: "update orders set status = 'paid' where id = 17", result: "failed", code: "23514", line: 52, request: "req_1" },
+    ] },
+    earlier: { by_person: 1, by_anybody: 2, last: [
+      { id: "req_1", by: "alice", at: at(-86400), state: "approved", answered: ["bob"], outcome: { result: "done", rows: 12, bytes: 96, micros: 4200 } },
+      { id: "req_2", by: "erin", at: at(-864000), state: "denied", answered: ["bob"] },
+    ] },
   });
   hold(world, {
     by: "alice", session, grant, action: "sql.write", verbs: ["update"], ago: 40,
@@ -218,6 +243,7 @@ function routes(world, passwords) {
       { id: "sgn_2", state: "live", principal: who, via: "cli", address: "198.51.100.7", program: "countersign/0.1.0", means: ["password"], signed_in_at: at(-7200), seen_at: at(-900), expires_at: at(2700), this: false },
     ] }),
     "GET /me/authenticators": () => ({ items: [
+      { id: "aut_2", state: "bound", means: "passkey", name: "Laptop", bound_at: at(-86400), used_at: at(-3600) },
       { id: "aut_1", state: "bound", means: "totp", bound_at: at(-864000), used_at: at(-60) },
       { id: "recovery-codes", state: "bound", means: "recovery-code", bound_at: at(-864000), left: 9 },
     ] }),

@@ -7,7 +7,7 @@ import { useEffect } from "react";
 import { useLocation, useSearchParams } from "wouter";
 
 import type { Request } from "../api/client";
-import { inbox } from "../api/queries";
+import { inbox, request } from "../api/queries";
 import { useKeys } from "../lib/keys";
 import { Answer } from "../parts/Answer";
 import { Blank, Bones, Head, Reading } from "../parts/Page";
@@ -66,12 +66,18 @@ function Desk({ items }: { items: readonly Request[] }) {
         </ul>
       </div>
       {wide && shown && (
-        <div className="shown sheet pad">
-          <RequestView of={shown} level={3} heading={<h2>{title(shown)}</h2>}>
-            <Answer key={shown.id} of={shown} keys after={() => choose(next)} />
-          </RequestView>
-        </div>
+        <div className="shown sheet pad"><Chosen key={shown.id} of={shown} after={() => choose(next)} /></div>
       )}
     </div>
+  );
+}
+
+/** What a list leaves out, because it takes looking for: what became of the same before. */
+function Chosen({ of, after }: { of: Request; after: () => void }) {
+  const whole = useQuery(request(of.id));
+  return (
+    <RequestView of={whole.data ?? of} level={3} heading={<h2>{title(of)}</h2>}>
+      <Answer of={of} keys after={after} />
+    </RequestView>
   );
 }

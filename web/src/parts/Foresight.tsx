@@ -117,7 +117,7 @@ export function SoFar({ of }: { of: Schemas["SoFar"] }) {
         {of.statements.map((one) => (
           <li key={one.line} className="stack tight">
             <p className="row small">
-              <State of={one.verdict} {...(one.verdict === "hold" ? { say: "approved" } : {})} />
+              <State of={one.verdict === "hold" ? "approved" : one.verdict} />
               <Ago at={one.at} />
               <span className="quiet">{ended(one)}</span>
             </p>
