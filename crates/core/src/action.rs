@@ -125,7 +125,7 @@ pub fn digest(salt: &[u8; 16], canonical: &[u8]) -> Digest {
 }
 
 /// What a passkey signs: `SHA-256("countersign/verdict/v1" LF || digest || verdict || bounds || rule hash)`,
-/// where `verdict` is `approve` or `deny`, `bounds` the bounds' canonical JSON, and the rule hashes of all
+/// where `verdict` is `approve` or `deny`, `bounds` what [`crate::request::Bounds::canonical`] writes, and the rule hashes of all
 /// gates follow each other in the order of the request.
 #[must_use]
 pub fn challenge(digest: &Digest, verdict: &str, bounds: &[u8], rules: &[Digest]) -> Digest {

@@ -6,12 +6,13 @@
 //!
 //! One module per subject, each with its commands, events and state: [`request`] (access requests and held
 //! actions are one thing), [`grant`], [`session`], [`principal`], [`bundle`]. [`quorum`] answers who must
-//! still say yes. [`action`] is what an approval is bound to.
+//! still say yes. [`action`] is what an approval is bound to, [`envelope`] what it covers beyond one text.
 
 pub mod action;
 pub mod book;
 pub mod bundle;
 pub mod catalogue;
+pub mod envelope;
 pub mod grant;
 pub mod ids;
 pub mod principal;

@@ -45,6 +45,15 @@ pub enum Refusal {
     /// A receipt belongs to another session.
     #[error("the receipt of `{0}` belongs to another session")]
     OtherSession(RequestId),
+    /// What is about to run may touch more rows than the envelope has left for it.
+    #[error("the envelope of `{0}` has {1} rows left for one statement; this would touch more")]
+    BeyondEnvelope(RequestId, u64),
+    /// An approver says more than the rules allow.
+    #[error("{0}")]
+    TermsTooWide(String),
+    /// No envelope can be given.
+    #[error("no envelope can be given for this: {0}")]
+    NoEnvelope(String),
     /// Nobody approves their own person's request.
     #[error("nobody approves their own request; ask somebody else")]
     OwnRequest,

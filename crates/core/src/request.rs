@@ -12,6 +12,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::envelope::{Claim, Envelope, Reach, Terms};
 use crate::ids::{
     ActionName, BundleHash, Digest, GrantId, PersonId, PrincipalId, RequestId, ResourceId, RoleId, SessionId,
 };
@@ -48,6 +49,8 @@ pub enum Command {
         comment: Option<Digest>,
         /// Proof of the approver's presence.
         signature: Option<Signature>,
+        /// What it covers, if less than the rules allow or bounds instead of the text.
+        terms: Terms,
         /// Minted by the caller, used if this yes completes an access request.
         grant: GrantId,
     },
@@ -67,15 +70,16 @@ pub enum Command {
         /// Why.
         why: Withdrawal,
     },
-    /// Uses the receipt of an approved held action, once. The standing ruling is on the action. A receipt for
-    /// one use is bound to the session that waits; one for several to the principal, resource and role.
+    /// Uses the receipt of an approved held action, once. The standing ruling is on what is about to run. A receipt
+    /// for one use is bound to the session that waits; one for several, or an envelope, to the principal, resource and
+    /// role.
     Use {
         /// Which.
         request: RequestId,
         /// In which session.
         session: SessionId,
-        /// Digest of what is about to run.
-        digest: Digest,
+        /// What is about to run.
+        claim: Claim,
     },
     /// Says how a used receipt ended.
     Settle {
@@ -131,6 +135,8 @@ pub enum Event {
         comment: Option<Digest>,
         /// Proof of presence.
         signature: Option<Signature>,
+        /// What they said of what it covers.
+        terms: Terms,
     },
     /// Every place is filled: the receipt.
     QuorumReached {
@@ -140,6 +146,8 @@ pub enum Event {
         uses: u32,
         /// Until when.
         valid_until: At,
+        /// Within which bounds, if not for the text alone.
+        envelope: Option<Envelope>,
     },
     /// Somebody said no.
     Denied {
@@ -182,6 +190,8 @@ pub enum Event {
         request: RequestId,
         /// In which session.
         session: SessionId,
+        /// How many rows of its envelope are set aside for it.
+        rows: Option<u64>,
     },
     /// A used receipt ended.
     Settled {
@@ -214,6 +224,8 @@ pub enum Ask {
         action: ActionName,
         /// What a yes covers.
         bounds: Bounds,
+        /// What it touches, if that is known for certain.
+        reach: Option<Reach>,
     },
     /// To put a bundle in force.
     Apply {
@@ -351,6 +363,9 @@ pub struct Approval {
     pub comment: Option<Digest>,
     /// Proof of presence.
     pub signature: Option<Signature>,
+    /// What they said of what it covers.
+    #[serde(default)]
+    pub terms: Terms,
 }
 
 /// Where a request stands.
@@ -405,6 +420,15 @@ pub struct Receipt {
     pub running: Option<SessionId>,
     /// How the last use ended.
     pub outcome: Option<Outcome>,
+    /// The bounds that it covers, if not one text alone.
+    #[serde(default)]
+    pub envelope: Option<Envelope>,
+    /// Rows of the envelope that are gone, those included that are set aside.
+    #[serde(default)]
+    pub spent: u64,
+    /// Rows of the envelope that are set aside for the use under way.
+    #[serde(default)]
+    pub reserved: u64,
 }
 
 impl Request {
@@ -432,7 +456,7 @@ impl Request {
     pub fn is_closed(&self) -> bool {
         match &self.state {
             State::Pending => false,
-            State::Approved(receipt) => receipt.running.is_none() && receipt.used >= receipt.uses,
+            State::Approved(receipt) => receipt.running.is_none() && receipt.is_spent(),
             State::Denied { .. } | State::Lapsed { .. } | State::Withdrawn { .. } | State::Void { .. } => {
                 true
             }
@@ -451,17 +475,6 @@ impl State {
             Self::Lapsed { .. } => "lapsed",
             Self::Withdrawn { .. } => "withdrawn",
             Self::Void { .. } => "void",
-        }
-    }
-}
-
-impl Bounds {
-    /// The canonical JSON that a signature covers.
-    #[must_use]
-    pub fn canonical(&self) -> Vec<u8> {
-        match self.rows {
-            RowBound::AtMost(rows) => format!("{{\"rows\":{rows}}}").into_bytes(),
-            RowBound::Unbounded => b"{\"rows\":null}".to_vec(),
         }
     }
 }

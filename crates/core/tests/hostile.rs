@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use countersign_core::catalogue::{Catalogue, Escalation, Place, PrincipalKind, Rule, Stage};
+use countersign_core::catalogue::{Catalogue, Ceiling, Escalation, Place, PrincipalKind, Rule, Stage};
+use countersign_core::envelope::{Claim, Envelope, Reach, Terms};
 use countersign_core::request::{self, Ask, Bounds, Outcome, RowBound, Signature, Voidance, Withdrawal};
 use countersign_core::ruling::{Gate, Ruling};
 use countersign_core::session::{self, Ending};
@@ -130,13 +131,13 @@ fn a_place() -> impl Strategy<Value = Place> + Clone {
     ]
 }
 
-fn a_gate() -> impl Strategy<Value = Gate> + Clone {
+fn a_gate() -> BoxedStrategy<Gate> {
     let count = || prop_oneof![4 => 0..3u32, 1 => Just(u32::MAX)];
     let places = || prop::collection::vec(a_place(), 0..3);
     let stages = prop::collection::vec((count(), places()), 0..3);
     let steps = prop::collection::vec((odd(), places()), 0..3);
-    (stages, steps, odd(), odd(), count(), 0..3u8).prop_map(|(stages, steps, pending, valid, uses, hash)| {
-        Gate {
+    (stages, steps, odd(), odd(), count(), 0..3u8)
+        .prop_map(|(stages, steps, pending, valid, uses, hash)| Gate {
             rule: RuleName::new(["one", "two", "three"][usize::from(hash)]),
             rule_hash: Digest([hash; 32]),
             terms: Arc::new(Rule {
@@ -144,14 +145,15 @@ fn a_gate() -> impl Strategy<Value = Gate> + Clone {
                 pending_for: Span(pending),
                 valid_for: Span(valid),
                 uses,
+                envelope: (uses == 2).then_some(Ceiling { rows: 3, total: 3, uses, longest: Span(valid) }),
                 escalate: steps
                     .into_iter()
                     .map(|(after, add)| Escalation { after: Span(after), add })
                     .collect(),
             }),
             policies: vec![],
-        }
-    })
+        })
+        .boxed()
 }
 
 fn a_ruling() -> impl Strategy<Value = Ruling> + Clone {
@@ -178,24 +180,52 @@ fn some_facts() -> impl Strategy<Value = Facts> {
     (an_instant(), maybe(), maybe()).prop_map(|(now, ruling, standing)| Facts { now, ruling, standing })
 }
 
-fn an_ask() -> impl Strategy<Value = Ask> + Clone {
+fn an_ask() -> BoxedStrategy<Ask> {
     let rows = prop_oneof![any::<u64>().prop_map(RowBound::AtMost), Just(RowBound::Unbounded)];
     let resource = name(&["shop", "files", "attic"]);
     let action = name(&["sql.delete", "sql.copy"]);
     prop_oneof![
         (role(), odd()).prop_map(|(role, lasting)| Ask::Access { role, lasting: Span(lasting) }),
         Just(access("writer", 10)),
-        (number(), number(), resource, action, rows).prop_map(|(session, grant, resource, action, rows)| {
-            Ask::Act {
+        (number(), number(), resource, action, rows, a_reach()).prop_map(
+            |(session, grant, resource, action, rows, reach)| Ask::Act {
                 session: SessionId(session),
                 grant: GrantId(grant),
                 resource: ResourceId::new(&resource),
                 action: ActionName::new(&action),
                 bounds: Bounds { rows },
+                reach,
             }
-        }),
+        ),
         a_digest().prop_map(|bundle| Ask::Apply { bundle }),
     ]
+    .boxed()
+}
+
+fn a_reach() -> impl Strategy<Value = Option<Reach>> + Clone {
+    let parts = prop::collection::vec(a_digest(), 0..3);
+    prop::option::of((a_digest(), parts).prop_map(|(ground, parts)| Reach { ground, parts }))
+}
+
+fn a_claim() -> BoxedStrategy<Claim> {
+    let claim = (a_digest(), a_reach(), prop::option::of(any::<u64>()));
+    claim.prop_map(|(digest, reach, rows)| Claim { digest, reach, rows }).boxed()
+}
+
+fn an_envelope() -> BoxedStrategy<Option<Envelope>> {
+    let rows = || prop_oneof![0..4u64, Just(u64::MAX)];
+    prop::option::of((rows(), rows()).prop_map(|(rows, total)| Envelope { rows, total })).boxed()
+}
+
+fn some_terms() -> BoxedStrategy<Terms> {
+    let uses = prop::option::of(prop_oneof![0..3u32, Just(u32::MAX)]);
+    let plain = Just(Terms::default());
+    let odd = (uses, prop::option::of(odd()), an_envelope()).prop_map(|(uses, lasting, envelope)| Terms {
+        uses,
+        valid_for: lasting.map(Span),
+        envelope,
+    });
+    prop_oneof![2 => plain, 1 => odd].boxed()
 }
 
 fn a_signature() -> impl Strategy<Value = Option<Signature>> + Clone {
@@ -260,13 +290,14 @@ fn a_command() -> impl Strategy<Value = Command> {
         (id(), principal(), an_ask(), a_digest(), number()).prop_map(|(request, by, ask, digest, grant)| {
             R::Ask { request, by, ask, digest, content: None, grant: GrantId(grant) }
         });
-    let approve = (id(), principal(), a_digest(), a_signature(), number());
-    let approve = approve.prop_map(|(request, by, digest, signature, grant)| R::Approve {
+    let approve = (id(), principal(), a_digest(), a_signature(), some_terms(), number());
+    let approve = approve.prop_map(|(request, by, digest, signature, terms, grant)| R::Approve {
         request,
         by,
         digest,
         comment: None,
         signature,
+        terms,
         grant: GrantId(grant),
     });
     let requests = prop_oneof![
@@ -275,8 +306,8 @@ fn a_command() -> impl Strategy<Value = Command> {
         1 => (id(), principal()).prop_map(|(request, by)| R::Deny { request, by, comment: None }),
         1 => (id(), a_withdrawal()).prop_map(|(request, why)| R::Withdraw { request, why }),
         1 => (id(), a_voidance()).prop_map(|(request, why)| R::Void { request, why }),
-        3 => (id(), number(), a_digest())
-            .prop_map(|(request, session, digest)| R::Use { request, session: SessionId(session), digest }),
+        3 => (id(), number(), a_claim())
+            .prop_map(|(request, session, claim)| R::Use { request, session: SessionId(session), claim }),
         2 => (id(), an_outcome()).prop_map(|(request, outcome)| R::Settle { request, outcome }),
     ];
     prop_oneof![
@@ -355,17 +386,19 @@ fn a_request_event() -> impl Strategy<Value = request::Event> {
     let count = || prop_oneof![0..3u32, Just(u32::MAX)];
     prop_oneof![
         3 => asked,
-        3 => (id(), principal(), a_person(), a_signature()).prop_map(|(request, by, person, signature)| {
-            E::Approved { request, by, person, comment: None, signature }
+        3 => (id(), principal(), a_person(), a_signature(), some_terms()).prop_map(|(request, by, person, signature, terms)| {
+            E::Approved { request, by, person, comment: None, signature, terms }
         }),
-        2 => (id(), count(), an_instant())
-            .prop_map(|(request, uses, valid_until)| E::QuorumReached { request, uses, valid_until }),
+        2 => (id(), count(), an_instant(), an_envelope()).prop_map(|(request, uses, valid_until, envelope)| {
+            E::QuorumReached { request, uses, valid_until, envelope }
+        }),
         1 => (id(), principal()).prop_map(|(request, by)| E::Denied { request, by, comment: None }),
         1 => id().prop_map(|request| E::Lapsed { request }),
         1 => (id(), a_withdrawal()).prop_map(|(request, why)| E::Withdrawn { request, why }),
         1 => (id(), a_voidance()).prop_map(|(request, why)| E::Voided { request, why }),
         1 => (id(), count()).prop_map(|(request, step)| E::Escalated { request, step }),
-        2 => (id(), number()).prop_map(|(request, session)| E::Used { request, session: SessionId(session) }),
+        2 => (id(), number(), prop::option::of(any::<u64>()))
+            .prop_map(|(request, session, rows)| E::Used { request, session: SessionId(session), rows }),
         1 => (id(), an_outcome()).prop_map(|(request, outcome)| E::Settled { request, outcome }),
     ]
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use countersign_core::envelope::{Claim, Terms};
 use countersign_core::request::{self, Ask, Bounds, Outcome, Request, RowBound, State, Voidance, Withdrawal};
 use countersign_core::session::{self, Ending, Opening};
 use countersign_core::{
@@ -196,6 +197,7 @@ pub fn act(session: u128, grant: u128, action: &str) -> Ask {
         resource: ResourceId::new("shop"),
         action: ActionName::new(action),
         bounds: Bounds { rows: RowBound::AtMost(12) },
+        reach: None,
     }
 }
 
@@ -219,12 +221,17 @@ pub fn approve(id: u128, by: &str) -> Command {
 }
 
 pub fn approve_seeing(id: u128, by: &str, digest: Digest) -> Command {
+    approve_saying(id, by, digest, Terms::default())
+}
+
+pub fn approve_saying(id: u128, by: &str, digest: Digest, terms: Terms) -> Command {
     Command::Request(request::Command::Approve {
         request: RequestId(id),
         by: who(by),
         digest,
         comment: None,
         signature: None,
+        terms,
         grant: GrantId(id),
     })
 }
@@ -242,7 +249,11 @@ pub fn use_receipt(id: u128, session: u128) -> Command {
 }
 
 pub fn use_for(id: u128, session: u128, digest: Digest) -> Command {
-    Command::Request(request::Command::Use { request: RequestId(id), session: SessionId(session), digest })
+    use_claiming(id, session, Claim { digest, reach: None, rows: None })
+}
+
+pub fn use_claiming(id: u128, session: u128, claim: Claim) -> Command {
+    Command::Request(request::Command::Use { request: RequestId(id), session: SessionId(session), claim })
 }
 
 pub fn settle(id: u128, outcome: Outcome) -> Command {
@@ -312,11 +323,13 @@ pub fn approved(id: u128, by: &str) -> Event {
         person: person(by),
         comment: None,
         signature: None,
+        terms: Terms::default(),
     })
 }
 
 pub fn quorum(id: u128, uses: u32, valid_until: At) -> Event {
-    Event::Request(request::Event::QuorumReached { request: RequestId(id), uses, valid_until })
+    let request = RequestId(id);
+    Event::Request(request::Event::QuorumReached { request, uses, valid_until, envelope: None })
 }
 
 pub fn denied(id: u128, by: &str) -> Event {
@@ -340,7 +353,7 @@ pub fn voided(id: u128, why: Voidance) -> Event {
 }
 
 pub fn used(id: u128, session: u128) -> Event {
-    Event::Request(request::Event::Used { request: RequestId(id), session: SessionId(session) })
+    Event::Request(request::Event::Used { request: RequestId(id), session: SessionId(session), rows: None })
 }
 
 pub fn settled(id: u128, outcome: Outcome) -> Event {

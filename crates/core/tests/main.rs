@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 mod bundles;
+mod envelopes;
 #[cfg(test)]
 mod grants;
 #[cfg(test)]

@@ -141,7 +141,7 @@ impl Oracle {
                 assert_eq!(asked.state, Answer::Waits);
                 asked.approvals.push((by.clone(), person.clone()));
             }
-            E::QuorumReached { request, uses, valid_until } => {
+            E::QuorumReached { request, uses, valid_until, .. } => {
                 let running = false;
                 self.answer(*request, Answer::Yes { uses: *uses, used: 0, until: *valid_until, running });
             }

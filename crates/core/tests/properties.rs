@@ -140,14 +140,14 @@ fn a_receipt_is_used_exactly_if_it_may() {
     let tried = RefCell::new([0usize; 2]);
     walks(200, 70, |step| {
         let uses: Vec<_> = step.events().iter().filter(|event| is_used(event)).collect();
-        let Command::Request(request::Command::Use { request, session, digest }) = &step.command else {
+        let Command::Request(request::Command::Use { request, session, claim }) = &step.command else {
             prop_assert!(uses.is_empty());
             return Ok(());
         };
         let may = step.known.requests.get(request).is_some_and(|asked| {
             let standing =
                 step.facts.standing.as_ref().filter(|ruling| Some(ruling.bundle) == step.known.bundle);
-            asked.digest == *digest
+            asked.digest == claim.digest
                 && has_receipt(asked, step.before.now)
                 && bound(&step.known, asked, *session)
                 && ground_holds(&step.known, asked, *session, step.before.now)
@@ -173,7 +173,7 @@ fn the_ledger_never_shows_a_receipt_used_too_often() {
         let mut receipts: BTreeMap<RequestId, (u32, At, bool)> = BTreeMap::new();
         for (at, event) in &step.after.ledger {
             match event {
-                Event::Request(request::Event::QuorumReached { request, uses, valid_until }) => {
+                Event::Request(request::Event::QuorumReached { request, uses, valid_until, .. }) => {
                     prop_assert!(receipts.insert(*request, (*uses, *valid_until, false)).is_none());
                 }
                 Event::Request(request::Event::Used { request, .. }) => {

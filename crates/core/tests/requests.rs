@@ -87,6 +87,7 @@ fn a_new_grant_never_takes_the_place_of_another() {
         digest: digest(8),
         comment: None,
         signature: None,
+        terms: countersign_core::envelope::Terms::default(),
         grant: GrantId(1),
     });
     house_with_session()
@@ -565,6 +566,7 @@ fn an_action_is_asked_for_in_ones_own_session_on_its_resource_under_its_grant() 
         resource: countersign_core::ResourceId::new("files"),
         action: countersign_core::ActionName::new("sql.truncate"),
         bounds: request::Bounds { rows: request::RowBound::Unbounded },
+        reach: None,
     };
     house_with_session()
         .when(ask(2, "erin", act(1, 1, "sql.delete")))

@@ -286,6 +286,21 @@ pub struct Approve {
     /// The digest you were shown; a changed request is then not approved.
     #[arg(long, value_name = "HEX")]
     pub digest: Option<String>,
+    /// How often it may be used, if less often than the rules allow.
+    #[arg(long, value_name = "N")]
+    pub uses: Option<u32>,
+    /// For how long it may be used, if for less long than the rules allow: `10m`.
+    #[arg(long = "for", value_name = "TIME")]
+    pub lasting: Option<countersign_core::Span>,
+    /// Approve bounds instead of the text: what it does to the relations it names, by any text.
+    #[arg(long, requires_all = ["rows", "total"])]
+    pub envelope: bool,
+    /// Rows that one statement may write, within the envelope.
+    #[arg(long, value_name = "N", requires = "envelope")]
+    pub rows: Option<u64>,
+    /// Rows that may be written in all, within the envelope.
+    #[arg(long, value_name = "N", requires = "envelope")]
+    pub total: Option<u64>,
     /// Do not ask again at a terminal.
     #[arg(long)]
     pub yes: bool,

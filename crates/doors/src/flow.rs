@@ -14,8 +14,8 @@ use bytes::Bytes;
 use countersign_core::PrincipalId;
 use countersign_core::request::{Voidance, Withdrawal};
 use countersign_engine::{
-    Answer, Attempt, Engine, Ground, Held, Judgement, Look, NotUsed, Pending, Ran, Refused, Session,
-    Unrecorded, Waiting,
+    Answer, Attempt, Covered, Engine, Ground, Held, Judgement, Look, NotCovered, NotUsed, Pending, Ran,
+    Refused, Session, Unrecorded, Waiting,
 };
 
 /// How often one action is judged in all: again after looking at what it would do, because policy or grant moved
@@ -75,6 +75,8 @@ pub enum News<'a> {
     StillWaits(&'a Waiting),
     /// The yes no longer fits, and it is asked for again.
     AskedAnew(Voidance),
+    /// It runs under a yes that was given before, for more than one use.
+    Covered(&'a Covered),
 }
 
 /// What may be forwarded.
@@ -154,8 +156,14 @@ where
                     }
                     continue;
                 };
+                let held = match Box::pin(under_cover(engine, tongue, held, &look)).await? {
+                    Under::Leave(leave) => return Ok(Ok(leave)),
+                    Under::No(no) => return Ok(Err(no)),
+                    Under::Stale => continue,
+                    Under::Nothing(held) => held,
+                };
                 asked += 1;
-                match ask(engine, tongue, held, look).await? {
+                match Box::pin(ask(engine, tongue, *held, look)).await? {
                     Asked::Leave(leave) => return Ok(Ok(leave)),
                     Asked::No(no) => return Ok(Err(no)),
                     Asked::Void(why) if asked >= ASKED_MAX => return Ok(Err(No::Void(why))),
@@ -165,6 +173,37 @@ where
         }
     }
     Ok(Err(No::Restless))
+}
+
+/// Whether a yes that was given before covers what is held.
+enum Under {
+    Leave(Leave),
+    No(No),
+    /// What it was given for has ended meanwhile: it is judged anew.
+    Stale,
+    Nothing(Box<Held>),
+}
+
+/// Runs it under a yes that was given before, for several uses or within bounds, if one covers it.
+async fn under_cover<T: Tongue>(
+    engine: &Engine,
+    tongue: &mut T,
+    held: Held,
+    look: &Look,
+) -> Result<Under, T::Lost> {
+    let Some(cover) = engine.cover(&held, look) else { return Ok(Under::Nothing(Box::new(held))) };
+    let ground = tongue.ground().await?;
+    // As with a yes that was waited for: between its use and the forwarding nothing may intervene.
+    Ok(match engine.use_cover(cover, held, ground).await {
+        Ok(covered) => {
+            tongue.tell(News::Covered(&covered));
+            let (bytes, ran) = covered.recorded.into_forward();
+            Under::Leave(Leave::Recorded(bytes, ran))
+        }
+        Err(NotCovered::Ask(held)) => Under::Nothing(held),
+        Err(NotCovered::Unrecorded(Unrecorded::Stale)) => Under::Stale,
+        Err(NotCovered::Unrecorded(error)) => Under::No(No::Refused(unrecorded(error))),
+    })
 }
 
 /// How asking ended.

@@ -141,8 +141,8 @@ impl House {
         serde_json::from_slice(&kept.bytes).ok()
     }
 
-    /// What a request stands on, read back from its content. Held actions do not outlive their session, so only
-    /// the others have it.
+    /// What a request stands on, read back from its content. What is about to run under a held action's
+    /// receipt says itself what it is, so only the others need it.
     pub(crate) fn standing(&self, request: &Request) -> Option<Standing> {
         match &request.ask {
             Ask::Act { .. } => None,

@@ -36,8 +36,8 @@ mod writer;
 
 pub use action::{
     Answer, Attempt, Client, Completion, CompletionResult, Cover, Covered, Denied, Forward, Ground, Held,
-    Judged, Judgement, Look, LookFunction, LookRelation, LookType, NotCovered, NotUsed, Parameter, Pending, Ran, Recorded,
-    SessionRefused, Unrecorded, Waiting, Withheld,
+    Judged, Judgement, Look, LookFunction, LookRelation, LookType, NotCovered, NotUsed, Parameter, Pending,
+    Ran, Recorded, SessionRefused, Unrecorded, Waiting, Withheld,
 };
 pub use api::{Applied, ApplyError, AskAccess, Preview, PreviewVerdict, Yes};
 pub use audit::{ContentView, EventDetail, EventView, LedgerQuery, LedgerState, SearchPage, Stage};
@@ -45,9 +45,9 @@ pub use countersign_policy::context::Via;
 pub use engine::Engine;
 pub use house::{Kept, NoContent};
 pub use people::{
-    AuthenticatorView, Caller, ClientIdentity, Means, MeansSet, Minted, NewPlace, PasskeyAsked, PasskeyMade, PasskeyOffer, PasskeyShown, Proof, ScramVerifiers,
-    SecondStep, SecretError, SetPasswordError, SignInClient, SignInRefused, SignInStep, SignInView, SignedIn,
-    TotpBound, TotpOffer, Unauthenticated,
+    AuthenticatorView, Caller, ClientIdentity, Means, MeansSet, Minted, NewPlace, PasskeyAsked, PasskeyMade,
+    PasskeyOffer, PasskeyShown, Proof, ScramVerifiers, SecondStep, SecretError, SetPasswordError,
+    SignInClient, SignInRefused, SignInStep, SignInView, SignedIn, TotpBound, TotpOffer, Unauthenticated,
 };
 pub use ports::{Clock, Entropy, Ports, SecretSource};
 pub use seal::{MasterKey, Unreadable};

@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use countersign_core::action::hash;
 use countersign_core::catalogue::Catalogue;
+use countersign_core::envelope::{Envelope, Terms};
 use countersign_core::request::{Command as Asked, Event as Happened, State};
 use countersign_core::{
-    At, Book, BundleHash, Command, Event, PersonId, PrincipalId, Refusal, RequestId, Span,
+    At, Book, BundleHash, Command, Event, PersonId, PrincipalId, Refusal, RequestId, SessionId, Span,
 };
 use countersign_policy::Compiled;
 use countersign_policy::context::Via;
@@ -233,6 +234,10 @@ pub enum Mistake {
     ReceiptIsNotConsumed,
     /// A receipt is used without asking whether what it was given for is still so.
     NotAskedAgain,
+    /// What an envelope has spent is forgotten: each use is given as much as the first.
+    RowsAreNotCounted,
+    /// Whatever is said to be within an envelope is.
+    EverythingIsInside,
     /// A yes to one's own request counts.
     OwnYesCounts,
     /// Whoever revokes is told that it is done, and nothing is.
@@ -248,7 +253,8 @@ pub enum Mistake {
 impl Mistake {
     /// What is decided instead of what should be.
     pub(crate) fn instead(self, book: &Book, command: &Command, decided: Decided) -> Decided {
-        let used = |request, session| Ok(vec![Event::Request(Happened::Used { request, session })]);
+        let used =
+            |request, session| Ok(vec![Event::Request(Happened::Used { request, session, rows: None })]);
         match (self, command, &decided) {
             (
                 Self::ReceiptIsNotConsumed,
@@ -260,13 +266,37 @@ impl Mistake {
                 Command::Request(Asked::Use { request, session, .. }),
                 Ok(_) | Err(Refusal::OtherAction | Refusal::SessionEnding(_) | Refusal::Denied(_)),
             ) => used(*request, *session),
+            (Self::RowsAreNotCounted, Command::Request(Asked::Use { request, session, .. }), Ok(events)) => {
+                let counted = events
+                    .iter()
+                    .any(|event| matches!(event, Event::Request(Happened::Used { rows: Some(_), .. })));
+                match envelope_of(book, *request).filter(|_| counted) {
+                    Some(envelope) => used_rows(*request, *session, envelope.rows),
+                    None => decided,
+                }
+            }
+            (
+                Self::EverythingIsInside,
+                Command::Request(Asked::Use { request, session, .. }),
+                Err(Refusal::OtherAction),
+            ) => match envelope_of(book, *request) {
+                Some(envelope) => used_rows(*request, *session, envelope.rows),
+                None => decided,
+            },
             (
                 Self::OwnYesCounts,
                 Command::Request(Asked::Approve { request, by, .. }),
                 Err(Refusal::OwnRequest),
             ) => {
                 let (request, by, person) = (*request, by.clone(), PersonId::new(by.as_str()));
-                let yes = Happened::Approved { request, by, person, comment: None, signature: None };
+                let yes = Happened::Approved {
+                    request,
+                    by,
+                    person,
+                    comment: None,
+                    signature: None,
+                    terms: Terms::default(),
+                };
                 Ok(vec![Event::Request(yes)])
             }
             (Self::RevokesNothing, Command::Grant(_), _)
@@ -277,10 +307,22 @@ impl Mistake {
     }
 }
 
+fn used_rows(request: RequestId, session: SessionId, rows: u64) -> Decided {
+    Ok(vec![Event::Request(Happened::Used { request, session, rows: Some(rows) })])
+}
+
+/// The envelope of a receipt that is not in use.
+fn envelope_of(book: &Book, request: RequestId) -> Option<Envelope> {
+    match &book.request(request)?.state {
+        State::Approved(receipt) if receipt.running.is_none() => receipt.envelope,
+        _ => None,
+    }
+}
+
 /// Whether a receipt was used, or is being used.
 fn is_in_use(book: &Book, request: RequestId) -> bool {
     match book.request(request).map(|found| &found.state) {
-        Some(State::Approved(receipt)) => receipt.used >= receipt.uses || receipt.running.is_some(),
+        Some(State::Approved(receipt)) => receipt.is_spent() || receipt.running.is_some(),
         _ => false,
     }
 }

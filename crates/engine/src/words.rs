@@ -91,7 +91,9 @@ fn kind(refusal: &Refusal) -> (RefusedCode, Option<&'static str>) {
         Refusal::Disabled(_) => {
             (RefusedCode::NotPermitted, Some("somebody who may enable principals can undo this"))
         }
-        Refusal::TooLong(..) => (RefusedCode::Invalid, None),
+        Refusal::TooLong(..) | Refusal::TermsTooWide(_) | Refusal::NoEnvelope(_) => {
+            (RefusedCode::Invalid, None)
+        }
         Refusal::NoBundle => (RefusedCode::Unavailable, Some("run `countersign apply DIR`")),
         Refusal::Locked(_) => (
             RefusedCode::Conflict,
@@ -103,6 +105,7 @@ fn kind(refusal: &Refusal) -> (RefusedCode, Option<&'static str>) {
         | Refusal::Decided(..)
         | Refusal::NoReceipt(..)
         | Refusal::ReceiptSpent(_)
+        | Refusal::BeyondEnvelope(..)
         | Refusal::OtherSession(_)
         | Refusal::ApprovedTwice
         | Refusal::PlaceTaken(_)

@@ -172,6 +172,7 @@ fn another_person(old: &Compiled) -> Option<Gate> {
         valid_for: VALID,
         uses: 1,
         escalate: Vec::new(),
+        envelope: None,
     };
     Some(Gate {
         rule: RuleName::new(floor::ANOTHER_PERSON),

@@ -3,17 +3,27 @@
 
 use countersign_core::Digest;
 use countersign_core::action::hash;
-use countersign_core::catalogue::{Escalation, Place, Rule, Stage};
+use countersign_core::catalogue::{Ceiling, Escalation, Place, Rule, Stage};
 use serde::Serialize;
 
 /// Members in the order of their names, as RFC 8785 has them; spans in microseconds.
 #[derive(Serialize)]
 struct Form {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    envelope: Option<Bounds>,
     escalate: Vec<Step>,
     pending_for: i64,
     stages: Vec<Seats>,
     uses: u32,
     valid_for: i64,
+}
+
+#[derive(Serialize)]
+struct Bounds {
+    longest: i64,
+    rows: u64,
+    total: u64,
+    uses: u32,
 }
 
 #[derive(Serialize)]
@@ -31,6 +41,7 @@ struct Seats {
 /// `SHA-256("countersign/rule/v1" LF || JSON)`.
 pub(crate) fn rule_hash(rule: &Rule) -> Digest {
     let form = Form {
+        envelope: rule.envelope.map(bounds),
         escalate: rule.escalate.iter().map(step).collect(),
         pending_for: rule.pending_for.0,
         stages: rule.stages.iter().map(seats).collect(),
@@ -39,6 +50,11 @@ pub(crate) fn rule_hash(rule: &Rule) -> Digest {
     };
     // A struct of numbers and texts cannot fail to serialise.
     hash(&[b"countersign/rule/v1\n", &serde_json::to_vec(&form).unwrap_or_default()])
+}
+
+fn bounds(ceiling: Ceiling) -> Bounds {
+    let Ceiling { rows, total, uses, longest } = ceiling;
+    Bounds { longest: longest.0, rows, total, uses }
 }
 
 fn step(step: &Escalation) -> Step {

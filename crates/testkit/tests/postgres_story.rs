@@ -1,83 +1,10 @@
 //! The story, as plain clients live it: psql and tokio-postgres, a real server behind the door.
 
-use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use countersign_core::{PrincipalId, Span};
-use countersign_testkit::House;
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::process::{Child, ChildStdin, Command};
-use tokio::sync::mpsc;
-
-/// How long a test waits for a line.
-const SOON: Duration = Duration::from_secs(10);
-
-/// A psql whose lines can be waited for.
-struct Psql {
-    child: Child,
-    input: Option<ChildStdin>,
-    lines: mpsc::UnboundedReceiver<String>,
-    seen: Vec<String>,
-}
-
-impl Psql {
-    async fn start(house: &House, person: &str) -> Result<Self> {
-        let credential = house.credential(person).await?;
-        let mut child = Command::new("psql")
-            .args(["-X", "-h", "127.0.0.1", "-p", &house.door.port().to_string()])
-            .args(["-U", &credential.user, "-d", "shop"])
-            .env("PGPASSWORD", credential.password.as_str())
-            .env("PGSSLMODE", "require")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
-        let (sender, lines) = mpsc::unbounded_channel();
-        let out = BufReader::new(child.stdout.take().context("no stdout")?);
-        let err = BufReader::new(child.stderr.take().context("no stderr")?);
-        tokio::spawn(forward(out, sender.clone()));
-        tokio::spawn(forward(err, sender));
-        let input = child.stdin.take();
-        Ok(Self { child, input, lines, seen: Vec::new() })
-    }
-
-    async fn send(&mut self, text: &str) -> Result<()> {
-        let input = self.input.as_mut().context("closed")?;
-        input.write_all(text.as_bytes()).await?;
-        input.write_all(b"\n").await?;
-        Ok(input.flush().await?)
-    }
-
-    /// Waits for a line that contains `wanted`.
-    async fn expect(&mut self, wanted: &str) -> Result<String> {
-        let waiting = async {
-            while let Some(line) = self.lines.recv().await {
-                self.seen.push(line.clone());
-                if line.contains(wanted) {
-                    return Some(line);
-                }
-            }
-            None
-        };
-        let found = tokio::time::timeout(SOON, waiting).await;
-        found.ok().flatten().with_context(|| format!("no line with `{wanted}` in {:#?}", self.seen))
-    }
-
-    fn interrupt(&self) -> Result<()> {
-        let id = self.child.id().context("gone")?.to_string();
-        std::process::Command::new("kill").args(["-INT", &id]).status()?;
-        Ok(())
-    }
-}
-
-async fn forward(mut lines: impl tokio::io::AsyncBufRead + Unpin, into: mpsc::UnboundedSender<String>) {
-    let mut line = String::new();
-    while matches!(lines.read_line(&mut line).await, Ok(1..)) {
-        let _ = into.send(std::mem::take(&mut line));
-    }
-}
+use countersign_testkit::{House, Psql};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_grant_psql_is_told_why_and_what_to_do() -> Result<()> {
@@ -163,7 +90,7 @@ async fn ctrl_c_withdraws_what_waits_and_leaving_does_too() -> Result<()> {
     let mut psql = Psql::start(&house, "alice").await?;
     psql.send("DELETE FROM payments;").await?;
     let held = house.held().await?;
-    psql.child.kill().await?;
+    psql.kill().await?;
     house.becomes(held.id, "withdrawn").await?;
     house.deserted().await?;
     house.close().await;

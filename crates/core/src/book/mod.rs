@@ -15,6 +15,8 @@ mod sessions;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+pub(crate) use receipts::valid_for;
+
 use imbl::{OrdMap, OrdSet, Vector};
 use serde::{Deserialize, Serialize};
 

@@ -5,8 +5,9 @@
 
 use super::{Book, Event, Facts, Standing};
 use crate::catalogue::Rule;
+use crate::envelope::{Claim, Terms};
 use crate::grant;
-use crate::ids::{Digest, GrantId, RequestId, SessionId};
+use crate::ids::{GrantId, RequestId, SessionId};
 use crate::refusal::Refusal;
 use crate::request::{Ask, Event as RequestEvent, Outcome, Receipt, Request, State, Voidance, Withdrawal};
 use crate::ruling::Gate;
@@ -16,18 +17,18 @@ use crate::time::{At, Span};
 /// How long a request that no rule holds is pending on paper, and how long its receipt lasts.
 const UNGATED: Span = Span::minutes(1);
 
-/// The events of a request that has every yes it needs.
+/// The events of a request that has every yes it needs, each with what was said beside it.
 pub(super) fn answered(
     book: &Book,
     request: &Request,
+    said: &[Terms],
     grant: GrantId,
     now: At,
 ) -> Result<Vec<Event>, Refusal> {
-    let uses = request.gates.iter().map(|gate| gate.terms.uses).min().unwrap_or(1);
-    let uses = if matches!(request.ask, Ask::Act { .. }) { uses } else { 1 };
-    let valid_until = now.plus(shortest(&request.gates, |rule| rule.valid_for));
-    let mut events =
-        vec![Event::Request(RequestEvent::QuorumReached { request: request.id, uses, valid_until })];
+    let given = request.given(said);
+    let (uses, envelope, valid_until) = (given.uses, given.envelope, now.plus(given.valid_for));
+    let reached = RequestEvent::QuorumReached { request: request.id, uses, valid_until, envelope };
+    let mut events = vec![Event::Request(reached)];
     if let Ask::Access { role, lasting } = &request.ask {
         book.unused(grant)?;
         events.push(Event::Grant(grant::Event::Issued {
@@ -47,17 +48,15 @@ pub(super) fn use_receipt(
     book: &Book,
     request: RequestId,
     session: SessionId,
-    digest: Digest,
+    claim: &Claim,
     facts: &Facts,
 ) -> Result<Vec<Event>, Refusal> {
     let (found, receipt) = book.receipt(request)?;
     let using = bound_to(book, found, receipt, session)?;
-    if receipt.running.is_some() || receipt.used >= receipt.uses || receipt.valid_until <= facts.now {
+    if !receipt.is_open() || receipt.valid_until <= facts.now {
         return Err(Refusal::ReceiptSpent(request));
     }
-    if digest != found.digest {
-        return Err(Refusal::OtherAction);
-    }
+    let rows = found.covers(receipt, claim)?;
     if using.end_ordered.is_some() {
         return Err(Refusal::SessionEnding(session));
     }
@@ -67,7 +66,7 @@ pub(super) fn use_receipt(
     if !book.tally(found, facts.now).is_complete() {
         return Ok(vec![voided(request, Voidance::ApproverNotEligible)]);
     }
-    Ok(vec![Event::Request(RequestEvent::Used { request, session })])
+    Ok(vec![Event::Request(RequestEvent::Used { request, session, rows })])
 }
 
 pub(super) fn settle(book: &Book, request: RequestId, outcome: Outcome) -> Result<Vec<Event>, Refusal> {
@@ -91,12 +90,17 @@ pub(super) fn voided(request: RequestId, why: Voidance) -> Event {
     Event::Request(RequestEvent::Voided { request, why })
 }
 
+/// How long a yes under these gates may be used.
+pub(crate) fn valid_for(gates: &[Gate]) -> Span {
+    shortest(gates, |rule| rule.valid_for)
+}
+
 pub(super) fn shortest(gates: &[Gate], span: impl Fn(&Rule) -> Span) -> Span {
     gates.iter().map(|gate| span(&gate.terms)).min().unwrap_or(UNGATED)
 }
 
 /// The session that would use the receipt, if the receipt is bound to it: for a single use the session that
-/// waits, for several any session of the same principal on the same resource in the same role.
+/// waits, for several or an envelope any session of the same principal on the same resource in the same role.
 fn bound_to<'a>(
     book: &'a Book,
     request: &Request,
@@ -107,7 +111,7 @@ fn bound_to<'a>(
     let Ask::Act { session: waiting, grant, resource, .. } = &request.ask else {
         return Err(other());
     };
-    if receipt.uses <= 1 && *waiting != session {
+    if !receipt.outlives_its_session() && *waiting != session {
         return Err(other());
     }
     let using = book.session(session).ok_or(Refusal::NoSuchSession(session))?;
@@ -182,10 +186,12 @@ impl Book {
     /// The end of a use. The uses that are left end with the grant, if that ended while this one ran.
     pub(super) fn settled(&self, request: &Request, receipt: &Receipt, outcome: Outcome) -> Vec<Event> {
         let id = request.id;
+        let mut settled = receipt.clone();
+        settled.settle_rows(&outcome);
         let mut events = vec![Event::Request(RequestEvent::Settled { request: id, outcome })];
         if let Ask::Act { grant, .. } = &request.ask {
             let ended = self.grant(*grant).is_none_or(|found| found.state != grant::State::Live);
-            if ended && receipt.used < receipt.uses {
+            if ended && !settled.is_spent() {
                 events.push(voided(id, Voidance::GrantOver));
             }
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::receipts::{answered, moved_under, settle, shortest, use_receipt, voided};
 use super::{Book, Deadline, Event, Facts, PENDING_PER_PERSON_MAX, REMEMBERED_MAX, Standing};
+use crate::envelope::Terms;
 use crate::ids::{Digest, GrantId, PrincipalId, RequestId};
 use crate::refusal::Refusal;
 use crate::request::{
@@ -17,12 +18,12 @@ pub(super) fn decide(book: &Book, command: Command, facts: &Facts) -> Result<Vec
         Command::Ask { request, by, ask, digest, content, grant } => {
             ask_for(book, Asking { request, by, ask, digest, content, grant }, facts)
         }
-        Command::Approve { request, by, digest, comment, signature, grant } => {
-            approve(book, Approving { request, by, digest, comment, signature, grant }, facts)
+        Command::Approve { request, by, digest, comment, signature, terms, grant } => {
+            approve(book, Approving { request, by, digest, comment, signature, terms, grant }, facts)
         }
         Command::Deny { request, by, comment } => deny(book, request, by, comment, facts),
         Command::Withdraw { request, why } => withdraw(book, request, why),
-        Command::Use { request, session, digest } => use_receipt(book, request, session, digest, facts),
+        Command::Use { request, session, claim } => use_receipt(book, request, session, &claim, facts),
         Command::Settle { request, outcome } => settle(book, request, outcome),
         Command::Void { request, why } => {
             book.open(request)?;
@@ -46,6 +47,7 @@ struct Approving {
     digest: Digest,
     comment: Option<Digest>,
     signature: Option<Signature>,
+    terms: Terms,
     grant: GrantId,
 }
 
@@ -98,7 +100,7 @@ fn ask_for(book: &Book, asking: Asking, facts: &Facts) -> Result<Vec<Event>, Ref
         locked: request.locked,
     })];
     if request.gates.is_empty() {
-        events.extend(answered(book, &request, asking.grant, facts.now)?);
+        events.extend(answered(book, &request, &[], asking.grant, facts.now)?);
     }
     Ok(events)
 }
@@ -149,6 +151,7 @@ fn approve(book: &Book, approving: Approving, facts: &Facts) -> Result<Vec<Event
     if request.digest != approving.digest {
         return Err(Refusal::OtherAction);
     }
+    request.check_terms(&approving.terms)?;
     let person = book.deciding_user(&approving.by)?.clone();
     if let Some(over) = moved_under(book, request, facts)? {
         return Ok(vec![over]);
@@ -159,6 +162,7 @@ fn approve(book: &Book, approving: Approving, facts: &Facts) -> Result<Vec<Event
         at: now,
         comment: approving.comment,
         signature: approving.signature.clone(),
+        terms: approving.terms,
     };
     let complete = book.adds_up(request, approval, now)?;
     let mut events = vec![Event::Request(RequestEvent::Approved {
@@ -167,9 +171,12 @@ fn approve(book: &Book, approving: Approving, facts: &Facts) -> Result<Vec<Event
         person,
         comment: approving.comment,
         signature: approving.signature,
+        terms: approving.terms,
     })];
     if complete {
-        events.extend(answered(book, request, approving.grant, now)?);
+        let said = request.approvals.iter().map(|given| given.terms).chain([approving.terms]);
+        let said: Vec<Terms> = said.collect();
+        events.extend(answered(book, request, &said, approving.grant, now)?);
     }
     Ok(events)
 }
@@ -273,19 +280,29 @@ impl Book {
                 self.requests.insert(*request, Arc::new(asked));
                 self.schedule_request(*request);
             }
-            RequestEvent::Approved { request, by, person, comment, signature } => {
+            RequestEvent::Approved { request, by, person, comment, signature, terms } => {
                 let approval = Approval {
                     by: by.clone(),
                     person: person.clone(),
                     at,
                     comment: *comment,
                     signature: signature.clone(),
+                    terms: *terms,
                 };
                 self.change_request(*request, |found| found.approvals.push(approval));
             }
-            RequestEvent::QuorumReached { request, uses, valid_until } => {
-                let (uses, valid_until) = (*uses, *valid_until);
-                let receipt = Receipt { at, uses, used: 0, valid_until, running: None, outcome: None };
+            RequestEvent::QuorumReached { request, uses, valid_until, envelope } => {
+                let receipt = Receipt {
+                    at,
+                    uses: *uses,
+                    used: 0,
+                    valid_until: *valid_until,
+                    running: None,
+                    outcome: None,
+                    envelope: *envelope,
+                    spent: 0,
+                    reserved: 0,
+                };
                 self.change_request(*request, |found| found.state = State::Approved(receipt));
             }
             RequestEvent::Denied { request, by, comment } => {
@@ -304,17 +321,20 @@ impl Book {
             RequestEvent::Escalated { request, step } => {
                 self.change_request(*request, |found| found.escalated = *step);
             }
-            RequestEvent::Used { request, session } => {
-                let session = *session;
+            RequestEvent::Used { request, session, rows } => {
+                let (session, rows) = (*session, rows.unwrap_or(0));
                 self.change_receipt(*request, |receipt| {
                     receipt.used = receipt.used.saturating_add(1);
                     receipt.running = Some(session);
+                    receipt.reserved = rows;
+                    receipt.spent = receipt.spent.saturating_add(rows);
                 });
             }
             RequestEvent::Settled { request, outcome } => {
                 let outcome = outcome.clone();
                 self.change_receipt(*request, |receipt| {
                     receipt.running = None;
+                    receipt.settle_rows(&outcome);
                     receipt.outcome = Some(outcome);
                 });
             }
@@ -364,7 +384,7 @@ impl Book {
 pub(super) fn is_open(request: &Request) -> bool {
     match &request.state {
         State::Pending => true,
-        State::Approved(receipt) => receipt.running.is_none() && receipt.used < receipt.uses,
+        State::Approved(receipt) => receipt.is_open(),
         State::Denied { .. } | State::Lapsed { .. } | State::Withdrawn { .. } | State::Void { .. } => false,
     }
 }

@@ -79,8 +79,8 @@ impl Book {
         }
     }
 
-    /// What becomes of a request whose session is gone. A receipt for several uses outlives the session that
-    /// waited for it; nothing is known of a use that was under way.
+    /// What becomes of a request whose session is gone. A receipt for several uses, or an envelope, outlives the
+    /// session that waited for it; nothing is known of a use that was under way.
     fn abandoned(&self, request: &Request, gone: impl Fn(SessionId) -> bool, why: Withdrawal) -> Vec<Event> {
         let Ask::Act { session: waiting, .. } = &request.ask else { return Vec::new() };
         let over = match &request.state {
@@ -88,7 +88,7 @@ impl Book {
             State::Approved(receipt) => match receipt.running {
                 Some(using) if gone(using) => return self.settled(request, receipt, Outcome::Unknown),
                 Some(_) => false,
-                None => gone(*waiting) && receipt.uses <= 1 && receipt.used < receipt.uses,
+                None => gone(*waiting) && !receipt.outlives_its_session() && !receipt.is_spent(),
             },
             State::Denied { .. } | State::Lapsed { .. } | State::Withdrawn { .. } | State::Void { .. } => {
                 false

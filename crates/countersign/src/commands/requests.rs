@@ -161,7 +161,11 @@ pub(super) fn covers(request: &Value) -> String {
     if let (Some(used), Some(uses)) = (number("/receipt/used"), number("/receipt/uses")) {
         let rows = number("/receipt/rows_spent").zip(number("/receipt/envelope/total"));
         let rows = rows.map(|(spent, total)| format!(", {spent} of {total} rows")).unwrap_or_default();
-        return if uses > 1 || !rows.is_empty() { format!("{used} of {uses} uses{rows}") } else { String::new() };
+        return if uses > 1 || !rows.is_empty() {
+            format!("{used} of {uses} uses{rows}")
+        } else {
+            String::new()
+        };
     }
     let mut words = Vec::new();
     if let Some(uses) = number("/most/uses").filter(|uses| *uses > 1) {
@@ -199,17 +203,19 @@ pub async fn approve(cli: &Cli, home: &Home, options: &Approve) -> Result<()> {
 
 /// The yes as it is sent: what is not said is left out.
 fn yes_of(options: &Approve, digest: &str) -> Value {
-    let mut body = json!({ "digest": digest, "comment": options.comment });
+    let mut body = serde_json::Map::new();
+    body.insert("digest".into(), digest.into());
+    body.insert("comment".into(), options.comment.clone().into());
     if let Some(uses) = options.uses {
-        body["uses"] = uses.into();
+        body.insert("uses".into(), uses.into());
     }
     if let Some(lasting) = options.lasting {
-        body["for"] = lasting.to_string().into();
+        body.insert("for".into(), lasting.to_string().into());
     }
     if let (Some(rows), Some(total)) = (options.rows, options.total) {
-        body["envelope"] = json!({ "rows": rows, "total": total });
+        body.insert("envelope".into(), json!({ "rows": rows, "total": total }));
     }
-    body
+    body.into()
 }
 
 /// Asks whoever sits at the terminal; a script has said it by calling.

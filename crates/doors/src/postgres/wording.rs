@@ -4,7 +4,7 @@
 //! PostgreSQL itself would use for the like, so that drivers do the right thing.
 
 use countersign_core::{At, Span};
-use countersign_engine::{Refused, Waiting};
+use countersign_engine::{Covered, Refused, Waiting};
 use countersign_wire::postgres::encode::{Report, Severity};
 
 /// insufficient_privilege.
@@ -60,6 +60,17 @@ pub(crate) fn waits(waiting: &Waiting, now: At) -> Report {
 pub(crate) fn still_waits(waiting: &Waiting, now: At) -> Report {
     let left = left(waiting.lapses_at().since(now));
     notice(format!("still waiting for {}; it lapses in {left}", waiting.asked())).hint(clean(&waiting.link()))
+}
+
+/// It runs under a yes that was given before.
+pub(crate) fn covered(covered: &Covered) -> Report {
+    let uses = match covered.uses_left {
+        0 => "none is left".to_owned(),
+        1 => "1 use is left".to_owned(),
+        left => format!("{left} uses are left"),
+    };
+    let until = clock(covered.valid_until);
+    notice(format!("this runs under the approval of {}; {uses}, until {until}", covered.request))
 }
 
 /// The engine's no, with its hint and link.

@@ -4,6 +4,7 @@
 //! Attempt ─ judge ─┬─ Judged ─ record ──────> Recorded ─ into_forward ─> bytes, Ran ─ completed
 //!                  │    └──── record_read ──> Forward, Pending ─ durable ─> Ran ─ Withheld::release
 //!                  ├─ Held ─ hold ─> Waiting ─ answer ─ use_receipt ─> Recorded
+//!                  │    └─── cover ─> Cover ─ use_cover ─> Recorded
 //!                  └─ Denied ─ denied ─> Refused
 //! ```
 //!
@@ -12,14 +13,16 @@
 
 pub(crate) mod again;
 mod attempt;
+mod cover;
 mod hold;
 mod judge;
 mod proof;
 mod record;
 
 pub use attempt::{
-    Attempt, Client, Completion, CompletionResult, Ground, Look, LookRelation, LookType, Parameter,
-    SessionRefused,
+    Attempt, Client, Completion, CompletionResult, Ground, Look, LookFunction, LookRelation, LookType,
+    Parameter, SessionRefused,
 };
+pub use cover::{Cover, Covered, NotCovered};
 pub use hold::{Answer, NotUsed, Waiting};
 pub use proof::{Denied, Forward, Held, Judged, Judgement, Pending, Ran, Recorded, Unrecorded, Withheld};

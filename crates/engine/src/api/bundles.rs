@@ -3,18 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use countersign_core::action::digest;
 use countersign_core::bundle::{Command as BundleCommand, Event as BundleEvent};
 use countersign_core::question::Target;
-use countersign_core::request::{Ask, Command as RequestCommand, State};
+use countersign_core::request::{Ask, State};
 use countersign_core::ruling::Verdict;
-use countersign_core::{At, BundleHash, Command, Event, GrantId, PrincipalId, Refusal, RequestId};
+use countersign_core::{At, BundleHash, Command, Event, PrincipalId, Refusal, RequestId};
 use countersign_policy::{Compiled, Diagnostic, Source, compile};
 
+use super::asking::Asking;
 use crate::engine::Engine;
 use crate::people::Caller;
-use crate::request::RequestContent;
-use crate::seal::Field;
 use crate::words::{Refused, RefusedCode};
 use crate::writer::work::{Deed, From, Standing};
 
@@ -148,29 +146,14 @@ impl Engine {
         (compiled, source): (Arc<Compiled>, Source),
         standing: Standing,
     ) -> Result<Applied, ApplyError> {
-        let ports = &self.0.house.ports;
-        let (id, salt) = (RequestId(ports.entropy.id()), ports.random());
         let mut action = self.action(caller, "policy.apply")?;
         action.settings.insert("bundle".into(), compiled.hash.to_string());
-        let canonical = action.canonical();
-        let content = RequestContent::new(&canonical, &salt, caller.from());
-        let field = Field::new(ports, "/data/content", "request.content", content.canonical());
-        let command = RequestCommand::Ask {
-            request: id,
-            by: caller.principal.clone(),
-            ask: Ask::Apply { bundle: compiled.hash },
-            digest: digest(&salt, &canonical),
-            content: Some(field.commitment()),
-            grant: GrantId(ports.entropy.id()),
-        };
-        let mut deed = Deed::new(Command::Request(command), caller.from());
-        deed.standing = Some(Arc::new(standing));
-        deed.key = format!("request:{id}").into();
-        deed.fields = vec![field];
-        deed.puts = vec![self.bundle_put(&compiled, &source)?];
-        deed.proposed = Some(compiled);
-        self.deed(deed).await?;
-        Ok(Applied::Pending(id))
+        let mut asking = Asking::new(&action, Arc::new(standing), caller.from());
+        asking.puts = vec![self.bundle_put(&compiled, &source)?];
+        let bundle = compiled.hash;
+        asking.proposed = Some(compiled);
+        let filed = self.file(asking, |_| Ask::Apply { bundle }).await?;
+        Ok(Applied::Pending(filed.id))
     }
 
     async fn activate(
@@ -206,5 +189,5 @@ impl Engine {
 }
 
 fn is_usable(state: &State, now: At) -> bool {
-    matches!(state, State::Approved(receipt) if receipt.used < receipt.uses && now < receipt.valid_until)
+    matches!(state, State::Approved(receipt) if !receipt.is_spent() && now < receipt.valid_until)
 }

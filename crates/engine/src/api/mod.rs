@@ -3,35 +3,37 @@
 //! A method looks up what the command needs, has it decided by the writer, and says no in words. Who may do what is
 //! policy's to say, over the writer's own book; nothing is decided here.
 
+mod answers;
+mod asking;
 mod bundles;
 
 use std::sync::Arc;
 
-use countersign_core::action::{Action, digest};
+use countersign_core::action::Action;
 use countersign_core::grant::Command as GrantCommand;
 use countersign_core::principal::Command as PrincipalCommand;
 use countersign_core::question::Target;
 use countersign_core::quorum::names;
-use countersign_core::request::{Ask, Command as RequestCommand, Request, State, Withdrawal};
+use countersign_core::request::{Ask, Request, State};
 use countersign_core::ruling::{Gate, Verdict};
 use countersign_core::session::Command as SessionCommand;
 use countersign_core::{
-    ActionName, BundleHash, Command, Digest, Event, GrantId, PrincipalId, Refusal, RequestId, RoleId,
-    RuleName, SessionId, Span,
+    ActionName, Command, Digest, GrantId, PrincipalId, Refusal, RequestId, RoleId, RuleName, SessionId, Span,
 };
 use countersign_policy::context::{Access, Plain};
 
+pub use answers::Yes;
+pub(crate) use asking::{Asking, Filed};
 pub use bundles::{Applied, ApplyError};
 
 use crate::engine::Engine;
 use crate::people::Caller;
-use crate::request::RequestContent;
 use crate::seal::Field;
 use crate::settings::{TICKET_BYTES_MAX, WORDS_BYTES_MAX};
 use crate::snapshot::Snapshot;
 use crate::words::{Refused, RefusedCode};
 use crate::writer::Desk;
-use crate::writer::work::{Deed, Done, From, Standing};
+use crate::writer::work::{Deed, From, Standing};
 
 /// The question for a role.
 #[derive(Clone, Debug)]
@@ -82,38 +84,23 @@ impl Engine {
         }
         check_length("purpose", &ask.purpose, WORDS_BYTES_MAX)?;
         check_length("ticket", ask.ticket.as_deref().unwrap_or_default(), TICKET_BYTES_MAX)?;
-        let ports = &self.0.house.ports;
-        let (id, salt) = (RequestId(ports.entropy.id()), ports.random());
         let mut action = self.action(caller, "access.request")?;
         action.role = Some(ask.role.clone());
         action.purpose = Some(ask.purpose.clone());
         action.settings.insert("duration".into(), ask.lasting.to_string());
-        let canonical = action.canonical();
-        let content =
-            RequestContent::new(&canonical, &salt, caller.from()).words(&ask.purpose, ask.ticket.as_deref());
-        let field = Field::new(ports, "/data/content", "request.content", content.canonical());
         let context = Access {
             plain: self.plain(caller.from()),
             duration: ask.lasting,
-            purpose: ask.purpose,
-            ticket: ask.ticket,
+            purpose: ask.purpose.clone(),
+            ticket: ask.ticket.clone(),
         };
         let standing =
             Standing::Access { role: ask.role.clone(), context: context.into(), from: caller.from() };
-        let command = RequestCommand::Ask {
-            request: id,
-            by: caller.principal.clone(),
-            ask: Ask::Access { role: ask.role, lasting: ask.lasting },
-            digest: digest(&salt, &canonical),
-            content: Some(field.commitment()),
-            grant: GrantId(ports.entropy.id()),
-        };
-        let mut deed = Deed::new(Command::Request(command), caller.from());
-        deed.standing = Some(Arc::new(standing));
-        deed.key = format!("request:{id}").into();
-        deed.fields = vec![field];
-        self.deed(deed).await?;
-        Ok(id)
+        let mut asking = Asking::new(&action, Arc::new(standing), caller.from());
+        (asking.purpose, asking.ticket) = (&ask.purpose, ask.ticket.as_deref());
+        let filed =
+            self.file(asking, |_| Ask::Access { role: ask.role.clone(), lasting: ask.lasting }).await?;
+        Ok(filed.id)
     }
 
     /// What would follow if the caller asked for `role`.
@@ -189,75 +176,6 @@ impl Engine {
             format!("{} ({people})", names(&stage.from))
         });
         words.collect()
-    }
-
-    /// Says yes to a request. With a digest, only if the request is still that.
-    ///
-    /// # Errors
-    /// The house said no; or the request is over, because its ground moved.
-    pub async fn approve(
-        &self,
-        caller: &Caller,
-        id: RequestId,
-        digest: Option<Digest>,
-        comment: Option<String>,
-    ) -> Result<(), Refused> {
-        let snapshot = self.snapshot();
-        let found = snapshot.book.request(id).ok_or(Refusal::NoSuchRequest(id))?;
-        let (fields, comment) = self.said("/data/comment", "comment", comment)?;
-        let command = RequestCommand::Approve {
-            request: id,
-            by: caller.principal.clone(),
-            digest: digest.unwrap_or(found.digest),
-            comment,
-            signature: None,
-            grant: GrantId(self.0.house.ports.entropy.id()),
-        };
-        let mut deed = Deed::new(Command::Request(command), caller.from());
-        deed.key = format!("request:{id}").into();
-        deed.fields = fields;
-        let (asked_by, proposed) = (found.by.clone(), proposed_by(found));
-        let done = self.deed(deed).await?;
-        if let Some(bundle) = proposed.filter(|_| is_complete(&done)) {
-            self.go_live(&asked_by, bundle, id).await;
-        }
-        match ended_with(&done) {
-            None => Ok(()),
-            Some(why) => Err(Refused::new(RefusedCode::Conflict, format!("request `{id}` {why}"))
-                .hint("it has to be asked for again")),
-        }
-    }
-
-    /// Says no to a request.
-    ///
-    /// # Errors
-    /// The house said no.
-    pub async fn deny(&self, caller: &Caller, id: RequestId, comment: Option<String>) -> Result<(), Refused> {
-        let (fields, comment) = self.said("/data/comment", "comment", comment)?;
-        let command = RequestCommand::Deny { request: id, by: caller.principal.clone(), comment };
-        let mut deed = Deed::new(Command::Request(command), caller.from());
-        deed.key = format!("request:{id}").into();
-        deed.fields = fields;
-        self.deed(deed).await.map(|_| ())
-    }
-
-    /// Gives up a request.
-    ///
-    /// # Errors
-    /// It is decided, or none of the caller's.
-    pub async fn withdraw_request(&self, caller: &Caller, id: RequestId) -> Result<(), Refused> {
-        let snapshot = self.snapshot();
-        let target = self.desk(&snapshot).request_target(id).ok_or(Refusal::NoSuchRequest(id))?;
-        if !self.may(caller, &snapshot, "request.withdraw", target) {
-            return Err(Refused::new(
-                RefusedCode::NotPermitted,
-                format!("request `{id}` is not yours to withdraw"),
-            )
-            .hint("whoever may answer it can deny it"));
-        }
-        let why = Withdrawal::ByRequester;
-        let command = RequestCommand::Withdraw { request: id, why };
-        self.deed(Deed::new(Command::Request(command), caller.from())).await.map(|_| ())
     }
 
     /// Ends a grant, and with it what stands on it.
@@ -389,44 +307,12 @@ impl Engine {
     }
 }
 
-/// The bundle that a request proposes.
-fn proposed_by(request: &Request) -> Option<BundleHash> {
-    match &request.ask {
-        Ask::Apply { bundle } => Some(*bundle),
-        Ask::Access { .. } | Ask::Act { .. } => None,
-    }
-}
-
-/// Whether this was the last yes.
-fn is_complete(done: &Done) -> bool {
-    use countersign_core::request::Event as RequestEvent;
-    done.events.iter().any(|event| matches!(event, Event::Request(RequestEvent::QuorumReached { .. })))
-}
-
 fn check_length(what: &str, words: &str, most: usize) -> Result<(), Refused> {
     if words.len() <= most {
         return Ok(());
     }
     let message = format!("a {what} has at most {most} bytes; this one has {}", words.len());
     Err(Refused::new(RefusedCode::TooLarge, message).hint("say it shorter, and link to the rest"))
-}
-
-/// Why an answer came too late to count: what it was for ended with it.
-fn ended_with(done: &Done) -> Option<&'static str> {
-    use countersign_core::request::{Event as RequestEvent, Voidance};
-    done.events.iter().find_map(|event| match event {
-        Event::Request(RequestEvent::Voided { why, .. }) => Some(match why {
-            Voidance::PolicyStricter => "is void: policy no longer lets it be",
-            Voidance::ApproverNotEligible => "is void: somebody who approved it may no longer approve it",
-            Voidance::GrantOver => "is void: the grant it stood on is over",
-            Voidance::MeaningChanged => "is void: it no longer means the same",
-            Voidance::PrincipalDisabled => "is void: whoever asked is disabled",
-        }),
-        Event::Request(RequestEvent::Withdrawn { .. }) => {
-            Some("is withdrawn: the session in which it waited is over")
-        }
-        _ => None,
-    })
 }
 
 /// The reasons of gates, each once.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use countersign_core::catalogue::{Escalation, Place, Rule, Stage};
+use countersign_core::catalogue::{Ceiling, Escalation, Place, Rule, Stage};
+use countersign_core::envelope::{Envelope, Reach, Terms};
 use countersign_core::request::{Bounds, Outcome, RowBound, Signature};
 use countersign_core::ruling::{Gate, PolicyRef};
 use countersign_core::{Digest, PolicyId, RuleName, Span};
@@ -30,6 +31,8 @@ pub(super) struct GateShape {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RuleShape {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    envelope: Option<CeilingShape>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     escalate: Vec<EscalationShape>,
     pending_for_us: i64,
@@ -50,6 +53,43 @@ struct StageShape {
 struct EscalationShape {
     add: Vec<PlaceShape>,
     after_us: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CeilingShape {
+    longest_us: i64,
+    rows: u64,
+    total: u64,
+    uses: u32,
+}
+
+/// Bounds that are approved instead of one text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EnvelopeShape {
+    rows: u64,
+    total: u64,
+}
+
+/// What an approver says beside yes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TermsShape {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    envelope: Option<EnvelopeShape>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    uses: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    valid_for_us: Option<i64>,
+}
+
+/// What an action touches, in salted digests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReachShape {
+    ground: Digest,
+    parts: Vec<Digest>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,6 +157,7 @@ impl From<&Rule> for RuleShape {
     fn from(rule: &Rule) -> Self {
         let places = |from: &[Place]| from.iter().cloned().map(PlaceShape).collect();
         Self {
+            envelope: rule.envelope.map(Into::into),
             escalate: rule
                 .escalate
                 .iter()
@@ -151,7 +192,63 @@ impl From<RuleShape> for Rule {
                 .into_iter()
                 .map(|step| Escalation { after: Span(step.after_us), add: places(step.add) })
                 .collect(),
+            envelope: shape.envelope.map(Into::into),
         }
+    }
+}
+
+impl From<Ceiling> for CeilingShape {
+    fn from(ceiling: Ceiling) -> Self {
+        let Ceiling { rows, total, uses, longest } = ceiling;
+        Self { longest_us: longest.0, rows, total, uses }
+    }
+}
+
+impl From<CeilingShape> for Ceiling {
+    fn from(shape: CeilingShape) -> Self {
+        let CeilingShape { longest_us, rows, total, uses } = shape;
+        Self { rows, total, uses, longest: Span(longest_us) }
+    }
+}
+
+impl From<Envelope> for EnvelopeShape {
+    fn from(envelope: Envelope) -> Self {
+        Self { rows: envelope.rows, total: envelope.total }
+    }
+}
+
+impl From<EnvelopeShape> for Envelope {
+    fn from(shape: EnvelopeShape) -> Self {
+        Self { rows: shape.rows, total: shape.total }
+    }
+}
+
+impl TermsShape {
+    /// Nothing is written where nothing was said.
+    pub(super) fn of(terms: &Terms) -> Option<Self> {
+        let Terms { uses, valid_for, envelope } = *terms;
+        let shape =
+            Self { envelope: envelope.map(Into::into), uses, valid_for_us: valid_for.map(|span| span.0) };
+        (!terms.is_plain()).then_some(shape)
+    }
+}
+
+impl From<TermsShape> for Terms {
+    fn from(shape: TermsShape) -> Self {
+        let TermsShape { envelope, uses, valid_for_us } = shape;
+        Self { uses, valid_for: valid_for_us.map(Span), envelope: envelope.map(Into::into) }
+    }
+}
+
+impl From<&Reach> for ReachShape {
+    fn from(reach: &Reach) -> Self {
+        Self { ground: reach.ground, parts: reach.parts.clone() }
+    }
+}
+
+impl From<ReachShape> for Reach {
+    fn from(shape: ReachShape) -> Self {
+        Self { ground: shape.ground, parts: shape.parts }
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use countersign_core::bundle::Event as BundleEvent;
 use countersign_core::catalogue::{Catalogue, Escalation, Place, Rule, Stage};
+use countersign_core::envelope::{Envelope, Reach, Terms};
 use countersign_core::grant::Event as GrantEvent;
 use countersign_core::principal::Event as PrincipalEvent;
 use countersign_core::request::{
@@ -37,6 +38,7 @@ fn gate() -> Gate {
         valid_for: Span::minutes(10),
         uses: 1,
         escalate: vec![Escalation { after: Span::minutes(5), add: vec![Place::User(who("carol"))] }],
+        envelope: None,
     };
     Gate {
         rule: RuleName::new("prod-write"),
@@ -68,6 +70,19 @@ fn act(rows: RowBound) -> Ask {
         resource: ResourceId::new("shop"),
         action: ActionName::new("sql.delete"),
         bounds: Bounds { rows },
+        reach: None,
+    }
+}
+
+/// Held under a rule that lets an envelope be given.
+fn within_reach() -> Ask {
+    match act(RowBound::AtMost(12)) {
+        Ask::Act { session, grant, resource, action, bounds, reach: _ } => {
+            let reach =
+                Some(Reach { ground: Digest([8; 32]), parts: vec![Digest([9; 32]), Digest([10; 32])] });
+            Ask::Act { session, grant, resource, action, bounds, reach }
+        }
+        other => other,
     }
 }
 
@@ -112,6 +127,7 @@ fn events() -> Vec<(&'static str, Event)> {
                 person: PersonId::new("bob"),
                 comment,
                 signature,
+                terms: Terms::default(),
             }),
         ),
         (
@@ -122,18 +138,24 @@ fn events() -> Vec<(&'static str, Event)> {
                 person: PersonId::new("bob"),
                 comment: None,
                 signature: None,
+                terms: Terms::default(),
             }),
         ),
         (
             "quorum_reached",
-            Event::Request(RequestEvent::QuorumReached { request, uses: 1, valid_until: MORNING }),
+            Event::Request(RequestEvent::QuorumReached {
+                request,
+                uses: 1,
+                valid_until: MORNING,
+                envelope: None,
+            }),
         ),
         ("denied", Event::Request(RequestEvent::Denied { request, by: who("bob"), comment })),
         ("lapsed", Event::Request(RequestEvent::Lapsed { request })),
         ("withdrawn", Event::Request(RequestEvent::Withdrawn { request, why: Withdrawal::Cancelled })),
         ("voided", Event::Request(RequestEvent::Voided { request, why: Voidance::PolicyStricter })),
         ("escalated", Event::Request(RequestEvent::Escalated { request, step: 2 })),
-        ("used", Event::Request(RequestEvent::Used { request, session: SessionId(2) })),
+        ("used", Event::Request(RequestEvent::Used { request, session: SessionId(2), rows: None })),
         ("settled_done", settled(Outcome::Done { rows: Some(12) })),
         ("settled_done_unknown_rows", settled(Outcome::Done { rows: None })),
         ("settled_failed", settled(Outcome::Failed { code: "23503".into() })),
@@ -169,6 +191,35 @@ fn events() -> Vec<(&'static str, Event)> {
         ("enabled", Event::Principal(PrincipalEvent::Enabled { principal: who("alice"), by: who("bob") })),
         ("activated", activated(Some(Digest([8; 32])), Some(request))),
         ("activated_first", activated(None, None)),
+        ("asked_act_in_reach", asked(within_reach())),
+        (
+            "approved_with_terms",
+            Event::Request(RequestEvent::Approved {
+                request,
+                by: who("bob"),
+                person: PersonId::new("bob"),
+                comment: None,
+                signature: None,
+                terms: Terms {
+                    uses: Some(50),
+                    valid_for: Some(Span::minutes(30)),
+                    envelope: Some(Envelope { rows: 100, total: 1_000 }),
+                },
+            }),
+        ),
+        (
+            "quorum_reached_with_an_envelope",
+            Event::Request(RequestEvent::QuorumReached {
+                request,
+                uses: 50,
+                valid_until: MORNING,
+                envelope: Some(Envelope { rows: 100, total: 1_000 }),
+            }),
+        ),
+        (
+            "used_within_an_envelope",
+            Event::Request(RequestEvent::Used { request, session: SessionId(2), rows: Some(100) }),
+        ),
     ]
 }
 

@@ -12,9 +12,8 @@ use countersign_core::request::{Ask, Receipt, Request, RowBound, State};
 use countersign_core::{Refusal, RequestId};
 
 use super::{
-    FunctionView,
-    Named, ParameterView, ReceiptView, RelationView, RequestFilter, RequestKind, RequestView, RowsView,
-    SaidView, StageView, newest,
+    FunctionView, Named, ParameterView, ReceiptView, RelationView, RequestFilter, RequestKind, RequestView,
+    RowsView, SaidView, StageView, newest,
 };
 use crate::engine::Engine;
 use crate::foreseen::Foreseen;

@@ -108,9 +108,14 @@ impl Desk<'_> {
         standing: &mut dyn FnMut(RequestId) -> Option<Ruling>,
     ) -> Option<Ruling> {
         match &deed.command {
-            Command::Request(
-                RequestCommand::Approve { request, .. } | RequestCommand::Use { request, .. },
-            ) => standing(*request),
+            Command::Request(RequestCommand::Approve { request, .. }) => standing(*request),
+            // What is about to run says itself what it is: it may be another statement than the one that waited.
+            Command::Request(RequestCommand::Use { request, .. }) => {
+                match (&deed.standing, self.book.request(*request)) {
+                    (Some(own), Some(found)) => self.rule_standing(&found.by, own, None),
+                    _ => standing(*request),
+                }
+            }
             _ => None,
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use countersign_core::RuleName;
-use countersign_core::catalogue::{Escalation, Place, Rule, Stage};
+use countersign_core::catalogue::{Ceiling, Escalation, Place, Rule, Stage};
 
 use crate::diagnostic::Problems;
 use crate::floor;
@@ -35,8 +35,26 @@ const RULE: Shape = Shape {
             Kind::List(&Kind::Table(&ESCALATION)),
             "who is added when nobody answers; silence never approves",
         ),
+        optional(
+            "envelope",
+            Kind::Table(&ENVELOPE),
+            "approvers may approve bounds instead of one text, at most this wide; not at all if absent",
+        ),
     ],
 };
+
+const ENVELOPE: Shape = Shape {
+    doc: "The widest envelope that approvers may give.",
+    fields: &[
+        required("rows", Kind::Whole(1, ROWS_MAX), "rows that one statement may write"),
+        required("total", Kind::Whole(1, ROWS_MAX), "rows that may be written in all"),
+        required("uses", Kind::Whole(1, 10_000), "how many statements"),
+        required("longest", Kind::Span, "for how long at most"),
+    ],
+};
+
+/// Beyond it no number of rows is a bound that a person could mean.
+const ROWS_MAX: i64 = 1_000_000_000;
 
 const STAGE: Shape = Shape {
     doc: "How many distinct people, and out of whom.",
@@ -79,6 +97,17 @@ fn rule(table: &Table) -> Rule {
                 add: places(step, "add"),
             })
             .collect(),
+        envelope: table.table("envelope").map(ceiling),
+    }
+}
+
+fn ceiling(table: &Table) -> Ceiling {
+    let rows = |key| table.whole(key).and_then(|number| u64::try_from(number).ok()).unwrap_or(1);
+    Ceiling {
+        rows: rows("rows"),
+        total: rows("total"),
+        uses: count(table, "uses"),
+        longest: table.span("longest").unwrap_or_default(),
     }
 }
 
@@ -101,6 +130,13 @@ fn check(file: &Read<'_>, name: &str, table: &Table, rule: &Rule, problems: &mut
         if is_empty {
             problems.error(file.within, file.place(&path), "nobody is named here".into(), None);
         }
+    }
+    if let Some(envelope) = rule.envelope
+        && envelope.rows > envelope.total
+    {
+        let place = file.place(&format!("{path}.envelope.rows"));
+        let message = format!("one statement never writes more than the {} rows in all", envelope.total);
+        problems.warning(file.within, place, message, Some("give at most as many rows as in all".into()));
     }
     for (index, step) in rule.escalate.iter().enumerate() {
         if step.after.0 > 0 && step.after >= rule.pending_for && rule.pending_for.0 > 0 {

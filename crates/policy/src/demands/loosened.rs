@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use countersign_core::catalogue::{Catalogue, Place, Rule, Stage};
+use countersign_core::catalogue::{Catalogue, Ceiling, Place, Rule, Stage};
 use countersign_core::{PersonId, PrincipalId, ResourceId, Span};
 
 /// In which way `new` is looser than `old`, each read with its own catalogue (old, new); `None` if in none.
@@ -20,12 +20,24 @@ pub(super) fn loosened(
     if new.uses > old.uses {
         return Some("lets a yes be used more often");
     }
+    if let Some(wider) = widened(old.envelope, new.envelope) {
+        return Some(wider);
+    }
     if new.stages.len() < old.stages.len() {
         return Some("has fewer stages");
     }
     let compare = Compare { old, new, catalogues: in_catalogues };
     let covers: Vec<Vec<usize>> = old.stages.iter().map(|stage| compare.stages_as_strict_as(stage)).collect();
     (!all_are_matched(&covers)).then_some("asks fewer people, or other people")
+}
+
+/// In which way an envelope may be wider than it could be; `None` if in none.
+fn widened(old: Option<Ceiling>, new: Option<Ceiling>) -> Option<&'static str> {
+    match (old, new) {
+        (_, None) => None,
+        (None, Some(_)) => Some("lets an envelope be given"),
+        (Some(old), Some(new)) => (new.least(old) != new).then_some("lets a wider envelope be given"),
+    }
 }
 
 struct Compare<'a> {
@@ -116,6 +128,23 @@ fn seat(row: usize, rows: &[Vec<usize>], taken: &mut [Option<usize>], tried: &mu
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_envelope_is_looser_where_any_part_of_it_is_wider() {
+        let narrow = Ceiling { rows: 10, total: 100, uses: 5, longest: Span::minutes(10) };
+        assert_eq!(widened(Some(narrow), None), None);
+        assert_eq!(widened(Some(narrow), Some(Ceiling { rows: 9, ..narrow })), None);
+        assert_eq!(widened(None, Some(narrow)), Some("lets an envelope be given"));
+        let wider = [
+            Ceiling { rows: 11, ..narrow },
+            Ceiling { total: 101, ..narrow },
+            Ceiling { uses: 6, ..narrow },
+            Ceiling { longest: Span::minutes(11), ..narrow },
+        ];
+        for ceiling in wider {
+            assert_eq!(widened(Some(narrow), Some(ceiling)), Some("lets a wider envelope be given"));
+        }
+    }
 
     #[test]
     fn stages_are_matched_one_to_one() {

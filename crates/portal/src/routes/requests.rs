@@ -3,9 +3,10 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use countersign_core::envelope::{Envelope, Terms};
 use countersign_core::{Digest, RequestId, RoleId};
 use countersign_engine::views::RequestFilter as Filter;
-use countersign_engine::{AskAccess as Ask, Caller};
+use countersign_engine::{AskAccess as Ask, Caller, Yes};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -99,7 +100,12 @@ async fn approve(
     let id: RequestId = id.parse()?;
     let bad = |bad: countersign_core::ids::BadId| Problem::new(Kind::Invalid, bad.to_string());
     let digest = yes.digest.map(|digest| digest.parse::<Digest>()).transpose().map_err(bad)?;
-    rooms.engine.approve(&caller, id, digest, yes.comment).await?;
+    let terms = Terms {
+        uses: yes.uses,
+        valid_for: yes.lasting.as_deref().map(span).transpose()?,
+        envelope: yes.envelope.map(|said| Envelope { rows: said.rows, total: said.total }),
+    };
+    rooms.engine.approve_as(&caller, id, Yes { digest, comment: yes.comment, terms }).await?;
     one(&rooms, caller, id).await
 }
 

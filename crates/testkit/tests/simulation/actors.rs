@@ -1,18 +1,20 @@
 //! Everybody who acts: people who ask and answer, and doors that judge, record, hold, forward and complete.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use countersign_core::action::RelationVersion;
+use countersign_core::envelope::{Envelope, Terms};
 use countersign_core::question::Context;
-use countersign_core::request::{Ask, Request, State, Withdrawal};
+use countersign_core::request::{Ask, Request, RowBound, State, Withdrawal};
 use countersign_core::session::Ending;
 use countersign_core::{ActionName, At, PrincipalId, RequestId, ResourceId, RoleId, Span};
 use countersign_engine::{
-    Answer, AskAccess, Attempt, Client, Completion, CompletionResult, Ground, Judgement, Look, Recorded,
-    Session, Unrecorded, Via, Waiting, Withheld,
+    Answer, AskAccess, Attempt, Client, Completion, CompletionResult, Ground, Judgement, Look, NotCovered,
+    Recorded, Session, Unrecorded, Via, Waiting, Withheld, Yes,
 };
 use countersign_policy::context::{Plain, Sql};
 
@@ -65,7 +67,8 @@ pub async fn answers(scene: Rc<Scene>) {
     }
     let digest = scene.engine.snapshot().book.request(id).map(|found| found.digest);
     let comment = scene.chance(30).then(|| "go on".to_owned());
-    if scene.engine.approve(&caller, id, digest, comment).await.is_ok() {
+    let yes = Yes { digest, comment, terms: terms(&scene) };
+    if scene.engine.approve_as(&caller, id, yes).await.is_ok() {
         scene.promised("decision.approved", Some(id.0), Some(who));
     }
 }
@@ -74,11 +77,23 @@ pub async fn answers(scene: Rc<Scene>) {
 pub async fn agrees(scene: Rc<Scene>) {
     for id in pending(&scene, |_| true) {
         for who in ["bob", "bea", "carol"] {
-            if scene.engine.approve(&scene.caller(who), id, None, None).await.is_ok() {
+            let yes = Yes { terms: terms(&scene), ..Yes::default() };
+            if scene.engine.approve_as(&scene.caller(who), id, yes).await.is_ok() {
                 scene.promised("decision.approved", Some(id.0), Some(who));
             }
         }
     }
+}
+
+/// What an approver says of what a yes covers: mostly nothing, else less, or an envelope, perhaps a wider one than may be.
+fn terms(scene: &Scene) -> Terms {
+    let uses = scene.chance(25).then(|| 1 + u32::try_from(scene.below(5)).unwrap_or(0));
+    let valid_for = scene.chance(20).then(|| Span::minutes(scene.pick(&[1, 4, 9])));
+    let envelope = scene.chance(50).then(|| {
+        let rows = scene.pick(&[2_u64, 4, 6, 10, 11]);
+        Envelope { rows, total: rows + scene.pick(&[0_u64, 3, 6, 14]) }
+    });
+    Terms { uses, valid_for, envelope }
 }
 
 /// Gives up a request of their own.
@@ -196,13 +211,29 @@ async fn statement(scene: &Rc<Scene>, session: &Session) {
     // What is said again is kept once: such a line refers to an earlier one.
     let usual = provable && scene.chance(30);
     let text = if usual { USUAL.to_owned() } else { format!("{action} {}", scene.statement()) };
+    // What is held may be tried again: a yes may have been for more than once.
+    let times = if scene.chance(40) { 1 + scene.below(3) } else { 1 };
+    for _ in 0..times {
+        if !attempted(scene, session, (action, &text, provable)).await {
+            return;
+        }
+    }
+}
+
+/// Tries it once; whether it was held.
+async fn attempted(
+    scene: &Rc<Scene>,
+    session: &Session,
+    (action, text, provable): (&str, &str, bool),
+) -> bool {
+    let text = text.to_owned();
     let made = |relation: u64| attempt(action, &text, provable, relation);
     for _ in 0..3 {
         let relation = scene.relation.get();
         match scene.engine.judge(session, made(relation)) {
             Judgement::Allow(judged) if provable => {
                 let alongside = judged.is_alongside();
-                let Ok((forward, pending)) = scene.engine.record_read(judged).await else { return };
+                let Ok((forward, pending)) = scene.engine.record_read(judged).await else { return false };
                 let answer = Withheld::new(forward.into_bytes());
                 let early = scene.fault == Some(Fault::ReleasesEarly);
                 let released = Released { text: text.clone(), alongside, settled: false };
@@ -217,10 +248,10 @@ async fn statement(scene: &Rc<Scene>, session: &Session) {
                             scene.world.borrow_mut().released.push(released);
                         }
                         scene.engine.completed(ran, done(1)).await;
-                        return;
+                        return false;
                     }
                     Err(Unrecorded::Stale) => {}
-                    Err(_) => return,
+                    Err(_) => return false,
                 }
             }
             Judgement::Allow(judged) => {
@@ -228,21 +259,44 @@ async fn statement(scene: &Rc<Scene>, session: &Session) {
                     execute(scene, session, (&text, None, None), relation);
                 }
                 match scene.engine.record(judged).await {
-                    Ok(recorded) => return forward(scene, session, &text, (recorded, relation)).await,
+                    Ok(recorded) => {
+                        forward(scene, session, &text, (recorded, relation)).await;
+                        return false;
+                    }
                     Err(Unrecorded::Stale) => {}
-                    Err(_) => return,
+                    Err(_) => return false,
                 }
             }
             Judgement::Hold(held) => {
-                let Ok(waiting) = scene.engine.hold(held, look()).await else { return };
-                return held_statement(scene, session, &text, (waiting, relation)).await;
+                let look = look(scene, action, relation);
+                let held = match scene.engine.cover(&held, &look) {
+                    None => held,
+                    Some(cover) => {
+                        scene.pause().await;
+                        let now = if scene.chance(25) { scene.relation.get() + 1 } else { relation };
+                        scene.relation.set(scene.relation.get().max(now));
+                        match scene.engine.use_cover(cover, held, ground(action, now)).await {
+                            Ok(covered) => {
+                                forward(scene, session, &text, (covered.recorded, now)).await;
+                                return true;
+                            }
+                            Err(NotCovered::Ask(held)) => *held,
+                            Err(NotCovered::Unrecorded(Unrecorded::Stale)) => continue,
+                            Err(NotCovered::Unrecorded(_)) => return true,
+                        }
+                    }
+                };
+                let Ok(waiting) = scene.engine.hold(held, look).await else { return true };
+                held_statement(scene, session, &text, (waiting, relation)).await;
+                return true;
             }
             Judgement::Deny(denied) => {
                 let _recorded = scene.engine.denied(denied).await.is_ok();
-                return;
+                return false;
             }
         }
     }
+    false
 }
 
 /// A statement that waits for somebody's word.
@@ -270,7 +324,8 @@ async fn held_statement(scene: &Rc<Scene>, session: &Session, text: &str, held: 
         let moved = scene.chance(10);
         let now = if moved { scene.relation.get() + 1 } else { relation };
         scene.relation.set(scene.relation.get().max(now));
-        let used = scene.engine.use_receipt(waiting, ground(now)).await;
+        let action = text.split(' ').next().unwrap_or_default();
+        let used = scene.engine.use_receipt(waiting, ground(action, now)).await;
         scene.pause().await;
         if let Ok(recorded) = used {
             forward(scene, &session, text, (recorded, now)).await;
@@ -291,16 +346,27 @@ async fn forward(scene: &Rc<Scene>, session: &Session, text: &str, (recorded, re
         Some(Fault::ForwardsTwice) => 2,
         _ => 1,
     };
+    let most = match ran.bounds().map(|bounds| bounds.rows) {
+        Some(RowBound::AtMost(rows)) => rows,
+        Some(RowBound::Unbounded) | None => 12,
+    };
+    let touches = u64::try_from(scene.below(13)).unwrap_or(0);
+    let beyond = touches > most && scene.fault != Some(Fault::LetsRowsStand);
+    let outcome = match scene.below(10) {
+        _ if beyond => Completion { result: CompletionResult::BeyondBound { rows: touches }, ..done(0) },
+        0 => Completion { result: CompletionResult::Failed { code: "23505".into() }, ..done(0) },
+        1 => Completion { result: CompletionResult::Unknown, rows: None, ..done(0) },
+        2 => Completion { rows: None, ..done(0) },
+        _ => done(touches),
+    };
+    let stands = matches!(outcome.result, CompletionResult::Done | CompletionResult::Unknown);
     for _ in 0..times {
         execute(scene, session, (text, Some(ran.index()), ran.request()), relation);
+        if let Some(last) = scene.world.borrow_mut().executions.last_mut().filter(|_| stands) {
+            last.rows = touches;
+        }
         scene.pause().await;
     }
-    let outcome = match scene.below(10) {
-        0 => Completion { result: CompletionResult::Failed { code: "23505".into() }, ..done(0) },
-        1 => Completion { result: CompletionResult::BeyondBound { rows: 99 }, ..done(0) },
-        2 => Completion { result: CompletionResult::Unknown, rows: None, ..done(0) },
-        _ => done(3),
-    };
     let line = ran.index();
     scene.engine.completed(ran, outcome).await;
     scene.world.borrow_mut().outcomes.push(Told { line, settled: false });
@@ -313,7 +379,7 @@ fn execute(
     relation: u64,
 ) {
     let (text, relation) = (text.to_owned(), relation.to_string());
-    let execution = Execution { text, session: session.id(), line, request, relation };
+    let execution = Execution { text, session: session.id(), line, request, relation, rows: 0 };
     scene.world.borrow_mut().executions.push(execution);
 }
 
@@ -334,8 +400,15 @@ fn client() -> Client {
     Client { address: SocketAddr::from(([127, 0, 0, 1], 50_000)), application: "psql".into(), tls: true }
 }
 
-fn look() -> Look {
-    Look { rows: Some(12), can_bound_rows: true, ..Look::default() }
+/// Sometimes the rows can be counted, and nearly always it is known what else it touches.
+fn look(scene: &Scene, action: &str, relation: u64) -> Look {
+    let rows = scene.chance(60).then(|| u64::try_from(scene.below(5)).unwrap_or(0));
+    let touches = if scene.chance(90) { touches(action, relation) } else { Vec::new() };
+    Look { rows, can_bound_rows: true, touches, ..Look::default() }
+}
+
+fn touches(action: &str, relation: u64) -> Vec<String> {
+    vec![format!("{action} public.orders {relation}")]
 }
 
 fn done(rows: u64) -> Completion {
@@ -346,8 +419,8 @@ fn relations(relation: u64) -> Vec<RelationVersion> {
     vec![RelationVersion { name: "public.orders".into(), oid: 16_385, version: relation.to_string() }]
 }
 
-fn ground(relation: u64) -> Ground {
-    Ground { relations: relations(relation), settings: BTreeMap::new() }
+fn ground(action: &str, relation: u64) -> Ground {
+    Ground { relations: relations(relation), touches: touches(action, relation), ..Ground::default() }
 }
 
 fn attempt(action: &str, text: &str, provable_read: bool, relation: u64) -> Attempt {
@@ -362,6 +435,7 @@ fn attempt(action: &str, text: &str, provable_read: bool, relation: u64) -> Atte
         functions: BTreeSet::new(),
         has_where: true,
         has_limit: false,
+        reach: countersign_policy::context::Reach::default(),
         statements: 1,
         in_transaction: false,
         provable_read,
@@ -370,15 +444,15 @@ fn attempt(action: &str, text: &str, provable_read: bool, relation: u64) -> Atte
     .into();
     Attempt {
         kind: ActionName::new(action),
-        actions: vec![ActionName::new(action)],
-        verbs: vec![verb],
+        actions: [ActionName::new(action)].into(),
+        verbs: [verb].into(),
         provable_read,
-        context,
+        context: Arc::new(context),
         text: text.into(),
-        parameter_types: Vec::new(),
-        parameters: Vec::new(),
+        parameter_types: [].into(),
+        parameters: [].into(),
         relations: relations(relation),
-        settings: BTreeMap::new(),
+        settings: Arc::default(),
         bytes: Bytes::copy_from_slice(text.as_bytes()),
     }
 }

@@ -52,11 +52,13 @@ stages = [{ need = 1, from = ["group:dba"] }]
 pending_for = "15m"
 valid_for = "10m"
 uses = 3
+envelope = { rows = 10, total = 24, uses = 5, longest = "8m" }
 [approval.two-pairs]
 stages = [{ need = 2, from = ["group:dba"] }, { need = 1, from = ["group:security"] }]
 pending_for = "15m"
 valid_for = "5m"
 uses = 1
+envelope = { rows = 6, total = 12, uses = 3, longest = "5m" }
 escalate = [{ after = "5m", add = ["group:admins"] }]
 [approval.policy-change]
 stages = [{ need = 1, from = ["group:security"] }]
@@ -279,6 +281,15 @@ pub fn stages(rule: &str, escalated: bool) -> Vec<(usize, Vec<&'static str>)> {
         stages.iter_mut().for_each(|(_, from)| from.push("dave"));
     }
     stages
+}
+
+/// The widest envelope of a rule, if its approvers may give one: rows for a statement, rows in all, uses.
+pub fn envelope(rule: &str) -> Option<(u64, u64, usize)> {
+    match rule {
+        "batch" => Some((10, 24, 5)),
+        "two-pairs" => Some((6, 12, 3)),
+        _ => None,
+    }
 }
 
 /// How often a yes under a rule may be used.

@@ -31,7 +31,7 @@ use scene::Fault;
 const SEEDS: u64 = 1_000;
 
 /// How many seeds may pass before a mutation is caught.
-const SEEDS_TO_CATCH: u64 = 60;
+const SEEDS_TO_CATCH: u64 = 240;
 
 /// What there is to do, and what came of it.
 struct Watch {
@@ -75,7 +75,7 @@ fn nothing_breaks_its_word() {
     assert!(found.is_empty(), "{} seeds failed", found.len());
     let covered = count < SEEDS || (all.power_cuts > 0 && all.kills > 0 && all.failures > 0);
     assert!(
-        covered && (count < SEEDS || all.approved > 0 && all.reads_lost > 0),
+        covered && (count < SEEDS || all.approved > 0 && all.within_bounds > 0 && all.reads_lost > 0),
         "nothing was put to the test"
     );
 }
@@ -169,6 +169,22 @@ fn forwarding_before_recording_is_noticed() {
 #[test]
 fn forwarding_twice_is_noticed() {
     caught(Mutation::Door(Fault::ForwardsTwice), &["what is recorded runs once", "a yes is used up"]);
+}
+
+#[test]
+fn letting_more_rows_stand_than_were_given_is_noticed() {
+    caught(Mutation::Door(Fault::LetsRowsStand), &["rows stay in their bounds"]);
+}
+
+#[test]
+fn rows_that_are_not_counted_are_noticed() {
+    caught(Mutation::Writer(Mistake::RowsAreNotCounted), &["rows stay in their bounds"]);
+}
+
+#[test]
+fn an_envelope_without_a_fence_is_noticed() {
+    let rules = ["what ran was approved", "rows stay in their bounds"];
+    caught(Mutation::Writer(Mistake::EverythingIsInside), &rules);
 }
 
 #[test]

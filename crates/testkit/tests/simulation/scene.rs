@@ -23,6 +23,8 @@ pub enum Fault {
     ReleasesEarly,
     /// It forwards what was recorded once a second time.
     ForwardsTwice,
+    /// It lets a statement stand that touched more rows than it may.
+    LetsRowsStand,
 }
 
 /// The world outside: it remembers across crashes.
@@ -57,6 +59,8 @@ pub struct Execution {
     pub request: Option<RequestId>,
     /// What its relation was when it ran.
     pub relation: String,
+    /// How many rows it changed for good.
+    pub rows: u64,
 }
 
 /// A read whose answer reached a client.

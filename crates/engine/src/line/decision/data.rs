@@ -5,7 +5,9 @@ use countersign_core::session::Ending;
 use countersign_core::{ActionName, BundleHash};
 use serde::{Deserialize, Serialize};
 
-use crate::line::shapes::{BoundsShape, GateShape, ResultShape, SignatureShape};
+use crate::line::shapes::{
+    BoundsShape, EnvelopeShape, GateShape, ReachShape, ResultShape, SignatureShape, TermsShape,
+};
 use crate::line::{Sealed, Stamp};
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -28,6 +30,8 @@ pub(super) struct AskedData {
     pub(super) locked: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) proposed: Option<BundleHash>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) reach: Option<ReachShape>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -37,13 +41,24 @@ pub(super) struct AnswerData {
     pub(super) comment: Option<Sealed>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) signature: Option<SignatureShape>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) terms: Option<TermsShape>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ReceiptData {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) envelope: Option<EnvelopeShape>,
     pub(super) uses: u32,
     pub(super) valid_until: Stamp,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UsedData {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) rows: Option<u64>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::data::{
     ActivatedData, AnswerData, AskedData, EscalatedData, IssuedData, Nothing, OpenedData, ReasonData,
-    ReceiptData, SettledData, TerminatedData, VoidedData, WithdrawnData,
+    ReceiptData, SettledData, TerminatedData, UsedData, VoidedData, WithdrawnData,
 };
 use super::{Hydrate, Raw};
 use crate::line::BadLine;
@@ -62,6 +62,7 @@ fn asked(line: Raw) -> Result<RequestEvent, BadLine> {
             resource: need(&line, &line.resource, "resource")?,
             action: need(&line, &data.action, "action")?,
             bounds: need(&line, &data.bounds, "bounds")?.into(),
+            reach: data.reach.map(Into::into),
         }
     } else if let Some(bundle) = data.proposed {
         Ask::Apply { bundle }
@@ -97,11 +98,14 @@ fn request_event(line: &Raw) -> Result<RequestEvent, BadLine> {
                 person: need(line, &line.person, "person")?,
                 comment: data.comment.map(|sealed| sealed.0),
                 signature: data.signature.map(Into::into),
+                terms: data.terms.map(Into::into).unwrap_or_default(),
             }
         }
         "decision.quorum_reached" => {
             let data: ReceiptData = data(line)?;
-            RequestEvent::QuorumReached { request, uses: data.uses, valid_until: data.valid_until.0 }
+            let (uses, valid_until) = (data.uses, data.valid_until.0);
+            let envelope = data.envelope.map(Into::into);
+            RequestEvent::QuorumReached { request, uses, valid_until, envelope }
         }
         "decision.denied" => {
             let data: AnswerData = data(line)?;
@@ -115,8 +119,8 @@ fn request_event(line: &Raw) -> Result<RequestEvent, BadLine> {
         "request.voided" => RequestEvent::Voided { request, why: data::<VoidedData>(line)?.why },
         "request.escalated" => RequestEvent::Escalated { request, step: data::<EscalatedData>(line)?.step },
         "action.allowed" => {
-            let Nothing {} = data(line)?;
-            RequestEvent::Used { request, session: need(line, &line.session, "session")? }
+            let data: UsedData = data(line)?;
+            RequestEvent::Used { request, session: need(line, &line.session, "session")?, rows: data.rows }
         }
         "action.completed" => {
             let data: SettledData = data(line)?;

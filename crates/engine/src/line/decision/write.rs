@@ -10,10 +10,10 @@ use serde::Serialize;
 
 use super::data::{
     ActivatedData, AnswerData, AskedData, EscalatedData, IssuedData, Nothing, OpenedData, ReasonData,
-    ReceiptData, SettledData, TerminatedData, VoidedData, WithdrawnData,
+    ReceiptData, SettledData, TerminatedData, UsedData, VoidedData, WithdrawnData,
 };
 use super::{Ran, Raw};
-use crate::line::shapes::{ResultShape, outcome_parts};
+use crate::line::shapes::{ResultShape, TermsShape, outcome_parts};
 use crate::line::{BadLine, Envelope, Outcome, PolicyShape, Sealed, Stamp};
 
 /// The line of an event, without its place. `ran` goes with [`RequestEvent::Settled`].
@@ -35,23 +35,30 @@ fn raw<D: Serialize>(envelope: Envelope<D>) -> Result<Raw, BadLine> {
 fn encode_request(event: &RequestEvent, ran: Option<Ran>) -> Result<Raw, BadLine> {
     match event {
         RequestEvent::Asked { .. } => encode_asked(event),
-        RequestEvent::Approved { request, by, person, comment, signature } => {
-            let data =
-                AnswerData { comment: comment.map(Sealed), signature: signature.as_ref().map(Into::into) };
+        RequestEvent::Approved { request, by, person, comment, signature, terms } => {
+            let data = AnswerData {
+                comment: comment.map(Sealed),
+                signature: signature.as_ref().map(Into::into),
+                terms: TermsShape::of(terms),
+            };
             let mut line = Envelope::new("decision.approved", data);
             line.request = Some(*request);
             line.actor = Some(by.clone());
             line.person = Some(person.clone());
             raw(line)
         }
-        RequestEvent::QuorumReached { request, uses, valid_until } => {
-            let data = ReceiptData { uses: *uses, valid_until: Stamp(*valid_until) };
+        RequestEvent::QuorumReached { request, uses, valid_until, envelope } => {
+            let data = ReceiptData {
+                envelope: envelope.map(Into::into),
+                uses: *uses,
+                valid_until: Stamp(*valid_until),
+            };
             let mut line = Envelope::new("decision.quorum_reached", data);
             line.request = Some(*request);
             raw(line)
         }
         RequestEvent::Denied { request, by, comment } => {
-            let data = AnswerData { comment: comment.map(Sealed), signature: None };
+            let data = AnswerData { comment: comment.map(Sealed), signature: None, terms: None };
             let mut line = Envelope::new("decision.denied", data);
             line.request = Some(*request);
             line.actor = Some(by.clone());
@@ -81,8 +88,8 @@ fn encode_request(event: &RequestEvent, ran: Option<Ran>) -> Result<Raw, BadLine
             line.request = Some(*request);
             raw(line)
         }
-        RequestEvent::Used { request, session } => {
-            let mut line = Envelope::new("action.allowed", Nothing {});
+        RequestEvent::Used { request, session, rows } => {
+            let mut line = Envelope::new("action.allowed", UsedData { rows: *rows });
             line.request = Some(*request);
             line.session = Some(*session);
             raw(line)
@@ -116,6 +123,7 @@ fn encode_asked(event: &RequestEvent) -> Result<Raw, BadLine> {
         lasting_us: None,
         locked: *locked,
         proposed: None,
+        reach: None,
     };
     let mut line = Envelope::new("request.created", data);
     line.request = Some(*request);
@@ -134,13 +142,14 @@ fn encode_asked(event: &RequestEvent) -> Result<Raw, BadLine> {
             line.role = Some(role.clone());
             line.data.lasting_us = Some(lasting.0);
         }
-        Ask::Act { session, grant, resource, action, bounds } => {
+        Ask::Act { session, grant, resource, action, bounds, reach } => {
             line.kind = "action.held".into();
             line.session = Some(*session);
             line.grant = Some(*grant);
             line.resource = Some(resource.clone());
             line.data.action = Some(action.clone());
             line.data.bounds = Some((*bounds).into());
+            line.data.reach = reach.as_ref().map(Into::into);
         }
         Ask::Apply { bundle } => line.data.proposed = Some(*bundle),
     }

@@ -4,17 +4,17 @@ use countersign_core::ruling::{Gate, PolicyRef};
 use countersign_core::{At, request};
 use countersign_engine::foreseen::Foreseen;
 use countersign_engine::views::{
-    FunctionView,
-    Named, ParameterView, ReceiptView, RelationView, RequestKind as Kind, RequestView, RowsView, SaidView, StageView,
+    FunctionView, Named, ParameterView, ReceiptView, RelationView, RequestKind as Kind, RequestView,
+    RowsView, SaidView, StageView,
 };
 use countersign_wire::postgres::binary;
 use countersign_wire::sql::layout;
 
 use super::marks::marks;
 use super::{
-    Function,
-    Answer, Approval, By, Effects, Encoding, Envelope, HeldBy, Most, MostEnvelope, Outcome, OutcomeResult, Parameter, Party, Policy, Receipt, Relation,
-    Request, RequestCan, RequestKind, RequestState, Rows, Setting, Stage,
+    Answer, Approval, By, Effects, Encoding, Envelope, Function, HeldBy, Most, MostEnvelope, Outcome,
+    OutcomeResult, Parameter, Party, Policy, Receipt, Relation, Request, RequestCan, RequestKind,
+    RequestState, Rows, Setting, Stage,
 };
 
 impl From<RequestView> for Request {
@@ -180,7 +180,19 @@ impl From<RelationView> for Relation {
         let RelationView { name, owner, estimate_rows, access, kinds, columns, reached, .. } = view;
         let RelationView { title, responsible, impact, labels, .. } = view;
         let impact = impact.map(Into::into);
-        Self { name, owner, estimate_rows, access, kinds, columns, reached, title, responsible, impact, labels }
+        Self {
+            name,
+            owner,
+            estimate_rows,
+            access,
+            kinds,
+            columns,
+            reached,
+            title,
+            responsible,
+            impact,
+            labels,
+        }
     }
 }
 

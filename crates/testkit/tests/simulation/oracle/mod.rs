@@ -8,7 +8,7 @@ mod requests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use countersign_core::{At, GrantId, RequestId, SessionId};
+use countersign_core::{At, GrantId, RequestId, SessionId, Span};
 use countersign_engine::line::{Line, read};
 use countersign_ledger::{Frontier, Hash};
 use serde_json::Value;
@@ -67,13 +67,33 @@ struct Request {
     session: Option<SessionId>,
     grant: Option<GrantId>,
     approvers: Vec<String>,
+    /// What each of them said of what it covers.
+    terms: Vec<Terms>,
     receipt: Option<At>,
+    /// How often it may be used, once that is decided.
+    most: usize,
+    /// Rows for a statement and in all, if it covers bounds.
+    envelope: Option<(u64, u64)>,
+    /// Rows of it that are gone or may be.
+    spent: u64,
+    /// Rows of it that the use under way may still turn out to have spent.
+    aside: u64,
+    /// How many uses went by its bounds.
+    enveloped: u64,
     used: usize,
     /// Since which line a use is under way.
     running: Option<u64>,
     closed: bool,
     action: String,
     resource: String,
+}
+
+/// What somebody said with a yes.
+#[derive(Default)]
+struct Terms {
+    uses: Option<usize>,
+    minutes: Option<Span>,
+    envelope: Option<(u64, u64)>,
 }
 
 struct Session {
@@ -141,6 +161,16 @@ impl Oracle {
         self.requests.get(&request).map_or(0, |found| found.used)
     }
 
+    /// The bounds that a request's yes covers, if it covers bounds: rows for a statement, and in all.
+    pub fn envelope(&self, request: RequestId) -> Option<(u64, u64)> {
+        self.requests.get(&request)?.envelope
+    }
+
+    /// How many uses there were within bounds.
+    pub fn used_within_bounds(&self) -> u64 {
+        self.requests.values().map(|found| found.enveloped).sum()
+    }
+
     /// How many receipts were used in another session than the one that waited.
     pub fn used_elsewhere(&self) -> u64 {
         self.elsewhere
@@ -167,9 +197,9 @@ impl Oracle {
     /// Requests for actions of which something may still come, and uses without an outcome.
     pub fn waiting(&self) -> impl Iterator<Item = RequestId> {
         let open = |found: &Request| {
-            let spent = found.used >= found.uses() && found.running.is_none();
+            let spent = found.is_spent() && found.running.is_none();
             found.session.is_some()
-                && (found.running.is_some() || (!found.closed && !spent && found.uses() == 1))
+                && (found.running.is_some() || (!found.closed && !spent && !found.outlives()))
         };
         self.requests.iter().filter(move |(_, found)| open(found)).map(|(id, _)| *id)
     }
@@ -345,6 +375,9 @@ impl Oracle {
             format!("{action} on {resource} ran under {variant:?} without a yes")
         })?;
         if recorded == "alongside" {
+            if line.data.get("ended").is_some() {
+                self.completed.insert(line.index);
+            }
             let may = action == "sql.select" && resource == "metrics";
             return must(may, "only reads are recorded alongside", || format!("{action} on {resource}"));
         }
@@ -367,6 +400,14 @@ impl Oracle {
             must(unknown || since > begun, "nobody knows what a crash interrupted", || {
                 format!("used in line {since}, before the start in line {begun}")
             })?;
+            let spent = match line.data.get("result").and_then(Value::as_str) {
+                Some("done") => {
+                    line.data.get("rows").and_then(Value::as_u64).unwrap_or(found.aside).min(found.aside)
+                }
+                Some("unknown") => found.aside,
+                _ => 0,
+            };
+            found.spent -= std::mem::take(&mut found.aside) - spent;
             self.completed.insert(since);
             return Ok(());
         }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use countersign_core::At;
+use countersign_core::{At, Span};
 use countersign_engine::line::Line;
 use serde_json::Value;
 
-use super::{Checked, Oracle, Request, Violation, must, stamp, text};
-use crate::bundles::{ESCALATED_AFTER, Verdict, person, stages, uses};
+use super::{Checked, Oracle, Request, Terms, Violation, must, stamp, text};
+use crate::bundles::{ESCALATED_AFTER, Verdict, envelope, person, stages, uses};
 
 impl Oracle {
     pub(super) fn asked(&mut self, line: &Line) -> Checked {
@@ -23,7 +23,13 @@ impl Oracle {
             session: line.session.filter(|_| line.kind == "action.held"),
             grant: line.grant.filter(|_| line.kind == "action.held"),
             approvers: Vec::new(),
+            terms: Vec::new(),
             receipt: None,
+            most: 1,
+            envelope: None,
+            spent: 0,
+            aside: 0,
+            enveloped: 0,
             used: 0,
             running: None,
             closed: false,
@@ -48,6 +54,7 @@ impl Oracle {
             "it had an answer already".into()
         })?;
         found.approvers.push(actor);
+        found.terms.push(terms(line));
         Ok(())
     }
 
@@ -70,9 +77,13 @@ impl Oracle {
         must(matched(&places, &people), "a quorum is distinct people", || {
             format!("{:?} do not satisfy {:?}", found.approvers, found.gates)
         })?;
-        let most = if found.session.is_some() { found.uses() as u64 } else { 1 };
-        must(count == most, "a yes has its bounds", || format!("{count} uses instead of {most}"))?;
-        found.receipt = Some(until);
+        let (most, lasting, envelope) = found.given();
+        must(count == most as u64, "a yes has its bounds", || format!("{count} uses instead of {most}"))?;
+        let said = line.data.get("envelope").and_then(bounds);
+        must(said == envelope, "a yes has its bounds", || format!("{said:?} instead of {envelope:?}"))?;
+        let lasts = lasting.is_none_or(|lasting| until <= line.at.plus(lasting));
+        must(lasts, "a yes has its bounds", || format!("until {until:?}"))?;
+        (found.receipt, found.most, found.envelope) = (Some(until), most, envelope);
         Ok(())
     }
 
@@ -90,11 +101,17 @@ impl Oracle {
         let (session, grant) = (found.session, found.grant);
         let until = found.receipt.filter(|_| !found.closed);
         let until = until.ok_or_else(|| Violation::new("what runs was approved", "there was no yes"))?;
-        must(found.running.is_none() && found.used < found.uses(), "a yes is used up", || {
+        must(found.running.is_none() && !found.is_spent(), "a yes is used up", || {
             format!("used for the {}. time", found.used + 1)
         })?;
+        let aside = line.data.get("rows").and_then(Value::as_u64);
+        let left = found.envelope.map(|(rows, total)| rows.min(total - found.spent));
+        must(aside == left, "rows stay in their bounds", || format!("{aside:?} set aside of {left:?}"))?;
+        found.aside = aside.unwrap_or(0);
+        found.spent += found.aside;
+        found.enveloped += u64::from(aside.is_some());
         must(line.at < until, "a yes ends", || "it was used too late".into())?;
-        let (single, by, resource) = (found.uses() == 1, found.by.clone(), found.resource.clone());
+        let (single, by, resource) = (!found.outlives(), found.by.clone(), found.resource.clone());
         must(line.session == session || !single, "a yes is bound to its session", || {
             format!("used in {:?}, not {session:?}", line.session)
         })?;
@@ -125,8 +142,44 @@ impl Request {
         stages.flat_map(|(need, from)| std::iter::repeat_n(from, need)).collect()
     }
 
-    pub(super) fn uses(&self) -> usize {
-        self.gates.iter().map(|rule| uses(rule)).min().unwrap_or(1)
+    /// Uses, time if anybody named one, and bounds: of everything that was said the least, and what rules allow.
+    fn given(&self) -> (usize, Option<Span>, Option<(u64, u64)>) {
+        let least = |one: (u64, u64), other: (u64, u64)| (one.0.min(other.0), one.1.min(other.1));
+        let said = self.terms.iter().map(|terms| terms.envelope);
+        let said = said.reduce(|one, other| Some(least(one?, other?))).flatten();
+        let ceilings = self.gates.iter().map(|rule| envelope(rule));
+        let uses = match said {
+            Some(_) => ceilings.map(|ceiling| ceiling.map_or(0, |(_, _, uses)| uses)).min(),
+            None if self.session.is_some() => self.gates.iter().map(|rule| uses(rule)).min(),
+            None => Some(1),
+        };
+        let fewer = self.terms.iter().filter_map(|terms| terms.uses);
+        let shorter = self.terms.iter().filter_map(|terms| terms.minutes).min();
+        (fewer.fold(uses.unwrap_or(1), usize::min), shorter, said)
+    }
+
+    pub(super) fn is_spent(&self) -> bool {
+        self.used >= self.most || self.envelope.is_some_and(|(_, total)| self.spent >= total)
+    }
+
+    pub(super) fn outlives(&self) -> bool {
+        self.most > 1 || self.envelope.is_some()
+    }
+}
+
+/// Rows for a statement and in all.
+fn bounds(value: &Value) -> Option<(u64, u64)> {
+    Some((value.get("rows")?.as_u64()?, value.get("total")?.as_u64()?))
+}
+
+/// What a yes says of what it covers.
+fn terms(line: &Line) -> Terms {
+    let said = line.data.get("terms");
+    let number = |member: &str| said.and_then(|said| said.get(member)?.as_i64());
+    Terms {
+        uses: number("uses").and_then(|uses| usize::try_from(uses).ok()),
+        minutes: number("valid_for_us").map(Span),
+        envelope: said.and_then(|said| bounds(said.get("envelope")?)),
     }
 }
 

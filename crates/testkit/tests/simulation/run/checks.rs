@@ -13,7 +13,7 @@ use super::{Run, chain};
 use crate::actors::USUAL;
 use crate::bundles::Variant;
 use crate::oracle::{Violation, must};
-use crate::scene::Released;
+use crate::scene::{Execution, Released};
 
 impl Run {
     /// Reads what is durable by now, and compares the state with what follows from it.
@@ -137,7 +137,21 @@ impl Run {
                     let asked = self.oracle.asked_at(request).unwrap_or(u64::MAX);
                     let shown = life.engine.kept(asked).into_iter().find(|kept| kept.at == "/data/content");
                     let (text, relation) = shown.and_then(|kept| shown_in(&kept.bytes)).unwrap_or_default();
-                    must(text == ran.text && relation == ran.relation, "what ran was approved", || {
+                    let of = |text: &str| text.split(' ').next().map(str::to_owned);
+                    let envelope = self.oracle.envelope(request);
+                    // Within bounds any text runs that does the same to the same relation.
+                    let same = text == ran.text || (envelope.is_some() && of(&text) == of(&ran.text));
+                    if let Some((rows, total)) = envelope {
+                        let all = world.executions.iter().filter(|one| one.request == Some(request));
+                        let sum: u64 = all.map(|one| one.rows).sum();
+                        must(ran.rows <= rows && sum <= total, "rows stay in their bounds", || {
+                            format!(
+                                "`{}` changed {} rows of {rows}, {sum} of {total} in all",
+                                ran.text, ran.rows
+                            )
+                        })?;
+                    }
+                    must(same && relation == ran.relation, "what ran was approved", || {
                         format!("`{}` on {} ran; approved was `{text}` on {relation}", ran.text, ran.relation)
                     })?;
                     let times = world.executions.iter().filter(|one| one.request == Some(request)).count();
@@ -146,7 +160,8 @@ impl Run {
                     })?;
                 }
             }
-            let times = world.executions.iter().filter(|one| one.text == ran.text).count();
+            let same = |one: &&Execution| one.text == ran.text && one.request.is_none();
+            let times = world.executions.iter().filter(same).count();
             must(times == 1 || ran.request.is_some(), "what is recorded runs once", || ran.text.clone())?;
         }
         self.checked.executions = world.executions.len();

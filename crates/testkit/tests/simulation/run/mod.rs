@@ -422,6 +422,7 @@ impl Run {
         self.summary.runs = 1;
         self.summary.lines = self.oracle.size();
         self.summary.elsewhere = self.oracle.used_elsewhere();
+        self.summary.within_bounds = self.oracle.used_within_bounds();
         self.summary.writes_lost = self.disk.counts().lost;
         let world = self.world.borrow();
         self.summary.checkpoints = world.checkpoints.len() as u64;

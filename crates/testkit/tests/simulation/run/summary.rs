@@ -40,6 +40,8 @@ pub struct Summary {
     pub approved: u64,
     /// Of that, in another session than the one that waited.
     pub elsewhere: u64,
+    /// Of that, within bounds that were approved.
+    pub within_bounds: u64,
     /// Reads answered.
     pub reads: u64,
     /// Reads recorded alongside that a crash cost.
@@ -65,6 +67,7 @@ impl Summary {
             executions: self.executions + other.executions,
             approved: self.approved + other.approved,
             elsewhere: self.elsewhere + other.elsewhere,
+            within_bounds: self.within_bounds + other.within_bounds,
             reads: self.reads + other.reads,
             reads_lost: self.reads_lost + other.reads_lost,
             writes_lost: self.writes_lost + other.writes_lost,

@@ -1,0 +1,51 @@
+//! What a statement does to which relations, where it is certain that it does nothing else.
+//!
+//! An approver who gives an envelope approves bounds, not a text: whatever comes is inside only if all that it does is
+//! proved to be among what was shown. So this says something only of one single write to one ordinary table whose
+//! rows the server counts, in which everything it runs is reviewed (no trigger, rule, function or default that is not),
+//! and in which every relation is known by identifier and version. Of everything else it says nothing, and an
+//! envelope never covers that.
+
+use std::collections::BTreeSet;
+
+use countersign_wire::sql::{Access, Kind, Relation, RelationKind};
+
+use super::classify::Understood;
+use super::look::Seen;
+
+/// What changes rows, as the grammar names it.
+const WRITES: [&str; 4] = ["insert", "update", "delete", "merge"];
+
+/// Each thing that it does to a relation in one text: `delete public.orders 16385 -8723`. Empty if that is not certain.
+pub(crate) fn touches(understood: &Understood, seen: &Seen) -> Vec<String> {
+    let facts = &understood.facts;
+    let doubtful = facts.taints_session
+        || facts.select_into
+        || facts.role_change
+        || facts.locks_rows
+        || facts.creates_temporary
+        || !facts.settings.is_empty()
+        || !facts.copies.is_empty()
+        || !facts.cursors.is_empty()
+        || !facts.transaction.is_empty();
+    let only_writes = facts.kinds == BTreeSet::from([Kind::Write]) && understood.can_bound_rows();
+    let mut written = facts.relations.iter().filter(|relation| relation.access != Access::Read);
+    let (Some(target), None) = (written.next(), written.next()) else { return Vec::new() };
+    if doubtful || !only_writes || target.access != Access::Write || target.kind != Some(RelationKind::Table)
+    {
+        return Vec::new();
+    }
+    let reads = facts.relations.iter().filter(|relation| relation.access == Access::Read);
+    let reads = reads.map(|relation| known(relation, seen).map(|name| format!("read {name}")));
+    let verbs = WRITES.iter().filter(|verb| facts.has_verb(verb));
+    let writes = verbs.map(|verb| known(target, seen).map(|name| format!("{verb} {name}")));
+    let parts: Option<BTreeSet<String>> = writes.chain(reads).collect();
+    parts.map(|parts| parts.into_iter().collect()).unwrap_or_default()
+}
+
+/// A relation by name, identifier and version, if all of them are known.
+fn known(relation: &Relation, seen: &Seen) -> Option<String> {
+    let oid = relation.oid?;
+    let found = seen.versions.iter().find(|one| one.oid == oid)?;
+    (!found.version.is_empty()).then(|| format!("{} {oid} {}", found.name, found.version))
+}
