@@ -134,6 +134,7 @@ function What({ of }: { of: Request }) {
         </details>
       )}
       {of.rows && <Rows known={of.rows} relations={of.relations} />}
+      {of.functions !== undefined && of.functions.length > 0 && <Functions of={of.functions} />}
       {of.effects && !still(of.effects) && (
         <section className="stack tight">
           <Label>What it sets in motion</Label>
@@ -192,11 +193,15 @@ function Rows({ known, relations }: { known: Schemas["Rows"]; relations: readonl
           <Label>Relations</Label>
           <ul className="stack tight">
             {relations.map((one) => (
-              <li key={`${one.name} ${one.access ?? ""}`}>
+              <li key={`${one.name} ${one.access ?? ""} ${one.reached ?? false}`}>
                 <span className="mono"><Plain text={one.name} /></span>{" "}
                 {one.access && <span className={one.access === "write" ? "mark wait" : "mark"}>{one.access}</span>}{" "}
                 {one.impact && <span className={one.impact === "high" ? "mark no" : "mark"}>{one.impact} impact</span>}
+                {kinds(one) !== "" && <span className="small quiet">{kinds(one)}</span>}
                 {one.title && <p className="small"><Plain text={one.title} /></p>}
+                {one.columns !== undefined && one.columns.length > 0 && (
+                  <p className="small">columns <span className="mono"><Plain text={one.columns.join(", ")} /></span></p>
+                )}
                 {one.labels !== undefined && one.labels.length > 0 && <Tags of={one.labels} />}
                 <span className="small quiet" style={{ display: "block" }}>
                   {one.responsible && <>answered for by {party(one.responsible)}</>}
@@ -209,6 +214,29 @@ function Rows({ known, relations }: { known: Schemas["Rows"]; relations: readonl
         </div>
       )}
     </div>
+  );
+}
+
+/** What a relation is, where it is not a plain table that the text names. */
+function kinds(one: Schemas["Relation"]): string {
+  const words = (one.kinds ?? []).filter((kind) => kind !== "table").map((kind) => kind.replaceAll("_", " "));
+  return [...words, ...(one.reached ? ["reached, not named"] : [])].join(", ");
+}
+
+function Functions({ of }: { of: readonly Schemas["Function"][] }) {
+  return (
+    <section className="stack tight">
+      <Label>Functions it calls</Label>
+      <ul className="row">
+        {of.map((one) => (
+          <li key={one.name}>
+            <span className="mono"><Plain text={one.name} /></span>{" "}
+            {one.volatile && <span className="mark wait">volatile</span>}{" "}
+            {one.definer && <span className="mark wait">runs as its owner</span>}
+          </li>
+        ))}
+      </ul>
+    </section>
   );
 }
 
