@@ -57,6 +57,8 @@ const fn post(path: &'static str, class: Class, action: &'static str, judge: Jud
 pub const ENDPOINTS: &[Endpoint] = &[
     post("/sign-in", Class::Read, "", Judge::Nobody),
     post("/sign-in/second", Class::Read, "", Judge::Nobody),
+    post("/sign-in/passkey/ask", Class::Read, "", Judge::Nobody),
+    post("/sign-in/passkey", Class::Read, "", Judge::Nobody),
     get("/health", "", Judge::Nobody),
     get("/openapi.json", "", Judge::Nobody),
     get("/metrics", "", Judge::Local),
@@ -68,6 +70,8 @@ pub const ENDPOINTS: &[Endpoint] = &[
     post("/me/authenticators/{id}/remove", Class::Mint, "", Judge::SignIn),
     post("/me/totp", Class::Mint, "", Judge::SignIn),
     post("/me/totp/bind", Class::Mint, "", Judge::SignIn),
+    post("/me/passkeys/offer", Class::Mint, "", Judge::SignIn),
+    post("/me/passkeys", Class::Mint, "", Judge::SignIn),
     post("/me/recovery-codes", Class::Mint, "", Judge::SignIn),
     get("/events", "", Judge::SignIn),
     get("/roles", "", Judge::SignIn),

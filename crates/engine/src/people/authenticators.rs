@@ -37,6 +37,24 @@ pub(super) struct Bound {
     /// Keyed digests of the codes that are left.
     pub(super) recovery: Vec<[u8; 32]>,
     pub(super) recovery_at: Option<At>,
+    pub(super) passkeys: Vec<Passkey>,
+}
+
+/// A passkey: a public key, so nothing that has to be wiped.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Passkey {
+    pub(super) id: AuthenticatorId,
+    /// As its owner calls it.
+    pub(super) name: String,
+    /// By what the authenticator finds it.
+    pub(super) credential: Vec<u8>,
+    /// The public key (COSE).
+    pub(super) key: Vec<u8>,
+    /// How often it says to have signed.
+    pub(super) count: u32,
+    pub(super) bound_at: At,
+    pub(super) used_at: Option<At>,
 }
 
 /// A generator of one-time codes.
@@ -64,6 +82,8 @@ pub struct AuthenticatorView {
     pub id: Option<AuthenticatorId>,
     /// What.
     pub means: Means,
+    /// As its owner calls it, if it has a name.
+    pub name: Option<String>,
     /// When it was bound.
     pub bound_at: At,
     /// When it was used last.
@@ -76,6 +96,11 @@ impl Bound {
     /// Whether a password alone is too little.
     pub(super) fn wants_second(&self) -> bool {
         self.totp.is_some()
+    }
+
+    /// Whether there is anything beside a password, without which nothing of it may be changed.
+    pub(super) fn has_any(&self) -> bool {
+        self.totp.is_some() || !self.passkeys.is_empty()
     }
 
     /// By what a sign-in with a password is completed.
@@ -95,10 +120,11 @@ impl Bound {
         Put::set(Drawer::Authenticators, key, sealed)
     }
 
-    fn views(&self) -> Vec<AuthenticatorView> {
+    pub(super) fn views(&self) -> Vec<AuthenticatorView> {
         let totp = self.totp.iter().map(|totp| AuthenticatorView {
             id: Some(totp.id),
             means: Means::Totp,
+            name: None,
             bound_at: totp.bound_at,
             used_at: Some(totp.used_at),
             left: None,
@@ -106,11 +132,20 @@ impl Bound {
         let recovery = self.recovery_at.map(|bound_at| AuthenticatorView {
             id: None,
             means: Means::RecoveryCode,
+            name: None,
             bound_at,
             used_at: None,
             left: Some(self.recovery.len()),
         });
-        totp.chain(recovery).collect()
+        let passkeys = self.passkeys.iter().map(|passkey| AuthenticatorView {
+            id: Some(passkey.id),
+            means: Means::Passkey,
+            name: Some(passkey.name.clone()),
+            bound_at: passkey.bound_at,
+            used_at: passkey.used_at,
+            left: None,
+        });
+        passkeys.chain(totp).chain(recovery).collect()
     }
 }
 
@@ -146,8 +181,8 @@ impl Engine {
         if caller.proof.age > self.0.house.settings.rebind_within {
             return Err(refused("what is bound to an account is changed right after signing in"));
         }
-        if bound.wants_second() && !caller.proof.means.is_two_factors() {
-            return Err(refused("this sign-in was not proved by a second factor, and the account has one"));
+        if bound.has_any() && !caller.proof.means.is_two_factors() {
+            return Err(refused("this sign-in was proved by a password alone, and the account has more"));
         }
         let snapshot = self.snapshot();
         let found = snapshot.book.catalogue.principals.get(&caller.principal);

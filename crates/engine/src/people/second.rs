@@ -262,6 +262,7 @@ impl Engine {
         let authenticator = AuthenticatorView {
             id: Some(id),
             means: Means::Totp,
+            name: None,
             bound_at: now,
             used_at: Some(now),
             left: None,
@@ -298,64 +299,6 @@ impl Engine {
             codes.iter().map(|code| self.recovery_digest(principal, &code.replace('-', ""))).collect();
         bound.recovery_at = Some(self.now());
         codes
-    }
-
-    /// Takes away what the caller has bound.
-    ///
-    /// # Errors
-    /// It is not there, or the caller has to sign in anew first.
-    pub async fn unbind(&self, caller: &Caller, id: AuthenticatorId) -> Result<(), Refused> {
-        let _changing = self.changing().await;
-        let mut bound = self.bound(&caller.principal).await?;
-        self.may_rebind(caller, &bound)?;
-        if bound.totp.as_ref().is_none_or(|totp| totp.id != id) {
-            let message = format!("you have no authenticator `{id}`");
-            return Err(Refused::new(RefusedCode::NotFound, message));
-        }
-        bound = Bound { totp: None, recovery: Vec::new(), recovery_at: None };
-        let whose = (Some(caller), &caller.principal);
-        let note = self.binding_note("authenticator.revoked", whose, (Means::Totp, Some(id), &bound));
-        self.note(note).await.map(|_| ())
-    }
-
-    /// Takes away all that is bound to somebody's account, who lost it. Their password is asked for as ever, and their
-    /// sign-ins are ended.
-    ///
-    /// # Errors
-    /// Policy does not permit it, or it could not be recorded.
-    pub async fn reset_authenticators(&self, caller: &Caller, whose: &PrincipalId) -> Result<(), Refused> {
-        if self.is_own(caller, whose) || !self.permitted_on(caller, "authenticator.reset", whose) {
-            let message = format!("policy does not permit you to take away what `{whose}` has bound");
-            return Err(Refused::new(RefusedCode::NotPermitted, message)
-                .hint("nobody does it to themselves; somebody else whom policy lets can"));
-        }
-        self.unbind_all(Some(caller), whose).await?;
-        let settings = &self.0.house.settings;
-        for kept in self.0.people.tokens.of(whose, self.now(), settings) {
-            if let Some((key, kept)) = self.0.people.tokens.named(kept.id, self.now(), settings) {
-                self.end_it(caller, &key, &kept).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes away all that is bound to somebody's account. For whoever runs the gateway: nobody is asked.
-    ///
-    /// # Errors
-    /// There is nothing, or it could not be recorded.
-    pub async fn clear_authenticators(&self, whose: &PrincipalId) -> Result<(), Refused> {
-        self.unbind_all(None, whose).await
-    }
-
-    async fn unbind_all(&self, by: Option<&Caller>, whose: &PrincipalId) -> Result<(), Refused> {
-        let _changing = self.changing().await;
-        let bound = self.bound(whose).await?;
-        if bound == Bound::default() {
-            let message = format!("`{whose}` has bound nothing beside a password");
-            return Err(Refused::new(RefusedCode::NotFound, message));
-        }
-        let what = (Means::Totp, bound.totp.as_ref().map(|totp| totp.id), &Bound::default());
-        self.note(self.binding_note("authenticator.revoked", (by, whose), what)).await.map(|_| ())
     }
 }
 

@@ -74,6 +74,9 @@ pub enum SignInRefused {
     /// The code is wrong, or was used before.
     #[error("the code is wrong, or was used before; wait for the next one")]
     WrongCode,
+    /// The passkey is none of ours, or what came is not its.
+    #[error("the passkey was not accepted: {0}")]
+    Passkey(&'static str),
     /// The second step took too long, or never had a first.
     #[error("this sign-in took too long; begin again with the password")]
     TooLate,

@@ -13,7 +13,9 @@ use crate::guard::SignedIn;
 use crate::problem::{Kind, Problem, Problems};
 use crate::rooms::Rooms;
 use crate::shapes::List;
-use crate::shapes::identity::{Authenticator, LiveSignIn, QrPicture, RecoveryCodes, TotpCode, TotpOffer};
+use crate::shapes::identity::{
+    Authenticator, LiveSignIn, PasskeyMade, PasskeyOffer, QrPicture, RecoveryCodes, TotpCode, TotpOffer,
+};
 
 /// Light modules around a QR code, without which readers do not find it (ISO/IEC 18004).
 const QUIET: i32 = 4;
@@ -30,6 +32,8 @@ pub(crate) fn router() -> OpenApiRouter<Rooms> {
         .routes(routes!(offer_totp))
         .routes(routes!(bind_totp))
         .routes(routes!(recovery_codes))
+        .routes(routes!(offer_passkey))
+        .routes(routes!(bind_passkey))
 }
 
 /// The caller's sign-ins.
@@ -183,6 +187,32 @@ async fn recovery_codes(
 ) -> Result<Answer<RecoveryCodes>, Problem> {
     let codes = rooms.engine.renew_recovery_codes(&caller).await?;
     Ok(Answer(RecoveryCodes { recovery_codes: codes.iter().map(|code| code.to_string()).collect() }))
+}
+
+/// Has a passkey made.
+#[utoipa::path(
+    post, path = "/me/passkeys/offer", tag = "me", operation_id = "offer_passkey",
+    responses((status = 200, description = "What the browser needs for it", body = PasskeyOffer), Problems)
+)]
+async fn offer_passkey(
+    State(rooms): State<Rooms>,
+    SignedIn(caller): SignedIn,
+) -> Result<Answer<PasskeyOffer>, Problem> {
+    Ok(Answer(rooms.engine.offer_passkey(&caller).await?.into()))
+}
+
+/// Binds a passkey that was made.
+#[utoipa::path(
+    post, path = "/me/passkeys", tag = "me", operation_id = "bind_passkey",
+    request_body = PasskeyMade,
+    responses((status = 200, description = "Bound", body = Authenticator), Problems)
+)]
+async fn bind_passkey(
+    State(rooms): State<Rooms>,
+    SignedIn(caller): SignedIn,
+    Json(made): Json<PasskeyMade>,
+) -> Result<Answer<Authenticator>, Problem> {
+    Ok(Answer(rooms.engine.bind_passkey(&caller, made.try_into()?).await?.into()))
 }
 
 fn picture(text: &str) -> Result<QrPicture, Problem> {

@@ -19,14 +19,19 @@ use crate::origin::CONSOLE_HEADER;
 use crate::problem::{Kind, Problem, Problems};
 use crate::rooms::Rooms;
 use crate::serve::Peer;
-use crate::shapes::identity::{SecondSignIn, SecondStep};
+use crate::shapes::identity::{PasskeyAsked, PasskeyShown, SecondSignIn, SecondStep};
 use crate::shapes::people::{SignIn, SignedIn};
 
 /// How much of what a client says of itself is kept.
 const USER_AGENT_BYTES_MAX: usize = 256;
 
 pub(crate) fn router() -> OpenApiRouter<Rooms> {
-    OpenApiRouter::new().routes(routes!(sign_in)).routes(routes!(sign_in_second)).routes(routes!(sign_out))
+    OpenApiRouter::new()
+        .routes(routes!(sign_in))
+        .routes(routes!(sign_in_second))
+        .routes(routes!(ask_passkey))
+        .routes(routes!(sign_in_passkey))
+        .routes(routes!(sign_out))
 }
 
 /// Who signs in, as far as the call itself tells.
@@ -96,6 +101,36 @@ async fn sign_in_second(
     let_in(&rooms, &from, signed_in)
 }
 
+/// Asks for a passkey: whoever it belongs to signs in.
+#[utoipa::path(
+    post, path = "/sign-in/passkey/ask", tag = "sign-in", operation_id = "ask_passkey",
+    responses((status = 200, description = "What the browser needs for it", body = PasskeyAsked), Problems),
+    security(())
+)]
+async fn ask_passkey(State(rooms): State<Rooms>) -> Result<Answer<PasskeyAsked>, Problem> {
+    Ok(Answer(rooms.engine.ask_passkey()?.into()))
+}
+
+/// Signs in with a passkey.
+#[utoipa::path(
+    post, path = "/sign-in/passkey", tag = "sign-in", operation_id = "sign_in_passkey",
+    request_body = PasskeyShown,
+    responses((status = 200, description = "Signed in", body = SignedIn), Problems),
+    security(())
+)]
+async fn sign_in_passkey(
+    State(rooms): State<Rooms>,
+    from: From,
+    Json(shown): Json<PasskeyShown>,
+) -> Result<Response, Problem> {
+    let now = rooms.engine.now();
+    rooms.tries.take(from.client.source, now).map_err(too_many)?;
+    let done = rooms.engine.sign_in_passkey(shown.try_into()?, from.client.clone()).await;
+    let signed_in = done.map_err(|refused| said(refused, now))?;
+    rooms.tries.give_back(from.client.source);
+    let_in(&rooms, &from, signed_in)
+}
+
 /// The answer to whoever is signed in: a token, or a cookie that carries it.
 fn let_in(rooms: &Rooms, from: &From, signed_in: engine::SignedIn) -> Result<Response, Problem> {
     let answer = SignedIn {
@@ -144,6 +179,7 @@ fn said(refused: SignInRefused, now: At) -> Problem {
     match refused {
         SignInRefused::Wrong
         | SignInRefused::WrongCode
+        | SignInRefused::Passkey(_)
         | SignInRefused::TooLate
         | SignInRefused::Disabled => Problem::new(Kind::SignInRefused, refused.to_string()),
         SignInRefused::Locked { until } => {

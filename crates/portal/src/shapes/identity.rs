@@ -1,8 +1,12 @@
 //! Sign-ins, and what people bind to their accounts beside a password.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use countersign_engine as engine;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use crate::problem::{Kind, Problem};
 
 /// By what somebody proved who they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -123,6 +127,10 @@ pub struct Authenticator {
     pub state: AuthenticatorState,
     /// What it is.
     pub means: Means,
+    /// As its owner calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub name: Option<String>,
     /// When it was bound.
     #[schema(format = DateTime)]
     pub bound_at: String,
@@ -232,9 +240,130 @@ impl From<engine::AuthenticatorView> for Authenticator {
             id: view.id.map_or_else(|| "recovery-codes".to_owned(), |id| id.to_string()),
             state: AuthenticatorState::Bound,
             means: view.means.into(),
+            name: view.name,
             bound_at: view.bound_at.rfc3339(),
             used_at: view.used_at.map(countersign_core::At::rfc3339),
             left: view.left,
         }
     }
+}
+
+/// What a browser needs to have a passkey made (`PublicKeyCredentialCreationOptions`). Bytes are base64url.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+pub struct PasskeyOffer {
+    /// To be signed.
+    pub challenge: String,
+    /// For which site.
+    pub rp_id: String,
+    /// By what the authenticator tells people apart.
+    pub user_handle: String,
+    /// The principal's name.
+    pub user: String,
+    /// As people call them.
+    pub display: String,
+    /// Credentials that the caller has already.
+    pub exclude: Vec<String>,
+    /// Kinds of keys (COSE numbers), the best first.
+    pub algorithms: Vec<i64>,
+    /// Until when.
+    #[schema(format = DateTime)]
+    pub expires_at: String,
+}
+
+/// A passkey that was made. Bytes are base64url.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PasskeyMade {
+    /// As its owner calls it.
+    #[schema(max_length = 64, example = "Laptop")]
+    pub name: String,
+    /// `clientDataJSON`.
+    pub client_data: String,
+    /// `attestationObject`.
+    pub attestation: String,
+}
+
+/// What a browser needs to have a passkey used (`PublicKeyCredentialRequestOptions`). Bytes are base64url.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+pub struct PasskeyAsked {
+    /// To be signed.
+    pub challenge: String,
+    /// For which site.
+    pub rp_id: String,
+    /// Until when.
+    #[schema(format = DateTime)]
+    pub expires_at: String,
+}
+
+/// A passkey that was used. Bytes are base64url.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PasskeyShown {
+    /// Which (`rawId`).
+    pub credential: String,
+    /// Whose (`userHandle`).
+    #[serde(default)]
+    #[schema(nullable = false)]
+    pub user_handle: Option<String>,
+    /// `clientDataJSON`.
+    pub client_data: String,
+    /// `authenticatorData`.
+    pub authenticator_data: String,
+    /// `signature`.
+    pub signature: String,
+}
+
+impl From<engine::PasskeyOffer> for PasskeyOffer {
+    fn from(offer: engine::PasskeyOffer) -> Self {
+        let engine::PasskeyOffer {
+            challenge,
+            rp_id,
+            user_handle,
+            user,
+            display,
+            exclude,
+            algorithms,
+            expires_at,
+        } = offer;
+        let expires_at = expires_at.rfc3339();
+        Self { challenge, rp_id, user_handle, user, display, exclude, algorithms, expires_at }
+    }
+}
+
+impl From<engine::PasskeyAsked> for PasskeyAsked {
+    fn from(asked: engine::PasskeyAsked) -> Self {
+        Self { challenge: asked.challenge, rp_id: asked.rp_id, expires_at: asked.expires_at.rfc3339() }
+    }
+}
+
+impl TryFrom<PasskeyMade> for engine::PasskeyMade {
+    type Error = Problem;
+
+    fn try_from(made: PasskeyMade) -> Result<Self, Problem> {
+        Ok(Self {
+            name: made.name,
+            client_data: bytes("client_data", &made.client_data)?,
+            attestation: bytes("attestation", &made.attestation)?,
+        })
+    }
+}
+
+impl TryFrom<PasskeyShown> for engine::PasskeyShown {
+    type Error = Problem;
+
+    fn try_from(shown: PasskeyShown) -> Result<Self, Problem> {
+        Ok(Self {
+            credential: bytes("credential", &shown.credential)?,
+            user_handle: shown.user_handle.map(|handle| bytes("user_handle", &handle)).transpose()?,
+            client_data: bytes("client_data", &shown.client_data)?,
+            authenticator_data: bytes("authenticator_data", &shown.authenticator_data)?,
+            signature: bytes("signature", &shown.signature)?,
+        })
+    }
+}
+
+fn bytes(member: &str, text: &str) -> Result<Vec<u8>, Problem> {
+    URL_SAFE_NO_PAD.decode(text).map_err(|_| {
+        Problem::new(Kind::Invalid, format!("the member `{member}` is not base64url without padding"))
+    })
 }
