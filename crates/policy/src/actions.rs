@@ -40,6 +40,7 @@ pub(crate) enum Circumstances {
     Plain,
     Access,
     Sql,
+    Unmask,
 }
 
 /// One action.
@@ -83,6 +84,14 @@ pub(crate) const ACTIONS: &[Spec] = &[
     sql("sql.call", SQL),
     sql("sql.session", SQL),
     sql("sql.unknown", SQL),
+    Spec {
+        // Not beneath `sql`: who may run every statement does not for that see every column.
+        name: "sql.unmask",
+        parent: None,
+        class: Class::Act,
+        on: On::Resource,
+        with: Circumstances::Unmask,
+    },
     plain("session.open", Class::Act, On::Resource),
     plain("credential.mint", Class::Mint, On::Resource),
     Spec {

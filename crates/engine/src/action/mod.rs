@@ -18,6 +18,7 @@ mod hold;
 mod judge;
 mod proof;
 mod record;
+mod unmask;
 
 pub use attempt::{
     Attempt, Client, Completion, CompletionResult, Ground, Look, LookFunction, LookRelation, LookType,

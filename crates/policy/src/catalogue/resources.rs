@@ -79,7 +79,11 @@ const MASKING: Shape = Shape {
             "statements that compare, order, group or branch by a masked column: they are refused (the default), or run and \
              are recorded with the verb guess_masked",
         ),
-        optional("detect", Kind::List(&Kind::Word(DETECTORS)), "what is covered wherever it is found in text"),
+        optional(
+            "detect",
+            Kind::List(&Kind::Word(DETECTORS)),
+            "what is covered wherever it is found in text",
+        ),
     ],
 };
 

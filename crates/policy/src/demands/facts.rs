@@ -161,8 +161,17 @@ fn looks(resource: &Resource) -> impl PartialEq + '_ {
         (name.clone(), Relation { title: None, ..relation.clone() })
     };
     let relations: BTreeMap<RelationName, Relation> = resource.relations.iter().map(untitled).collect();
-    let masking = ["masking_derived", "masking_guessing", "masking_detect"].map(|key| resource.settings.get(key));
-    (&resource.kind, resource.impact, &resource.labels, &resource.owner, resource.recording, relations, masking)
+    let masking =
+        ["masking_derived", "masking_guessing", "masking_detect"].map(|key| resource.settings.get(key));
+    (
+        &resource.kind,
+        resource.impact,
+        &resource.labels,
+        &resource.owner,
+        resource.recording,
+        relations,
+        masking,
+    )
 }
 
 /// All that policy sees of a role.

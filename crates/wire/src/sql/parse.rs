@@ -11,13 +11,15 @@ use super::kinds::Kind;
 use super::secrets;
 use super::session::Letters;
 use super::statement::{self, Statement};
-use super::tree::{TreeError, tree_of};
+use super::tree::{Tree, TreeError, tree_of};
 use super::{STATEMENTS_MAX, TEXT_BYTES_MAX};
 
 /// A text that was understood as far as its syntax goes. [`super::classify()`] judges it.
 #[derive(Debug, Clone)]
 pub struct Parsed {
     pub(super) statements: Vec<Statement>,
+    /// The same as trees, in the same order.
+    pub(super) trees: Vec<Tree>,
     pub(super) letters: Letters,
     pub(super) secret_spans: Vec<std::ops::Range<usize>>,
 }
@@ -104,6 +106,7 @@ pub fn parse(text: &[u8]) -> Result<Parsed, Unparsed> {
         return Err(Unparsed::TooMany { count: raw.len() });
     }
     let mut statements = Vec::with_capacity(raw.len());
+    let mut trees = Vec::with_capacity(raw.len());
     let mut secretive = false;
     for one in raw {
         let Some(node) = &one.stmt else {
@@ -115,7 +118,8 @@ pub fn parse(text: &[u8]) -> Result<Parsed, Unparsed> {
         })?;
         secretive |= secrets::may_hold_secrets(&tree);
         statements.push(statement::read(&tree, node.as_ref()));
+        trees.push(tree);
     }
     let secret_spans = secrets::spans(text, secretive);
-    Ok(Parsed { statements, letters: Letters::of(text.as_bytes()), secret_spans })
+    Ok(Parsed { statements, trees, letters: Letters::of(text.as_bytes()), secret_spans })
 }

@@ -12,6 +12,7 @@ use countersign_core::At;
 use countersign_engine::{Completion, CompletionResult, Pending, Ran, Unrecorded, Withheld};
 use tokio_util::sync::ReusableBoxFuture;
 
+use super::super::mask::Cover;
 use super::tongue::Action;
 
 /// The number of an action, counted from one in the order of forwarding.
@@ -45,6 +46,10 @@ struct Act {
     rows: Option<u64>,
     bytes: u64,
     outcome: Option<(CompletionResult, At)>,
+    /// What covers its answer, for a session that may not see all of it.
+    cover: Option<Box<Cover>>,
+    /// Code of users may say anything while it runs.
+    foreign: bool,
 }
 
 /// The answer of a read whose record is not durable yet, and whatever came behind it.
@@ -65,6 +70,10 @@ impl Acts {
 
     /// A provable read is being forwarded whose record is on its way.
     pub(super) fn reading(&mut self, pending: Pending, action: Action, now: At, changing: bool) -> ActId {
+        let pending = match pending.at_once() {
+            Ok(ran) => return self.begin(Some(ran), now, changing),
+            Err(pending) => pending,
+        };
         let id = self.begin(None, now, changing);
         let durable = Durable::new(pending.durable());
         let withheld = Withheld::new(BytesMut::new());
@@ -96,6 +105,8 @@ impl Acts {
             rows: None,
             bytes: 0,
             outcome: None,
+            cover: None,
+            foreign: false,
         });
         self.next
     }
@@ -224,6 +235,30 @@ impl Acts {
     /// Whether records are still on their way.
     pub(super) fn has_gates(&self) -> bool {
         !self.gates.is_empty()
+    }
+
+    /// The answer to this action is covered.
+    pub(super) fn covered(&mut self, id: ActId, cover: Box<Cover>) {
+        if let Some(act) = self.find(id) {
+            act.cover = Some(cover);
+        }
+    }
+
+    /// Code of users may say anything while this action runs.
+    pub(super) fn runs_foreign_code(&mut self, id: ActId) {
+        if let Some(act) = self.find(id) {
+            act.foreign = true;
+        }
+    }
+
+    /// Whether it may.
+    pub(super) fn is_foreign(&mut self, id: ActId) -> bool {
+        self.find(id).is_none_or(|act| act.foreign)
+    }
+
+    /// What covers the answer to this action.
+    pub(super) fn cover(&mut self, id: ActId) -> Option<&mut Cover> {
+        self.find(id)?.cover.as_deref_mut()
     }
 
     fn find(&mut self, id: ActId) -> Option<&mut Act> {

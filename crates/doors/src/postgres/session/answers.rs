@@ -5,11 +5,13 @@
 
 use bytes::Buf;
 use countersign_engine::CompletionResult;
+use countersign_wire::mask::rows::Unmasked;
 use countersign_wire::postgres::backend::{Body, Message};
 use countersign_wire::postgres::track::{Answer, Desync};
 use countersign_wire::postgres::{Malformed, Piece, TransactionStatus};
 
 use super::super::wording;
+use super::masked::uncovered;
 use super::sent::{Show, Ticketed};
 use super::{End, Session};
 
@@ -61,7 +63,7 @@ impl Session {
                 let limits = *self.server_frames.limits();
                 match Message::decode(&scrubbed, &limits) {
                     Ok(Some((message, _))) => self.message_from_server(&message),
-                    Ok(None) => Ok(()),
+                    Ok(None) => Err(uncovered(&Unmasked::Malformed)),
                     Err(malformed) => Err(misunderstood(&malformed)),
                 }
             }

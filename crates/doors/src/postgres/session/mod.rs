@@ -105,6 +105,8 @@ pub(super) struct Session {
     ended: Ended,
     /// The bundle under which what is masked was looked at last.
     masks_of: Option<BundleHash>,
+    /// Under it there were columns that this session may not see.
+    hides: bool,
 }
 
 /// What a session starts with.
@@ -193,6 +195,7 @@ impl Session {
             muted: false,
             long_copy: false,
             masks_of: None,
+            hides: false,
         }
     }
 

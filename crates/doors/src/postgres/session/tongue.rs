@@ -351,6 +351,9 @@ impl Session {
         if let Some(cover) = cover {
             self.acts.covered(act, cover);
         }
+        if mask::runs_foreign_code(&facts) {
+            self.acts.runs_foreign_code(act);
+        }
         // At the end of a transaction deferred triggers run, which are anybody's code.
         let loses = self.known.loses(&facts);
         self.known.sends(&facts);

@@ -145,6 +145,22 @@ pub fn data_row(out: &mut BytesMut, values: &[Option<&[u8]>]) -> Result<(), Unen
     message(out, b'D', |w| w.values("columns", values))
 }
 
+/// `ErrorResponse` (`E`) or `NoticeResponse` (`N`), field by field.
+pub fn fields<'a>(
+    out: &mut BytesMut,
+    tag: u8,
+    fields: impl Iterator<Item = (u8, &'a [u8])>,
+) -> Result<(), Unencodable> {
+    message(out, tag, |w| {
+        for (kind, text) in fields {
+            w.u8(kind);
+            w.text("field", text)?;
+        }
+        w.u8(0);
+        Ok(())
+    })
+}
+
 /// `CommandComplete`.
 pub fn command_complete(out: &mut BytesMut, tag: &[u8]) -> Result<(), Unencodable> {
     message(out, b'C', |w| w.text("command tag", tag))
