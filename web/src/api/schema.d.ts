@@ -328,6 +328,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/me/passkeys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Binds a passkey that was made. */
+        post: operations["bind_passkey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/me/passkeys/offer": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Has a passkey made. */
+        post: operations["offer_passkey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/me/recovery-codes": {
         parameters: {
             query?: never;
@@ -720,6 +754,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sign-in/passkey": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Signs in with a passkey. */
+        post: operations["sign_in_passkey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sign-in/passkey/ask": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Asks for a passkey: whoever it belongs to signs in. */
+        post: operations["ask_passkey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sign-in/second": {
         parameters: {
             query?: never;
@@ -861,6 +929,8 @@ export interface components {
             state: components["schemas"]["AuthenticatorState"];
             /** @description What it is. */
             means: components["schemas"]["Means"];
+            /** @description As its owner calls it. */
+            name?: string;
             /**
              * Format: date-time
              * @description When it was bound.
@@ -1340,6 +1410,8 @@ export interface components {
                 state: components["schemas"]["AuthenticatorState"];
                 /** @description What it is. */
                 means: components["schemas"]["Means"];
+                /** @description As its owner calls it. */
+                name?: string;
                 /**
                  * Format: date-time
                  * @description When it was bound.
@@ -1876,6 +1948,65 @@ export interface components {
             name: string;
             /** @description How people call it. */
             display: string;
+        };
+        /** @description What a browser needs to have a passkey used (`PublicKeyCredentialRequestOptions`). Bytes are base64url. */
+        PasskeyAsked: {
+            /** @description To be signed. */
+            challenge: string;
+            /** @description For which site. */
+            rp_id: string;
+            /**
+             * Format: date-time
+             * @description Until when.
+             */
+            expires_at: string;
+        };
+        /** @description A passkey that was made. Bytes are base64url. */
+        PasskeyMade: {
+            /**
+             * @description As its owner calls it.
+             * @example Laptop
+             */
+            name: string;
+            /** @description `clientDataJSON`. */
+            client_data: string;
+            /** @description `attestationObject`. */
+            attestation: string;
+        };
+        /** @description What a browser needs to have a passkey made (`PublicKeyCredentialCreationOptions`). Bytes are base64url. */
+        PasskeyOffer: {
+            /** @description To be signed. */
+            challenge: string;
+            /** @description For which site. */
+            rp_id: string;
+            /** @description By what the authenticator tells people apart. */
+            user_handle: string;
+            /** @description The principal's name. */
+            user: string;
+            /** @description As people call them. */
+            display: string;
+            /** @description Credentials that the caller has already. */
+            exclude: string[];
+            /** @description Kinds of keys (COSE numbers), the best first. */
+            algorithms: number[];
+            /**
+             * Format: date-time
+             * @description Until when.
+             */
+            expires_at: string;
+        };
+        /** @description A passkey that was used. Bytes are base64url. */
+        PasskeyShown: {
+            /** @description Which (`rawId`). */
+            credential: string;
+            /** @description Whose (`userHandle`). */
+            user_handle?: string;
+            /** @description `clientDataJSON`. */
+            client_data: string;
+            /** @description `authenticatorData`. */
+            authenticator_data: string;
+            /** @description `signature`. */
+            signature: string;
         };
         /** @description A policy. */
         Policy: {
@@ -3192,6 +3323,68 @@ export interface operations {
             };
         };
     };
+    bind_passkey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PasskeyMade"];
+            };
+        };
+        responses: {
+            /** @description Bound */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Authenticator"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    offer_passkey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What the browser needs for it */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PasskeyOffer"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     recovery_codes: {
         parameters: {
             query?: never;
@@ -3963,6 +4156,68 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SecondStep"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sign_in_passkey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PasskeyShown"];
+            };
+        };
+        responses: {
+            /** @description Signed in */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignedIn"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    ask_passkey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What the browser needs for it */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PasskeyAsked"];
                 };
             };
             /** @description A problem (RFC 9457) */

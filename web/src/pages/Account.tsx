@@ -5,8 +5,9 @@ import { IconDeviceMobile, IconLockOff, IconShieldCheck } from "@tabler/icons-re
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 
-import { api, type Schemas } from "../api/client";
+import { api, body, type Schemas } from "../api/client";
 import { authenticators, signIns } from "../api/queries";
+import { hasPasskeys, make } from "../lib/passkeys";
 import { means, program } from "../lib/programs";
 import { Blank, Bones, Head, Note, Reading } from "../parts/Page";
 import { useConfirm } from "../parts/Confirm";
@@ -44,12 +45,14 @@ function SecondFactor() {
     again();
   };
   const remove = (one: Authenticator): void => ask({
-    title: "Remove the authenticator app?", label: "Remove", danger: true,
-    children: "Your password alone signs you in then, and your recovery codes count no more. What policy asks of a second factor, you can no longer do.",
+    title: one.means === "totp" ? "Remove the authenticator app?" : `Remove the passkey ${one.name ?? ""}?`, label: "Remove", danger: true,
+    children: one.means === "totp"
+      ? "Your recovery codes count no more then. What policy asks of a second factor, you need a passkey for."
+      : "It signs you in no more. The device may still offer it; it can be taken away there too.",
     run: async () => {
       try {
         await api.POST("/me/authenticators/{id}/remove", { params: { path: { id: one.id } } });
-        said("The authenticator app is removed");
+        said(one.means === "totp" ? "The authenticator app is removed" : "The passkey is removed");
       } catch (error) {
         failed(error as Error);
       }
@@ -67,6 +70,21 @@ function SecondFactor() {
       }
     },
   });
+  const passkey = (): void => ask({
+    title: "Make a passkey?", label: "Make it", reason: { label: "What to call it", description: "For example after the device that keeps it.", required: true },
+    children: "Your device keeps a key and uses it only for you. It signs you in without a password.",
+    run: async (name) => {
+      try {
+        const offer = await body(api.POST("/me/passkeys/offer"));
+        await api.POST("/me/passkeys", { body: await make(offer, name.slice(0, 60)) });
+        said("The passkey is yours", "It signs you in from now on.");
+      } catch (error) {
+        failed(error as Error);
+      }
+      again();
+    },
+  });
+  const has = (items: readonly Authenticator[]): boolean => items.some((one) => one.means === "totp");
   return (
     <section aria-labelledby="second-factor">
       <h2 id="second-factor">Beside your password</h2>
@@ -74,10 +92,11 @@ function SecondFactor() {
         {(items) => items.length === 0 ? (
           <div className="sheet">
             <Blank icon={IconLockOff} title="Your password is all there is">
-              An authenticator app on your phone makes a code for each sign-in. Whoever learns your password cannot use it then.
+              A passkey signs you in without it. An authenticator app makes a code for each sign-in, so that whoever learns your password cannot use it.
             </Blank>
             <div className="row" style={{ justifyContent: "center", paddingBottom: 20 }}>
-              <Button onClick={() => setBinding(true)}>Set up an authenticator app</Button>
+              {hasPasskeys() && <Button onClick={passkey}>Make a passkey</Button>}
+              <Button variant="default" onClick={() => setBinding(true)}>Set up an authenticator app</Button>
             </div>
           </div>
         ) : (
@@ -89,17 +108,21 @@ function SecondFactor() {
               <tbody>
                 {items.map((one) => (
                   <tr key={one.id}>
-                    <td data-label="What"><span><b>{means(one.means)}</b>{one.left !== undefined && <span className="small quiet" style={{ display: "block" }}>{one.left} left</span>}</span></td>
+                    <td data-label="What"><span><b>{one.name ?? means(one.means)}</b>{one.name && <span className="small quiet" style={{ display: "block" }}>{means(one.means)}</span>}{one.left !== undefined && <span className="small quiet" style={{ display: "block" }}>{one.left} left</span>}</span></td>
                     <td data-label="Bound"><Ago at={one.bound_at} /></td>
                     <td data-label="Used">{one.used_at ? <Ago at={one.used_at} /> : <span className="quiet">–</span>}</td>
                     <td className="end">
-                      {one.means === "totp" && <Button size="xs" variant="default" onClick={() => remove(one)}>Remove</Button>}
+                      {one.means !== "recovery-code" && <Button size="xs" variant="default" onClick={() => remove(one)}>Remove</Button>}
                       {one.means === "recovery-code" && <Button size="xs" variant="default" onClick={renew}>Make new codes</Button>}
                     </td>
                   </tr>
                 ))}
               </tbody>
             </table>
+            <div className="row" style={{ padding: "12px 20px" }}>
+              {hasPasskeys() && <Button size="xs" variant="default" onClick={passkey}>Make a passkey</Button>}
+              {!has(items) && <Button size="xs" variant="default" onClick={() => setBinding(true)}>Set up an authenticator app</Button>}
+            </div>
           </div>
         )}
       </Reading>
@@ -148,7 +171,7 @@ function Row({ of }: { of: LiveSignIn }) {
       for (const name of ["sign-ins", "me"]) void client.invalidateQueries({ queryKey: [name] });
     },
   });
-  const Sign = of.means.length > 1 ? IconShieldCheck : IconDeviceMobile;
+  const Sign = of.means.length > 1 || of.means.includes("passkey") ? IconShieldCheck : IconDeviceMobile;
   return (
     <tr>
       <td data-label="With"><span><b>{program(of.program, of.via)}</b>{of.this && <span className="small quiet" style={{ display: "block" }}>this one</span>}</span></td>

@@ -1,9 +1,11 @@
 // Sign in. What one wanted to see is shown right after.
 
 import { Button, PasswordInput, TextInput } from "@mantine/core";
+import { IconFingerprint } from "@tabler/icons-react";
 import { useState, type FormEvent } from "react";
 
-import { api, type Schemas } from "../api/client";
+import { api, body, type Schemas } from "../api/client";
+import { hasPasskeys, show } from "../lib/passkeys";
 import { Mark } from "../parts/Mark";
 import { Fault, Note, useTitle } from "../parts/Page";
 
@@ -27,6 +29,18 @@ export function SignIn({ ended, done }: { ended: boolean; done: () => void }) {
       setPassword("");
     }
     setBusy(false);
+  };
+  const passkey = async (): Promise<void> => {
+    setBusy(true);
+    setError(undefined);
+    try {
+      const asked = await body(api.POST("/sign-in/passkey/ask"));
+      await api.POST("/sign-in/passkey", { body: await show(asked) });
+      done();
+    } catch (refused) {
+      setError(refused as Error);
+      setBusy(false);
+    }
   };
   const wanted = location.pathname.startsWith("/requests/");
   return (
@@ -58,6 +72,11 @@ export function SignIn({ ended, done }: { ended: boolean; done: () => void }) {
         </div>
         {error && <Fault error={error} />}
         <Button type="submit" size="md" loading={busy} fullWidth>Sign in</Button>
+        {hasPasskeys() && (
+          <Button variant="default" size="md" disabled={busy} fullWidth leftSection={<IconFingerprint size={19} stroke={1.7} />} onClick={() => void passkey()}>
+            Use a passkey
+          </Button>
+        )}
       </form>
       )}
     </main>

@@ -49,6 +49,7 @@ pub async fn authenticators(cli: &Cli, home: &Home) -> Result<()> {
         &[
             ("id", &|one| text_at(one, "/id")),
             ("what", &|one| text_at(one, "/means")),
+            ("name", &|one| text_at(one, "/name")),
             ("bound", &|one| when(one, "/bound_at")),
             ("used", &|one| when(one, "/used_at")),
             ("left", &|one| text_at(one, "/left")),
