@@ -312,7 +312,7 @@ impl Page {
             };
             let words = format!(
                 "  {}  {}: {}{answered}{ended}",
-                clock(one, "/at"),
+                when(one, "/at"),
                 text_at(one, "/by"),
                 text_at(one, "/state")
             );
@@ -379,13 +379,21 @@ fn outcome(request: &Value) -> String {
         let _ = write!(words, ", {}", plural(bytes, "byte"));
     }
     if let Some(micros) = number("/outcome/micros") {
-        let _ = write!(words, ", in {}", countersign_core::Span(i64::try_from(micros).unwrap_or(i64::MAX)));
+        let _ = write!(words, ", in {}", milliseconds(micros));
     }
     let ended = text("/outcome/transaction");
     if !ended.is_empty() {
         let _ = write!(words, "; its transaction: {}", ended.replace('_', " "));
     }
     words
+}
+
+/// `4.2 ms`; to the millisecond above ten.
+fn milliseconds(micros: u64) -> String {
+    match micros {
+        ..10_000 => format!("{}.{} ms", micros / 1_000, micros % 1_000 / 100),
+        _ => format!("{} ms", micros / 1_000),
+    }
 }
 
 fn parameter(value: &Value) -> String {
@@ -461,7 +469,7 @@ mod tests {
             "ticket": "OPS-12", "text": "delete from \u{43e}rders where id > $1 -- \u{202e}x",
             "marks": [
                 {"offset": 12, "length": 2, "code": "U+043E", "name": "looks like `o`", "kind": "lookalike"},
-                {"offset": 39, "length": 3, "code": "U+202E", "name": "right-to-left override", "kind": "direction"},
+                {"offset": 37, "length": 3, "code": "U+202E", "name": "right-to-left override", "kind": "direction"},
             ],
             "verbs": ["delete"],
             "parameters": [{"position": 1, "type": 20, "type_name": "bigint", "encoding": "decoded", "value": "12"}],
@@ -539,7 +547,7 @@ mod tests {
         let said = |outcome: Value| super::outcome(&json!({ "outcome": outcome }));
         assert_eq!(
             said(json!({"result": "done", "rows": 2, "bytes": 120, "micros": 1_500_000})),
-            "done, 2 rows, 120 bytes, in 1500ms"
+            "done, 2 rows, 120 bytes, in 1500 ms"
         );
         assert_eq!(said(json!({"result": "failed", "code": "23503"})), "failed with 23503");
         assert_eq!(super::outcome(&json!({})), "");

@@ -65,12 +65,14 @@ struct Writer<'a> {
     cases: usize,
     /// A BETWEEN whose AND is still to come.
     between: bool,
+    /// Nothing stands on the line yet.
+    fresh: bool,
 }
 
 impl<'a> Writer<'a> {
     fn new(text: &'a str, tokens: &'a [ScanToken]) -> Self {
         let out = String::with_capacity(text.len());
-        Self { text, tokens, out, column: 0, brackets: Vec::new(), cases: 0, between: false }
+        Self { text, tokens, out, column: 0, brackets: Vec::new(), cases: 0, between: false, fresh: false }
     }
 
     fn write(mut self) -> Option<String> {
@@ -81,6 +83,7 @@ impl<'a> Writer<'a> {
             let apart = start > end;
             self.before(at, apart);
             self.out.push_str(piece);
+            self.fresh = false;
             // A token of several lines ends where its last one does.
             self.column = match piece.rsplit_once('\n') {
                 Some((_, last)) => last.chars().count(),
@@ -119,6 +122,9 @@ impl<'a> Writer<'a> {
         let must = self.kind(previous) == Some(Token::SqlComment);
         let long = self.word(previous) == "," && self.column > COLUMNS;
         let ended = self.word(previous) == ";" && self.brackets.is_empty();
+        if self.fresh && !ends_query {
+            return;
+        }
         if must || ends_query || ended || long || self.begins_line(at) {
             self.line(usize::from(long));
         } else if apart {
@@ -133,6 +139,7 @@ impl<'a> Writer<'a> {
         self.out.push('\n');
         self.out.extend(std::iter::repeat_n(' ', indent));
         self.column = indent;
+        self.fresh = true;
     }
 
     /// Whether a clause begins here that stands on a line of its own.

@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn ordinary_letters_are_not_marked() {
-        assert_eq!(told("select 'Grüße, œuvre, 東京, привет'").len(), told("привет").len());
+        assert_eq!(told("select 'Grüße, 東京, привет'").len(), told("привет").len());
         assert_eq!(told("Grüße 東京 ß é ł"), Vec::<String>::new());
         assert_eq!(told("plain ascii\n\twith lines"), Vec::<String>::new());
     }
