@@ -36,22 +36,29 @@ impl Psql {
     /// As there.
     pub async fn with_options(house: &House, person: &str, options: &str) -> Result<Self> {
         let credential = house.credential(person).await?;
-        let mut child = Command::new("psql")
-            .args(["-X", "-h", "127.0.0.1", "-p", &house.door.port().to_string()])
+        // One pipe for both, so that lines come in the order in which they were said.
+        let mut child = Command::new("sh")
+            .args([
+                "-c",
+                "exec psql \"$@\" 2>&1",
+                "psql",
+                "-X",
+                "-h",
+                "127.0.0.1",
+                "-p",
+                &house.door.port().to_string(),
+            ])
             .args(["-U", &credential.user, "-d", "shop"])
             .env("PGPASSWORD", credential.password.as_str())
             .env("PGOPTIONS", options)
             .env("PGSSLMODE", "require")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
         let (sender, lines) = mpsc::unbounded_channel();
         let out = BufReader::new(child.stdout.take().context("no stdout")?);
-        let err = BufReader::new(child.stderr.take().context("no stderr")?);
-        tokio::spawn(forward(out, sender.clone()));
-        tokio::spawn(forward(err, sender));
+        tokio::spawn(forward(out, sender));
         let input = child.stdin.take();
         Ok(Self { child, input, lines, seen: Vec::new() })
     }
