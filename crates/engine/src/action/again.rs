@@ -32,14 +32,14 @@ struct Known {
 
 /// By what something was allowed, and how it is recorded.
 #[derive(Clone, Debug)]
-pub(super) struct Allowed {
+pub(crate) struct Allowed {
     pub(super) policies: Arc<Policies>,
     pub(super) alongside: bool,
 }
 
 impl Again {
     /// By what this was allowed before.
-    pub(super) fn find(&self, statement: &Arc<Statement>, attempt: &Attempt) -> Option<Allowed> {
+    pub(crate) fn find(&self, statement: &Arc<Statement>, attempt: &Attempt) -> Option<Allowed> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let found = known.iter().find(|known| {
             Arc::ptr_eq(&known.statement, statement)
