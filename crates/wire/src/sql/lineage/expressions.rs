@@ -71,11 +71,12 @@ impl Tracer<'_> {
         }
     }
 
-    fn has_arrays(&self, origin: &Origin) -> bool {
+    /// Whether it is made of arrays, and of nothing else: then it may be one itself.
+    fn is_of_arrays(&self, origin: &Origin) -> bool {
         let array = |column: &usize| {
             self.bound.columns.get(*column).is_none_or(|one| binary::element_type(one.like).is_some())
         };
-        origin.columns().into_iter().flatten().any(array)
+        origin.columns().is_some_and(|columns| columns.iter().all(array))
     }
 
     pub(super) fn list(&mut self, values: &[Value]) -> Result<Origin, Lost> {
@@ -151,7 +152,7 @@ impl Tracer<'_> {
             return Ok(Origin::of(self.bound.all.clone()));
         }
         // Arrays of different sizes can't be put into one.
-        let fits = name.name != "array_agg" || !self.has_arrays(&given);
+        let fits = name.name != "array_agg" || !self.is_of_arrays(&given);
         if !functions::is_total(&name.name) || !fits {
             self.guess(&given, COMPUTES);
         }
