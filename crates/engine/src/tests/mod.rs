@@ -6,6 +6,7 @@ mod bundles;
 mod crash;
 mod identity;
 mod lines;
+mod passkeys;
 mod people;
 mod sessions;
 mod statements;

@@ -127,6 +127,7 @@ impl RelyingParty {
     /// The site at `url`. A machine that has no name but an address has no passkeys.
     #[must_use]
     pub fn at(url: &str) -> Option<Self> {
+        let url = url.to_ascii_lowercase();
         let (scheme, rest) = url.split_once("://")?;
         let authority = rest.split(['/', '?', '#']).next()?;
         let host = match authority.rsplit_once(':') {
@@ -135,9 +136,13 @@ impl RelyingParty {
         };
         let is_name = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
         let is_address = host.parse::<std::net::IpAddr>().is_ok();
+        // As browsers write it: small letters, and no port where it is the usual one.
+        let usual = if scheme == "https" { ":443" } else { ":80" };
         let is_safe = scheme == "https" || scheme == "http" && host == "localhost";
-        (is_safe && is_name && !is_address && !host.is_empty())
-            .then(|| Self { id: host.to_ascii_lowercase(), origin: format!("{scheme}://{authority}") })
+        (is_safe && is_name && !is_address && !host.is_empty()).then(|| Self {
+            id: host.to_owned(),
+            origin: format!("{scheme}://{}", authority.trim_end_matches(usual)),
+        })
     }
 }
 

@@ -92,7 +92,9 @@ fn asserts(keys: &Keys, client_data: &str, data: &[u8]) -> Result<Asserted, Bad>
 fn a_site_has_a_name() {
     let at = |url: &str| RelyingParty::at(url).map(|rp| (rp.id, rp.origin));
     let some = |id: &str, origin: &str| Some((id.to_owned(), origin.to_owned()));
-    assert_eq!(at("https://Gate.example"), some("gate.example", "https://Gate.example"));
+    assert_eq!(at("https://Gate.example"), some("gate.example", "https://gate.example"));
+    assert_eq!(at("https://gate.example:443"), some("gate.example", "https://gate.example"));
+    assert_eq!(at("https://gate.example:4443"), some("gate.example", "https://gate.example:4443"));
     assert_eq!(at("https://gate.example:8443"), some("gate.example", "https://gate.example:8443"));
     assert_eq!(at("http://localhost:7780"), some("localhost", "http://localhost:7780"));
     for none in [
