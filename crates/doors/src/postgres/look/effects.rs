@@ -143,16 +143,27 @@ fn keys(oids: &str) -> String {
 
 /// Puts the rows of [`question`] together. Nothing if there are more than are read.
 pub(super) fn read(rows: &[Row], facts: &Facts) -> Option<Read> {
-    let mut read = Read::default();
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let kind = |row: &Row| row.first().cloned().flatten().unwrap_or_default();
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for row in rows {
-        let kind = row.first().and_then(Option::as_deref).unwrap_or_default();
-        let count = counts.entry(kind).or_default();
+        let count = counts.entry(kind(row)).or_default();
         *count += 1;
         if *count >= ROWS_MAX {
             return None;
         }
-        read.take(kind, &Columns(row), facts);
+    }
+    let mut read = Read::default();
+    // Which tables follow others says which triggers can fire, so keys come first.
+    for row in rows.iter().filter(|row| kind(row) == "key") {
+        read.key(&Columns(row));
+    }
+    for row in rows {
+        match kind(row).as_str() {
+            "trigger" => read.trigger(&Columns(row), facts),
+            "rule" => read.rule(&Columns(row), facts),
+            "security" => read.security(&Columns(row)),
+            _ => {}
+        }
     }
     Some(read)
 }
@@ -179,19 +190,20 @@ impl Columns<'_> {
 }
 
 impl Read {
-    fn take(&mut self, kind: &str, row: &Columns<'_>, facts: &Facts) {
-        match kind {
-            "trigger" => self.trigger(row, facts),
-            "rule" => self.rule(row, facts),
-            "security" => self.security(row),
-            "key" => self.key(row),
-            _ => {}
-        }
+    /// Whether something of this kind happens to a relation: by the statement itself, or because it follows another.
+    fn reaches(&self, facts: &Facts, relation: u32, event: &str) -> bool {
+        let follows = |key: &Key| {
+            let changes = |action: &str| matches!(action, "c" | "n" | "d");
+            key.referring == relation && (changes(&key.on_delete) || changes(&key.on_update))
+        };
+        let writes = ["update", "delete", "merge"].iter().any(|verb| facts.has_verb(verb)) || facts.upserts;
+        let by_key = writes && matches!(event, "update" | "delete") && self.keys.values().any(follows);
+        does(facts, event) || by_key
     }
 
     fn trigger(&mut self, row: &Columns<'_>, facts: &Facts) {
         let events = row.text(5);
-        if !events.split(" or ").any(|event| reaches(facts, event)) {
+        if !events.split(" or ").any(|event| self.reaches(facts, row.number(1), event)) {
             return;
         }
         self.foreseen.triggers.push(Trigger {
@@ -209,7 +221,7 @@ impl Read {
 
     fn rule(&mut self, row: &Columns<'_>, facts: &Facts) {
         let event = row.text(4);
-        if !reaches(facts, &event) {
+        if !self.reaches(facts, row.number(1), &event) {
             return;
         }
         self.foreseen.rules.push(RewriteRule {
@@ -280,13 +292,10 @@ pub(super) struct Diverts {
     pub(super) rewriting: Option<String>,
 }
 
-/// Whether a statement does something of this kind to a table, itself or by a foreign key.
-fn reaches(facts: &Facts, event: &str) -> bool {
-    let follows = event == "update" || event == "delete";
-    let writes = ["update", "delete", "merge"].iter().any(|verb| facts.has_verb(verb));
+/// Whether a statement itself does something of this kind.
+fn does(facts: &Facts, event: &str) -> bool {
     facts.has_verb(event)
         || (facts.has_verb("merge") && event != "truncate")
-        || (follows && writes)
         || (event == "update" && facts.upserts)
         // Rows that are copied in are inserted.
         || (event == "insert" && facts.has_verb("copy_in"))
