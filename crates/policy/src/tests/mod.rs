@@ -144,7 +144,7 @@ fn asks(principal: &str, roles: &[&str], action: &str) -> Question {
         }
         "session" if action == "session.open" => Target::Resource(ResourceId::new("shop")),
         "session" => Target::Session { id: SessionId(1), principal: principal_of_it, person },
-        "principal" => Target::Principal(PrincipalId::new("alice")),
+        "principal" | "sign_in" | "authenticator" => Target::Principal(PrincipalId::new("alice")),
         _ => Target::Gateway,
     };
     let context: Context = match action.split('.').next().unwrap() {
