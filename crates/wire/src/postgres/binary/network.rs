@@ -43,10 +43,8 @@ fn version_6(bytes: [u8; 16]) -> String {
     let words = std::net::Ipv6Addr::from(bytes).segments();
     let (start, length) = zeros(&words);
     let [.., a, b, c, d] = bytes;
-    let last = words.last().copied().unwrap_or_default();
     let fifth = words.get(5).copied().unwrap_or_default();
-    let disguised =
-        start == 0 && (length == 6 || (length == 7 && last != 1) || (length == 5 && fifth == 0xffff));
+    let disguised = start == 0 && (length == 6 || (length == 5 && fifth == 0xffff));
     let shown = if disguised { 6 } else { 8 };
     let mut text = String::new();
     for (at, word) in words.iter().enumerate().take(shown) {
