@@ -168,7 +168,10 @@ impl Diagnostic {
             }
             Err(why) => {
                 let message = format!("whether its relations are there could not be asked: {why}");
-                vec![warning(message, "names are looked up under the `look_account` of the resource; correct that")]
+                vec![warning(
+                    message,
+                    "names are looked up under the `look_account` of the resource; correct that",
+                )]
             }
         }
     }
