@@ -9,7 +9,7 @@ import { api, body, type Schemas } from "../api/client";
 import { authenticators, signIns } from "../api/queries";
 import { hasPasskeys, make } from "../lib/passkeys";
 import { means, program } from "../lib/programs";
-import { Blank, Bones, Head, Note, Reading } from "../parts/Page";
+import { Blank, Bones, Head, Reading } from "../parts/Page";
 import { useConfirm } from "../parts/Confirm";
 import { Codes, TotpDialog } from "../parts/Totp";
 import { Ago, Left } from "../parts/Time";
@@ -87,7 +87,7 @@ function SecondFactor() {
   const has = (items: readonly Authenticator[]): boolean => items.some((one) => one.means === "totp");
   return (
     <section aria-labelledby="second-factor">
-      <h2 id="second-factor">Beside your password</h2>
+      <h2 id="second-factor" style={{ marginBottom: 10 }}>Beside your password</h2>
       <Reading of={list} bones={<Bones rows={1} height={72} />}>
         {(items) => items.length === 0 ? (
           <div className="sheet">
@@ -137,7 +137,7 @@ function SignIns() {
   const list = useQuery(signIns);
   return (
     <section aria-labelledby="sign-ins" style={{ marginTop: 32 }}>
-      <h2 id="sign-ins">Where you are signed in</h2>
+      <h2 id="sign-ins" style={{ marginBottom: 10 }}>Where you are signed in</h2>
       <Reading of={list} bones={<Bones rows={2} height={64} />}>
         {(items) => (
           <div className="sheet">
@@ -150,7 +150,7 @@ function SignIns() {
           </div>
         )}
       </Reading>
-      <Note>A sign-in ends by itself when it has not been used for a while, and after a day at the latest.</Note>
+      <p className="small quiet" style={{ marginTop: 10 }}>A sign-in ends by itself: when it is not used for a while, and when it has lasted as long as it may.</p>
     </section>
   );
 }
