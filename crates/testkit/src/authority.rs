@@ -64,6 +64,20 @@ impl Authority {
         self.issue(params)
     }
 
+    /// A certificate that a server has made for itself: an authority's and a server's in one.
+    ///
+    /// # Errors
+    /// It can't be made.
+    pub fn of_itself(names: &[&str]) -> Result<Issued> {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names)?;
+        params.distinguished_name.push(DnType::CommonName, "a server of a test");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate()?;
+        let made = params.self_signed(&key)?;
+        Ok(Issued::of(&made, key))
+    }
+
     /// A certificate for an account of a server.
     ///
     /// # Errors
@@ -77,17 +91,21 @@ impl Authority {
 
     fn issue(&self, params: CertificateParams) -> Result<Issued> {
         let key = KeyPair::generate()?;
-        let made: Certificate = params.signed_by(&key, &self.issuer)?;
-        Ok(Issued {
-            certificate: made.der().clone(),
-            certificate_pem: made.pem(),
-            key_pem: key.serialize_pem(),
-            key,
-        })
+        let made = params.signed_by(&key, &self.issuer)?;
+        Ok(Issued::of(&made, key))
     }
 }
 
 impl Issued {
+    fn of(made: &Certificate, key: KeyPair) -> Self {
+        Self {
+            certificate: made.der().clone(),
+            certificate_pem: made.pem(),
+            key_pem: key.serialize_pem(),
+            key,
+        }
+    }
+
     /// A server's side of TLS that shows this certificate.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use crate::authority::Authority;
+use crate::authority::Issued;
 use crate::peer;
 
 /// Something that listens until it is dropped.
@@ -46,12 +46,11 @@ impl Between {
         Ok(Self { address, task })
     }
 
-    /// One that decrypts: it shows a certificate of its own to whoever asks for TLS, and speaks TLS to the other end.
+    /// One that decrypts: it shows this certificate to whoever asks for TLS, and speaks TLS to the other end.
     ///
     /// # Errors
-    /// It can't listen, or make a certificate.
-    pub async fn eavesdropper(to: SocketAddr) -> Result<Self> {
-        let shown = Authority::new()?.server(&crate::authority::NAMES)?;
+    /// It can't listen, or show the certificate.
+    pub async fn eavesdropper(to: SocketAddr, shown: &Issued) -> Result<Self> {
         let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(shown.server_config()?));
         let connector = tokio_rustls::TlsConnector::from(Arc::new(peer::client_config(&[])?));
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use bytes::BytesMut;
 use countersign_core::Span;
 use countersign_engine::Minted;
-use countersign_testkit::authority::Authority;
+use countersign_testkit::authority::{Authority, NAMES};
 use countersign_testkit::between::Between;
 use countersign_testkit::peer::{self, ALPN, Peer};
 use countersign_testkit::{House, clients};
@@ -213,7 +213,7 @@ async fn libpq_verifies_the_door_and_binds_to_it() -> Result<()> {
     let error = psql(port, &credential, &more).await?.unwrap_err();
     ensure!(error.contains("certificate verify failed"), "{error}");
     // Whoever decrypts in between is not noticed by encryption alone, but by the proof, which is bound to the certificate.
-    let eavesdropper = Between::eavesdropper(house.door).await?;
+    let eavesdropper = Between::eavesdropper(house.door, &Authority::new()?.server(&NAMES)?).await?;
     let port = eavesdropper.address.port();
     assert_eq!(
         psql(port, &credential, "sslmode=require channel_binding=disable").await?,

@@ -145,7 +145,7 @@ async fn arrive(socket: TcpStream, peer: SocketAddr, shared: &Shared) -> Result<
         match step {
             Step::Gone => return Ok(None),
             Step::Cancel { process, key } => {
-                shared.cancels.cancel(process, &key, shared.engine.now());
+                shared.cancels.cancel(process, &key, peer.ip(), shared.engine.now());
                 // Its client waits for the end of the connection, inside TLS for TLS's own.
                 goodbye(&mut link).await;
                 return Ok(None);

@@ -10,11 +10,12 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use countersign_engine::ClientIdentity;
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
 };
+use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -109,8 +110,8 @@ pub(crate) fn client_config(
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match mode {
         Mode::Disable | Mode::Require => Arc::new(Anybody(provider.signature_verification_algorithms)),
-        Mode::VerifyCa => Arc::new(AnyName(web_pki(&provider, ca, "verify-ca")?)),
-        Mode::VerifyFull => web_pki(&provider, ca, "verify-full")?,
+        Mode::VerifyCa => Arc::new(AnyName(trusted(&provider, ca, "verify-ca")?)),
+        Mode::VerifyFull => Arc::new(trusted(&provider, ca, "verify-full")?),
     };
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -146,24 +147,80 @@ pub(crate) fn server_name(host: &str) -> Result<ServerName<'static>, TlsError> {
     ServerName::try_from(host.to_owned()).map_err(|_| TlsError::Host(host.to_owned()))
 }
 
-fn web_pki(
+fn trusted(
     provider: &Arc<CryptoProvider>,
     ca: Option<&str>,
     mode: &'static str,
-) -> Result<Arc<WebPkiServerVerifier>, TlsError> {
+) -> Result<Trusted, TlsError> {
     let path = ca.ok_or(TlsError::NoAuthority(mode))?;
     let unusable = |cause: Box<dyn std::error::Error + Send + Sync>| TlsError::Authority {
         path: path.to_owned(),
         cause,
     };
-    let mut roots = RootCertStore::empty();
+    let (mut roots, mut themselves) = (RootCertStore::empty(), Vec::new());
     for certificate in CertificateDer::pem_file_iter(path).map_err(|cause| unusable(cause.into()))? {
         let certificate = certificate.map_err(|cause| unusable(cause.into()))?;
-        roots.add(certificate).map_err(|cause| unusable(cause.into()))?;
+        roots.add(certificate.clone()).map_err(|cause| unusable(cause.into()))?;
+        themselves.push(certificate);
     }
-    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+    let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
         .build()
-        .map_err(|cause| unusable(cause.into()))
+        .map_err(|cause| unusable(cause.into()))?;
+    Ok(Trusted { chain, themselves })
+}
+
+/// `verify-full`: a certificate of the authority, made out to the host. What a server makes for itself is often a certificate
+/// of an authority too, and may be given as what is trusted: libpq takes that one for a server's as it is, and so is it here.
+#[derive(Debug)]
+struct Trusted {
+    chain: Arc<WebPkiServerVerifier>,
+    themselves: Vec<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for Trusted {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verified =
+            self.chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        match verified {
+            // Its time was looked at before this can be said of it, its name was not.
+            Err(rustls::Error::InvalidCertificate(CertificateError::Other(_)))
+                if self.themselves.iter().any(|one| one == end_entity) =>
+            {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            other => other,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.chain.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.chain.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.chain.supported_verify_schemes()
+    }
 }
 
 /// `require`: whoever answers. The handshake's signatures are checked all the same.
@@ -207,7 +264,7 @@ impl ServerCertVerifier for Anybody {
 
 /// `verify-ca`: a certificate of the authority, made out to anybody.
 #[derive(Debug)]
-struct AnyName(Arc<WebPkiServerVerifier>);
+struct AnyName(Trusted);
 
 impl ServerCertVerifier for AnyName {
     fn verify_server_cert(
