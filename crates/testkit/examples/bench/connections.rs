@@ -107,6 +107,7 @@ fn turned(variants: &[Variant], round: u32) -> Vec<Variant> {
 
 fn open_and_close(bench: &Bench, variant: Variant, count: u32) -> Result<(Vec<f64>, Option<f64>)> {
     let (port, login, process) = bench.way(variant)?;
+    bench.gateway.apart();
     let before = process.map(Process::cpu_micros).transpose()?;
     let mut took = Vec::new();
     for _ in 0..count {
@@ -129,6 +130,7 @@ fn open_and_close(bench: &Bench, variant: Variant, count: u32) -> Result<(Vec<f6
 fn idle(bench: &Bench, variant: Variant, count: u32) -> Result<(f64, f64)> {
     let (port, login, process) = bench.way(variant)?;
     let process = process.context("nothing is in between")?;
+    bench.gateway.apart();
     let resident = || process.memory_mib("VmRSS:").map(|mib| mib * 1024.0);
     std::thread::sleep(CALM);
     let before = resident()?;
