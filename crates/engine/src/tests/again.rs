@@ -9,7 +9,8 @@ use crate::{Applied, Judgement};
 /// A policy that forbids reads, in the words of `when`.
 async fn bench_with(when: &str) -> Bench {
     let mut files = bundle();
-    let text = format!("@id(\"no-reads\") forbid (principal, action in Action::\"sql.read\", resource) {when};");
+    let text =
+        format!("@id(\"no-reads\") forbid (principal, action in Action::\"sql.read\", resource) {when};");
     files.insert("more.cedar".into(), text);
     Bench::with_bundle(files).await
 }
