@@ -36,16 +36,16 @@ pub fn against_demo(browser: &Path) -> Result<()> {
     say("driving the console in a browser, against a demo");
     let demo = Demo::start()?;
     let shots = shots("demo");
-    let result = npm_with(
-        &["run", "e2e"],
-        &[
-            ("CHROMIUM", browser.as_os_str()),
-            ("SHOTS", shots.as_os_str()),
-            ("BASE_URL", demo.console()?.as_ref()),
-            ("PASSWORD_ALICE", demo.password("alice")?.as_ref()),
-            ("PASSWORD_BOB", demo.password("bob")?.as_ref()),
-        ],
-    );
+    let (console, alice, bob) = (demo.console()?, demo.password("alice")?, demo.password("bob")?);
+    let env: [(&str, &OsStr); 5] = [
+        ("CHROMIUM", browser.as_os_str()),
+        ("SHOTS", shots.as_os_str()),
+        ("BASE_URL", console.as_ref()),
+        ("PASSWORD_ALICE", alice.as_ref()),
+        ("PASSWORD_BOB", bob.as_ref()),
+    ];
+    // What the second binds to an account, the first would be asked for.
+    let result = npm_with(&["run", "e2e"], &env).and_then(|()| npm_with(&["run", "e2e:identity"], &env));
     result.and(demo.stop())
 }
 

@@ -187,10 +187,24 @@ impl Database {
     /// # Errors
     /// They do not, in time.
     pub async fn runs(&self, account: &str, wanted: i64) -> Result<()> {
+        self.comes(account, "true", wanted).await
+    }
+
+    /// Waits until a session of an account runs this text, as the server quotes it, and nothing else.
+    ///
+    /// # Errors
+    /// It does not, in time.
+    pub async fn runs_text(&self, account: &str, text: &str) -> Result<()> {
+        self.comes(account, &format!("query = '{}'", text.replace('\'', "''")), 1).await
+    }
+
+    /// Between Bind and Execute a session calls itself active, and waits for its client.
+    async fn comes(&self, account: &str, such: &str, wanted: i64) -> Result<()> {
         let direct = self.direct().await?;
         let question = format!(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}' AND usename = '{account}'
-             AND state = 'active' AND backend_type = 'client backend'",
+             AND state = 'active' AND wait_event IS DISTINCT FROM 'ClientRead'
+             AND backend_type = 'client backend' AND {such}",
             self.name
         );
         let mut found = -1;

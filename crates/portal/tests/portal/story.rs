@@ -1,12 +1,14 @@
 //! The journeys: asking and approving, a held statement, credentials, bundles, and the ledger proved over HTTP.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use axum::http::StatusCode;
 use bytes::Bytes;
 use countersign_core::question::Context;
 use countersign_core::{ActionName, At};
-use countersign_engine::{Attempt, Judgement, Look, LookRelation, Parameter, Via};
+use countersign_engine::foreseen::Foreseen;
+use countersign_engine::{Attempt, Judgement, Look, LookFunction, LookRelation, Parameter, Via};
 use countersign_ledger::VerifierKey;
 use countersign_ledger::proof::TlogProof;
 use countersign_ledger::verify::{Layout, Options, Outcome, verify};
@@ -103,9 +105,15 @@ async fn a_held_statement_is_shown_in_full() {
             owner: Some("shop_admin".into()),
             estimate_rows: Some(4_000),
             access: "write".into(),
+            kinds: vec!["table".into()],
+            columns: vec!["customer".into(), "note".into()],
+            reached: false,
         }],
+        functions: vec![LookFunction { name: "pg_catalog.now".into(), volatile: false, definer: false }],
         types: Vec::new(),
         can_bound_rows: true,
+        touches: Vec::new(),
+        foreseen: Foreseen::default(),
     };
     let waiting = house.engine.hold(held, look).await.unwrap();
     let seen = house.get("bob", &format!("/requests/{}", waiting.id())).await.json();
@@ -340,6 +348,7 @@ pub fn delete() -> Attempt {
         functions: BTreeSet::new(),
         has_where: true,
         has_limit: false,
+        reach: countersign_policy::context::Reach::default(),
         statements: 1,
         in_transaction: false,
         provable_read: false,
@@ -348,15 +357,15 @@ pub fn delete() -> Attempt {
     .into();
     Attempt {
         kind: ActionName::new("sql.delete"),
-        actions: vec![ActionName::new("sql.delete")],
-        verbs: vec!["delete".into()],
+        actions: [ActionName::new("sql.delete")].into(),
+        verbs: ["delete".into()].into(),
         provable_read: false,
-        context,
+        context: Arc::new(context),
         text: text.into(),
-        parameter_types: vec![25],
-        parameters: vec![Some(Parameter { binary: false, bytes: Bytes::from_static(b"17") }), None],
+        parameter_types: [25].into(),
+        parameters: [Some(Parameter { binary: false, bytes: Bytes::from_static(b"17") }), None].into(),
         relations: Vec::new(),
-        settings: BTreeMap::new(),
+        settings: Arc::default(),
         bytes: Bytes::from_static(text.as_bytes()),
     }
 }

@@ -165,7 +165,10 @@ async fn a_client_that_has_said_all_it_wanted_still_gets_its_answers() -> Result
     let house = House::open().await?;
     house.grant("alice", "shop-writer", Span::minutes(30)).await?;
     let mut raw = Raw::start(&house, "alice", &[]).await?;
-    raw.query("SELECT count(*) FROM orders a, orders b WHERE a.id < 500").query("SELECT 1").half_close().await?;
+    raw.query("SELECT count(*) FROM orders a, orders b WHERE a.id < 500")
+        .query("SELECT 1")
+        .half_close()
+        .await?;
     for _ in 0..2 {
         let said = raw.ready().await?;
         assert_eq!(completed(&said), ["SELECT 1"]);

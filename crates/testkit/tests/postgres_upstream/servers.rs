@@ -81,25 +81,35 @@ async fn cancelling_and_cutting_reach_the_server_of_the_session() -> Result<()> 
     let house = way.house(&database).await?;
     let client = connect(&house).await?;
     let token = client.cancel_token();
+    // Whoever cancels what is still being prepared cancels nothing that runs later.
+    let long = client.prepare(LONG).await?;
     let cancelling = async {
-        database.runs("shop_writer", 1).await?;
-        token.cancel_query(NoTls).await?;
-        Ok::<_, anyhow::Error>(())
+        database.runs_text("shop_writer", LONG).await?;
+        // As with any server, a request that comes between Bind and Execute cancels nothing: one asks again.
+        loop {
+            token.cancel_query(NoTls).await?;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
     };
-    let (said, cancelled) = soon(async { tokio::join!(client.query(LONG, &[]), cancelling) }).await?;
-    cancelled?;
+    let said = soon(async {
+        tokio::select! {
+            said = client.query(&long, &[]) => Ok::<_, anyhow::Error>(said),
+            failed = cancelling => failed,
+        }
+    })
+    .await??;
     assert_eq!(said.unwrap_err().code().map(|code| code.code()), Some("57014"));
     // The server may still be at it when its client has read that it was cancelled.
     database.runs("shop_writer", 0).await?;
     let cutting = async {
-        database.runs("shop_writer", 1).await?;
+        database.runs_text("shop_writer", LONG).await?;
         let caller = house.person("alice").await?;
         let grants = house.engine.grant_views(&caller, GrantFilter::default());
         let grant = grants.first().context("no grant")?.grant.id;
         house.engine.revoke(&house.person("bob").await?, grant, Some("enough".to_owned())).await?;
         Ok::<_, anyhow::Error>(())
     };
-    let (said, cut) = soon(async { tokio::join!(client.query(LONG, &[]), cutting) }).await?;
+    let (said, cut) = soon(async { tokio::join!(client.query(&long, &[]), cutting) }).await?;
     cut?;
     let error = said.unwrap_err();
     assert_eq!(error.code().map(|code| code.code()), Some("57P01"), "{error:?}");
