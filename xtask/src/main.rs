@@ -27,6 +27,7 @@ cargo xtask web              build the console into web/dist
 cargo xtask console          drive the console in a browser, against a stand-in and against a demo
 cargo xtask deps             check licences, sources and advisories of all dependencies
 cargo xtask simulate [ARGS]  crash the engine and its store from seeds; --seeds N, --seed S, --minutes M
+cargo xtask properties [N]   run the property tests N times (default 10), each time with other cases
 cargo xtask fuzz [SECONDS]   fuzz every decoder for this long each (default 60)
 cargo xtask prerequisites    install what is missing, or say how to get it
 ";
@@ -56,6 +57,8 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["console"] => suite::console(),
         ["deps"] => suite::dependencies(),
         ["simulate", rest @ ..] => simulate::simulate(rest),
+        ["properties"] => suite::properties("10"),
+        ["properties", rounds] => suite::properties(rounds),
         ["fuzz"] => suite::fuzz("60"),
         ["fuzz", seconds] => suite::fuzz(seconds),
         ["prerequisites"] => prerequisites::for_tests().and_then(|()| prerequisites::browser().map(drop)),

@@ -13,6 +13,10 @@ use crate::{prerequisites, web};
 const DENY: &str = "cargo-deny";
 const DENY_VERSION: &str = "0.20.2";
 
+/// What the property tests draw their cases from. The checks draw the same ones each time, so that what they say of a
+/// tree does not change; [`properties`] draws others.
+const SEED: &str = "PROPTEST_RNG_SEED";
+
 /// What has passed and failed so far.
 #[derive(Default)]
 struct Count {
@@ -96,6 +100,7 @@ impl Count {
                 "--tests",
                 "--examples",
             ])
+            .env(SEED, std::env::var(SEED).unwrap_or_else(|_| "1".to_owned()))
             .stdout(Stdio::piped())
             .spawn()
             .context("could not run the tests")?;
@@ -159,6 +164,26 @@ pub fn fuzz(seconds: &str) -> Result<()> {
         let name = path.file_stem().context("a fuzz target without a name")?;
         let limit = format!("-max_total_time={seconds}");
         crate::run::finish(program(root().join("fuzz/run")).arg(name).arg(limit))?;
+    }
+    Ok(())
+}
+
+/// Runs the property tests so many times, each time with other cases.
+pub fn properties(rounds: &str) -> Result<()> {
+    let rounds: u32 = rounds.parse().with_context(|| format!("`{rounds}` is not a number of rounds"))?;
+    prerequisites::for_tests()?;
+    let name = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "cases that were not drawn before need a seed from outside"
+    )]
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
+    for seed in (now..).take(rounds.try_into()?) {
+        say(&format!("{SEED}={seed}"));
+        let mut command = program(&name);
+        command.args(["test", "--workspace", "--locked", "--quiet", "--lib"]);
+        command.args(["--test", "envelopes", "--test", "oracles", "--test", "postgres"]);
+        crate::run::finish(command.env(SEED, seed.to_string()))?;
     }
     Ok(())
 }

@@ -179,14 +179,7 @@ impl Engine {
 
     fn time(&self, id: RequestId) -> Option<Time> {
         let snapshot = self.snapshot();
-        let past;
-        let request = match snapshot.book.request(id) {
-            Some(found) => found,
-            None => {
-                past = self.fold(&request_key(id));
-                past.request(id)?
-            }
-        };
+        let request = self.request_told(&snapshot, id)?;
         let mut answered: Vec<PrincipalId> = request.approvals.iter().map(|one| one.by.clone()).collect();
         let mut outcome = None;
         match &request.state {

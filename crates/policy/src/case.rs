@@ -153,7 +153,11 @@ impl Case {
         let principal = world
             .principal(&question.principal, &question.roles)
             .ok_or_else(|| format!("there is no principal `{}`", question.principal))?;
-        let target = world.target(&question.target)?;
+        let mut target = world.target(&question.target)?;
+        // Who does something to themselves is in their roles on both sides, as for Cedar, to whom they are one entity.
+        if target.party.uid == principal.party.uid {
+            target.party = principal.party.clone();
+        }
         let policies = candidates(compiled, spec, &principal, &target);
         let judged: Vec<&Judged> =
             policies.iter().filter_map(|index| compiled.policies.get(*index)).collect();

@@ -23,6 +23,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio_postgres::{Client, NoTls};
 use zeroize::Zeroizing;
 
 use crate::authority::{Authority, NAMES};
@@ -164,6 +165,28 @@ impl House {
     pub async fn credential(&self, name: &str) -> Result<Minted> {
         let caller = self.person(name).await?;
         Ok(self.engine.mint_credential(&caller, &ResourceId::new("shop")).await?)
+    }
+
+    /// How a driver reaches the shop through the door, with a fresh credential.
+    ///
+    /// # Errors
+    /// No credential is permitted.
+    pub async fn login(&self, name: &str) -> Result<tokio_postgres::Config> {
+        let credential = self.credential(name).await?;
+        let mut config = tokio_postgres::Config::new();
+        config.host("127.0.0.1").port(self.door.port()).dbname("shop");
+        config.user(&credential.user).password(credential.password.as_str());
+        Ok(config)
+    }
+
+    /// A driver's connection through the door, in clear: it is loopback.
+    ///
+    /// # Errors
+    /// No credential is permitted, or the door refuses.
+    pub async fn connect(&self, name: &str) -> Result<Client> {
+        let (client, connection) = self.login(name).await?.connect(NoTls).await?;
+        tokio::spawn(connection);
+        Ok(client)
     }
 
     /// Asks for a role and has bob say yes.

@@ -11,20 +11,10 @@ use futures_util::{SinkExt as _, StreamExt as _, TryStreamExt as _};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
-async fn connect(house: &House, person: &str) -> Result<Client> {
-    let credential = house.credential(person).await?;
-    let mut config = tokio_postgres::Config::new();
-    config.host("127.0.0.1").port(house.door.port()).dbname("shop");
-    config.user(&credential.user).password(credential.password.as_str());
-    let (client, connection) = config.connect(NoTls).await?;
-    tokio::spawn(connection);
-    Ok(client)
-}
-
 async fn writer() -> Result<(House, Client)> {
     let house = House::open().await?;
     house.grant("alice", "shop-writer", Span::minutes(30)).await?;
-    let client = connect(&house, "alice").await?;
+    let client = house.connect("alice").await?;
     Ok((house, client))
 }
 
@@ -342,7 +332,7 @@ async fn a_copy_in_that_policy_allows_streams_too() -> Result<()> {
     })
     .await?;
     house.grant("alice", "shop-writer", Span::minutes(30)).await?;
-    let client = connect(&house, "alice").await?;
+    let client = house.connect("alice").await?;
     let sink = client.copy_in("COPY products FROM STDIN").await?;
     let mut sink = Box::pin(sink);
     for id in 1_000..1_500 {

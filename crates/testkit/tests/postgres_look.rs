@@ -5,8 +5,8 @@ use countersign_core::Span;
 use countersign_core::catalogue::Impact;
 use countersign_engine::views::{RequestView, RowsView};
 use countersign_testkit::House;
+use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, NoTls};
 
 /// Ten rows in `t`, six in `s` (three of them in `t`), three generations that refer to each other.
 const TABLES: &str = "
@@ -43,21 +43,11 @@ GRANT SELECT ON t, s, parent, child, grandchild, tree, guarded, ruled, owned TO 
 ANALYZE;
 ";
 
-async fn connect(house: &House, person: &str) -> Result<Client> {
-    let credential = house.credential(person).await?;
-    let mut config = tokio_postgres::Config::new();
-    config.host("127.0.0.1").port(house.door.port()).dbname("shop");
-    config.user(&credential.user).password(credential.password.as_str());
-    let (client, connection) = config.connect(NoTls).await?;
-    tokio::spawn(connection);
-    Ok(client)
-}
-
 async fn writer() -> Result<(House, Client)> {
     let house = House::open().await?;
     house.database.direct().await?.batch_execute(TABLES).await?;
     house.grant("alice", "shop-writer", Span::minutes(30)).await?;
-    let client = connect(&house, "alice").await?;
+    let client = house.connect("alice").await?;
     Ok((house, client))
 }
 
@@ -343,7 +333,7 @@ async fn policies_see_the_highest_impact_of_what_is_touched() -> Result<()> {
     })
     .await?;
     house.grant("alice", "shop-writer", Span::minutes(30)).await?;
-    let client = connect(&house, "alice").await?;
+    let client = house.connect("alice").await?;
     assert_eq!(
         client.execute("UPDATE products SET stock = stock WHERE id < 4", &[]).await?,
         3,

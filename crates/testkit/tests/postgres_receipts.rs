@@ -7,7 +7,6 @@ use countersign_core::request::State;
 use countersign_core::{GrantId, RequestId};
 use countersign_testkit::{House, Psql};
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, NoTls};
 
 const UPDATE: &str = "UPDATE products SET stock = stock + 1 WHERE id = 1;";
 
@@ -22,16 +21,6 @@ async fn house() -> Result<(House, GrantId)> {
     .await?;
     let grant = house.grant("alice", "shop-writer", Span::minutes(30)).await?;
     Ok((house, grant))
-}
-
-async fn connect(house: &House) -> Result<Client> {
-    let credential = house.credential("alice").await?;
-    let mut config = tokio_postgres::Config::new();
-    config.host("127.0.0.1").port(house.door.port()).dbname("shop");
-    config.user(&credential.user).password(credential.password.as_str());
-    let (client, connection) = config.connect(NoTls).await?;
-    tokio::spawn(connection);
-    Ok(client)
 }
 
 async fn stock(house: &House) -> Result<i64> {
@@ -135,7 +124,7 @@ async fn what_is_not_the_same_statement_in_the_same_circumstances_is_held() -> R
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn parameters_are_part_of_what_is_used_again() -> Result<()> {
     let (house, _) = house().await?;
-    let client = connect(&house).await?;
+    let client = house.connect("alice").await?;
     let update = client.prepare("UPDATE products SET stock = stock + 1 WHERE id = $1").await?;
     let run = async |id: i64| client.execute(&update, &[&id as &(dyn ToSql + Sync)]).await;
     let (ran, approved) = tokio::join!(run(1), async { house.approve(house.held().await?.id).await });
@@ -215,7 +204,7 @@ async fn within_an_envelope_any_text_runs_and_outside_it_is_held() -> Result<()>
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_in_all_are_never_exceeded_and_what_exceeds_is_rolled_back() -> Result<()> {
     let (house, _) = house().await?;
-    let client = connect(&house).await?;
+    let client = house.connect("alice").await?;
     let before = stock(&house).await?;
     let first = "UPDATE products SET stock = stock + 1 WHERE id = 1";
     let (ran, approved) = tokio::join!(client.batch_execute(first), async {

@@ -8,7 +8,7 @@ use countersign_core::Span;
 use countersign_engine::audit::LedgerQuery;
 use countersign_testkit::House;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{Client, NoTls};
 
 async fn house() -> Result<House> {
     let house = House::open().await?;
@@ -16,17 +16,9 @@ async fn house() -> Result<House> {
     Ok(house)
 }
 
-async fn config(house: &House) -> Result<Config> {
-    let credential = house.credential("alice").await?;
-    let mut config = Config::new();
-    config.host("127.0.0.1").port(house.door.port()).dbname("shop");
-    config.user(&credential.user).password(credential.password.as_str());
-    Ok(config)
-}
-
 #[expect(clippy::expect_used, reason = "a test without a credential has failed")]
 async fn with_options(house: &House, options: &str) -> Result<Client, tokio_postgres::Error> {
-    let mut config = config(house).await.expect("a credential");
+    let mut config = house.login("alice").await.expect("a credential");
     let (client, connection) = config.options(options).connect(NoTls).await?;
     tokio::spawn(connection);
     Ok(client)

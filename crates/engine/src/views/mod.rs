@@ -6,13 +6,13 @@
 mod grants;
 mod requests;
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 
-use countersign_core::catalogue::Ceiling;
-use countersign_core::catalogue::Impact;
+use countersign_core::catalogue::{Ceiling, Impact};
 use countersign_core::envelope::Envelope;
 use countersign_core::grant::Grant;
-use countersign_core::request::Outcome;
+use countersign_core::request::{Outcome, Request};
 use countersign_core::ruling::Gate;
 use countersign_core::session::Ending;
 use countersign_core::{
@@ -24,7 +24,7 @@ use crate::audit::EndedView;
 use crate::engine::Engine;
 use crate::foreseen::Foreseen;
 use crate::house::House;
-use crate::index::id_in;
+use crate::index::{id_in, request_key};
 use crate::line::read_event;
 use crate::snapshot::Snapshot;
 use crate::so_far::{Earlier, SoFar};
@@ -348,6 +348,15 @@ impl Engine {
         ids.dedup();
         ids.retain(|id| !known(*id));
         ids
+    }
+
+    /// A request, also one that the book has forgotten.
+    pub(super) fn request_told<'a>(&self, snapshot: &'a Snapshot, id: RequestId) -> Option<Cow<'a, Request>> {
+        if let Some(known) = snapshot.book.request(id) {
+            return Some(Cow::Borrowed(known));
+        }
+        let past = self.fold(&request_key(id));
+        past.request(id).cloned().map(Cow::Owned)
     }
 
     /// A book that knows nothing but what is told of one thing.

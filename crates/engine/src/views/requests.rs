@@ -24,6 +24,12 @@ use crate::settings::PAGE_MAX;
 use crate::snapshot::Snapshot;
 use crate::words::Refused;
 
+/// What was put forward with a request, as far as it is still there.
+struct PutForward {
+    content: Option<RequestContent>,
+    action: Option<Action>,
+}
+
 impl Engine {
     /// One request, if the caller may see it.
     ///
@@ -31,23 +37,16 @@ impl Engine {
     /// There is none, or it is none of the caller's business; it is not said which.
     pub fn request_view(&self, caller: &Caller, id: RequestId) -> Result<RequestView, Refused> {
         let snapshot = self.snapshot();
-        let past;
-        let request = match snapshot.book.request(id) {
-            Some(found) => found,
-            None => {
-                past = self.fold(&request_key(id));
-                past.request(id).ok_or(Refusal::NoSuchRequest(id))?
-            }
-        };
-        if !self.sees_request(caller, &snapshot, request) {
+        let request = self.request_told(&snapshot, id).ok_or(Refusal::NoSuchRequest(id))?;
+        if !self.sees_request(caller, &snapshot, &request) {
             return Err(Refusal::NoSuchRequest(id).into());
         }
-        let mut view = self.show_request(caller, &snapshot, request);
-        let content = self.0.house.content_of_request(id);
-        let action = content.and_then(|content| serde_json::from_str::<Action>(&content.action).ok());
+        let words = self.put_forward(id);
         // What others ask for is for those to see who answer, not for those who ask.
         let by_anybody = caller.principal != request.by;
-        view.earlier = action.map(|action| self.earlier(&action, id, by_anybody));
+        let earlier = words.action.as_ref().map(|action| self.earlier(action, id, by_anybody));
+        let mut view = self.show_request(caller, &snapshot, &request, words);
+        view.earlier = earlier;
         view.ended = view.outcome.as_ref().and_then(|_| self.ended_of(id));
         Ok(view)
     }
@@ -69,15 +68,18 @@ impl Engine {
         };
         let seen = |request: &&Request| wanted(request) && self.sees_request(caller, &snapshot, request);
         let live = snapshot.book.requests().rev().filter(seen).take(limit);
-        let live =
-            live.map(|request| (request.id.0, self.show_request(caller, &snapshot, request))).collect();
+        let live = live
+            .map(|request| {
+                (request.id.0, self.show_request(caller, &snapshot, request, self.put_forward(request.id)))
+            })
+            .collect();
         let over = filter.state.is_some_and(|state| state != "pending") && !filter.inbox;
         let known = |id: u128| snapshot.book.request(RequestId(id)).is_some();
         let past = if over { self.past(b'r', known) } else { Vec::new() };
         newest(live, past, limit, |id| {
             let book = self.fold(&request_key(RequestId(id)));
             let found = book.request(RequestId(id)).filter(&seen);
-            found.map(|request| self.show_request(caller, &snapshot, request))
+            found.map(|request| self.show_request(caller, &snapshot, request, self.put_forward(request.id)))
         })
     }
 
@@ -98,11 +100,20 @@ impl Engine {
             && snapshot.book.approvers(request, now).contains(&caller.principal)
     }
 
-    fn show_request(&self, caller: &Caller, snapshot: &Snapshot, request: &Request) -> RequestView {
+    fn put_forward(&self, id: RequestId) -> PutForward {
+        let content = self.0.house.content_of_request(id);
+        let action = content.as_ref().and_then(|content| serde_json::from_str(&content.action).ok());
+        PutForward { content, action }
+    }
+
+    fn show_request(
+        &self,
+        caller: &Caller,
+        snapshot: &Snapshot,
+        request: &Request,
+        PutForward { content, action }: PutForward,
+    ) -> RequestView {
         let now = self.now().max(snapshot.at);
-        let content = self.0.house.content_of_request(request.id);
-        let action: Option<Action> =
-            content.as_ref().and_then(|content| serde_json::from_str(&content.action).ok());
         let tally = snapshot.book.tally(request, now);
         let could_answer = self.could_answer(caller, snapshot, request);
         let may = |action| could_answer && self.may(caller, snapshot, action, target_of(request));

@@ -86,11 +86,8 @@ pub(crate) async fn connect(house: &House) -> Result<Client, tokio_postgres::Err
 }
 
 pub(crate) async fn connect_with(house: &House, options: &str) -> Result<Client, tokio_postgres::Error> {
-    let credential = house.credential("alice").await.unwrap();
-    let mut config = tokio_postgres::Config::new();
-    config.host("127.0.0.1").port(house.door.port()).dbname("shop").options(options);
-    config.user(&credential.user).password(credential.password.as_str());
-    let (client, connection) = config.connect(NoTls).await?;
+    let mut config = house.login("alice").await.unwrap();
+    let (client, connection) = config.options(options).connect(NoTls).await?;
     tokio::spawn(connection);
     Ok(client)
 }
