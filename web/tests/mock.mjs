@@ -78,7 +78,8 @@ function ask(world, { by, role, for_s, reason, ticket, ago = 0, ...more }) {
 function hold(world, { by, text, action, session, grant, verbs, rows, relations, notes = [], parameters = [], ago = 0, ...more }) {
   const one = ask(world, { by, role: "shop-writer", reason: grant.purpose, ticket: "SHOP-481", ago });
   Object.assign(one, {
-    kind: "action", action, verbs, settings: [{ name: "search_path", value: "public" }], resource: "shop", text, parameters, relations, rows, notes, session: session.id, grant: grant.id, ...more,
+    kind: "action", action, verbs, settings: [{ name: "search_path", value: "public" }], resource: "shop", text, parameters, relations, rows, notes, session: session.id, grant: grant.id,
+    most: { uses: 3, for_s: 600, envelope: { rows: 100, total: 500, uses: 20, for_s: 1800 } }, ...more,
     held_by: [{ rule: "prod-write", policies: [{ id: "writes-to-high-impact-need-the-dba", reason: "changes to a resource of high impact need a second pair of eyes" }] }],
     stages: [{ rule: "prod-write", need: 1, from: ["group:dba", "owner"], people: [party("bob")], given: [] }],
     missing: "1 of group:dba or owner (bob)", lapses_at: at(900 - ago),

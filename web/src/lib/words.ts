@@ -64,6 +64,24 @@ export function bound(known: Schemas["Rows"]): string {
   return `A yes covers at most ${known.bound.toLocaleString()}; beyond that it is rolled back.`;
 }
 
+/** How far a yes reaches at most. */
+export function most(known: Schemas["Most"]): string {
+  const often = known.uses === 1 ? "one execution" : `up to ${known.uses.toLocaleString()} executions`;
+  const wide = known.envelope ? `; or bounds of up to ${known.envelope.total.toLocaleString()} rows in all, if you give them` : "";
+  return `${often} of exactly this, within ${words(known.for_s)}${wide}`;
+}
+
+/** `1 of 3 times`. */
+export const used = (known: Schemas["Receipt"]): string => `${known.used.toLocaleString()} of ${known.uses === 1 ? "1 time" : `${known.uses.toLocaleString()} times`}`;
+
+/** The bounds of a receipt, and what of them is gone. */
+export function within(known: Schemas["Receipt"]): string {
+  if (!known.envelope) return "";
+  const { rows, total } = known.envelope;
+  const spent = (known.rows_spent ?? 0).toLocaleString();
+  return `${rows.toLocaleString()} rows a statement, ${total.toLocaleString()} in all, ${spent} of them spent or set aside`;
+}
+
 const ENDINGS: Record<string, string> = {
   user: "closed by the client", revoked: "the grant was revoked", grant_end: "the grant ended", expired: "the grant expired",
   killed: "ended by somebody", disabled: "the principal was disabled", relinquished: "the grant was given back",

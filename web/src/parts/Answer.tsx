@@ -11,6 +11,7 @@ import { forget } from "../api/live";
 import { useKeys, useKeysOn } from "../lib/keys";
 import { wants } from "../lib/words";
 import { useConfirm } from "./Confirm";
+import { Terms, type Yes } from "./Terms";
 import { failed, said } from "./toast";
 
 /** For how long after a request came up a key does not answer it: it may have been meant for the one before. */
@@ -20,6 +21,7 @@ export function Answer({ of, keys, after }: { of: Request; keys: boolean; after?
   const client = useQueryClient();
   const { ask, confirm } = useConfirm();
   const [busy, setBusy] = useState(false);
+  const [terms, setTerms] = useState(false);
   const since = useRef(0);
   useEffect(() => {
     since.current = performance.now();
@@ -40,10 +42,8 @@ export function Answer({ of, keys, after }: { of: Request; keys: boolean; after?
   };
   const path = { path: { id: of.id } };
   const who = `${of.by.display} ${wants(of)}`;
-  const approve = (comment?: string): Promise<void> =>
-    send(
-      () => api.POST("/requests/{id}/approve", { params: path, body: { digest: of.digest, ...(comment ? { comment } : {}) } }),
-      "You said yes", who);
+  const approve = (yes: Yes = {}): Promise<void> =>
+    send(() => api.POST("/requests/{id}/approve", { params: path, body: { digest: of.digest, ...yes } }), "You said yes", who);
   const deny = (comment: string): Promise<void> =>
     send(() => api.POST("/requests/{id}/deny", { params: path, body: comment ? { comment } : {} }), "You said no", who);
 
@@ -52,8 +52,6 @@ export function Answer({ of, keys, after }: { of: Request; keys: boolean; after?
       title: "Deny this request", label: "Deny", danger: true, run: deny,
       reason: { label: "Comment", description: `${of.by.display} reads it in their own tool` },
     });
-  const askApprove = (): void =>
-    ask({ title: "Approve with a comment", label: "Approve", run: approve, reason: { label: "Comment", required: true } });
   const withdraw = (): void =>
     ask({
       title: "Withdraw your request?", label: "Withdraw", danger: true,
@@ -84,10 +82,11 @@ export function Answer({ of, keys, after }: { of: Request; keys: boolean; after?
             Approve
           </Button>
         )}
-        {of.can.approve && <Button className="push" variant="subtle" size="md" disabled={busy} onClick={askApprove}>With a comment</Button>}
+        {of.can.approve && <Button className="push" variant="subtle" size="md" disabled={busy} onClick={() => setTerms(true)}>With terms</Button>}
         {of.can.withdraw && <Button variant="default" size="md" disabled={busy} onClick={withdraw}>Withdraw</Button>}
       </div>
       {confirm}
+      <Terms of={of} open={terms} close={() => setTerms(false)} run={approve} />
     </>
   );
 }

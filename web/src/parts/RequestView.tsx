@@ -7,7 +7,7 @@ import { Link } from "wouter";
 
 import type { Request, Schemas } from "../api/client";
 import { words } from "../lib/time";
-import { bound, ending, outcome, party, rows, typed, wants } from "../lib/words";
+import { bound, ending, most, outcome, party, rows, typed, used, wants, within } from "../lib/words";
 import { Copy, Face, Facts, Hash, State, Tags } from "./Bits";
 import { Branches, Earlier, Effects, SoFar, still } from "./Foresight";
 import { Note } from "./Page";
@@ -331,6 +331,9 @@ function Bound({ of }: { of: Request }) {
           of.bundle && ["Bundle", <span className="mono small">{of.bundle}</span>],
           of.grant && ["Grant", <span className="mono small">{of.grant}</span>],
           of.session && ["Session", <Link href={`/sessions/${of.session}`} className="mono small">{of.session}</Link>],
+          of.most && of.state === "pending" && ["A yes covers", most(of.most)],
+          of.receipt && ["Used", used(of.receipt)],
+          of.receipt?.envelope && ["Within", within(of.receipt)],
           ["Lapses", <When at={of.lapses_at} />],
           ["Digest", <span className="row" style={{ flexWrap: "nowrap" }}><Hash of={of.digest} /><Copy value={of.digest} what="the digest" /></span>],
           ["Request", <Link href={`/requests/${of.id}`} className="mono small">{of.id}</Link>],

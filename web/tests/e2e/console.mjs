@@ -160,7 +160,12 @@ async function second(alice) {
 
 /** A statement waits in alice's psql: what bob reads is what she typed, and his yes lets it go on. */
 async function statement(alice, bob) {
-  if (mock) return undefined;
+  if (mock) {
+    await bob.page.goto(`${base}/inbox`);
+    await bob.page.getByText("wants to run").first().click();
+    await terms(bob);
+    return undefined;
+  }
   const credential = await alice.page.evaluate(() => fetch("/api/v1/credentials", {
     method: "POST", headers: { "content-type": "application/json", "x-countersign": "1" }, body: JSON.stringify({ resource: "shop" }),
   }).then((answer) => answer.json()));
@@ -179,6 +184,7 @@ async function statement(alice, bob) {
   await held.getByText("12 rows", { exact: true }).waitFor();
   seen((await held.locator(".sql code").allInnerTexts()).join("\n") === text, "bob reads what alice typed into psql, to the letter");
   await shot(bob.page, "story-7-statement");
+  await terms(bob);
   return async () => {
     await bob.page.goto(`${base}/inbox`);
     await bob.page.getByText("wants to run a DELETE on shop").first().click();
@@ -189,6 +195,25 @@ async function statement(alice, bob) {
     const last = await over;
     seen(last.includes("DELETE 12"), `the statement goes on in psql with his yes (${last.trim().split("\n").pop()})`);
   };
+}
+
+/** Less than the rules allow, and bounds instead of one text where they let an approver give them. */
+async function terms(bob) {
+  await bob.page.getByRole("button", { name: "With terms" }).click();
+  await bob.page.getByLabel("For how long").waitFor();
+  if (mock) {
+    await bob.page.getByText("Bounds for its kind").click();
+    await bob.page.getByLabel("Rows a statement").fill("50");
+    await bob.page.getByLabel("Rows in all").fill("200");
+  }
+  await bob.page.getByLabel("For how long").fill("3h");
+  await bob.page.getByText(/The rules allow \d+ minutes at most/).waitFor();
+  seen(await bob.page.getByRole("dialog").getByRole("button", { name: "Approve" }).isDisabled(), "nobody gives more than the rules allow");
+  await bob.page.getByLabel("For how long").fill("5m");
+  await judge(bob.page, "terms");
+  await shot(bob.page, "terms");
+  await bob.page.keyboard.press("Escape");
+  await bob.page.getByRole("dialog").waitFor({ state: "detached" });
 }
 
 async function keys(bob) {
