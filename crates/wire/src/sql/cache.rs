@@ -13,6 +13,8 @@ use super::session::SessionState;
 
 /// What a text longer than this costs to parse is small against what keeping it costs.
 const KEPT_TEXT_BYTES_MAX: usize = 16 * 1024;
+/// How many bytes of texts are kept on average. What is judged of a text grows with it, to some ten times its size.
+const TEXT_BYTES_MEAN: usize = 1024;
 
 /// Everything a judgement depends on.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +41,8 @@ struct Inner {
     /// Where the entries are, by hash of their key. Alike hashes replace each other.
     places: BTreeMap<u64, usize>,
     entries: Vec<Entry>,
+    /// Bytes of all their texts.
+    bytes: usize,
     /// Where the search for an entry to give up goes on.
     hand: usize,
 }
@@ -55,7 +59,7 @@ struct Entry {
 }
 
 impl ClassCache {
-    /// A store of at most `entries_max` judgements (at least one), each with a text of up to 16 KiB.
+    /// A store of at most `entries_max` judgements (at least one), each with a text of up to 16 KiB, of 1 KiB on average.
     pub fn new(entries_max: usize) -> ClassCache {
         ClassCache { entries_max: entries_max.max(1), inner: Mutex::default() }
     }
@@ -140,30 +144,43 @@ impl Entry {
 
 impl Inner {
     fn put(&mut self, entry: Entry, entries_max: usize) {
-        let place = match self.places.get(&entry.hash) {
-            Some(place) => *place,
-            None if self.entries.len() < entries_max => self.entries.len(),
-            None => self.free_a_place(),
-        };
-        self.places.insert(entry.hash, place);
-        match self.entries.get_mut(place) {
-            Some(old) => *old = entry,
-            None => self.entries.push(entry),
+        let bytes_max = entries_max.saturating_mul(TEXT_BYTES_MEAN).max(KEPT_TEXT_BYTES_MAX);
+        if let Some(place) = self.places.get(&entry.hash).copied() {
+            self.take(place);
+        }
+        while self.entries.len() >= entries_max || self.bytes.saturating_add(entry.text.len()) > bytes_max {
+            let Some(place) = self.least_used() else { break };
+            self.take(place);
+        }
+        self.bytes = self.bytes.saturating_add(entry.text.len());
+        self.places.insert(entry.hash, self.entries.len());
+        self.entries.push(entry);
+    }
+
+    /// Gives up the entry at `place`; the last one moves there.
+    fn take(&mut self, place: usize) {
+        if place >= self.entries.len() {
+            return;
+        }
+        let gone = self.entries.swap_remove(place);
+        self.bytes = self.bytes.saturating_sub(gone.text.len());
+        self.places.remove(&gone.hash);
+        if let Some(moved) = self.entries.get(place) {
+            self.places.insert(moved.hash, place);
         }
     }
 
     /// The place of an entry that was not used since the hand last passed it.
-    fn free_a_place(&mut self) -> usize {
+    fn least_used(&mut self) -> Option<usize> {
         // Each step clears one mark, so at most one round is needed.
         for _ in 0..=self.entries.len() {
             let place = self.hand;
             self.hand = (self.hand + 1) % self.entries.len().max(1);
             let Some(entry) = self.entries.get_mut(place) else { continue };
             if !std::mem::take(&mut entry.used) {
-                self.places.remove(&entry.hash);
-                return place;
+                return Some(place);
             }
         }
-        0
+        (!self.entries.is_empty()).then_some(0)
     }
 }

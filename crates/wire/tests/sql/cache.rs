@@ -75,3 +75,23 @@ fn it_is_bounded_and_keeps_what_is_used() {
     cache.insert(key(&long, &session), facts);
     assert!(cache.get(key(&long, &session)).is_none(), "long texts are not kept");
 }
+
+#[test]
+fn long_texts_take_the_place_of_many() {
+    let (cache, session) = (ClassCache::new(64), session());
+    let facts = Arc::new(judge("select 1", &session));
+    let short: Vec<String> = (0..32).map(|n| format!("select {n}")).collect();
+    for text in &short {
+        cache.insert(key(text, &session), Arc::clone(&facts));
+    }
+    let long: Vec<String> = (0..32).map(|n| format!("select {n:0>15000}")).collect();
+    for text in &long {
+        cache.insert(key(text, &session), Arc::clone(&facts));
+        assert!(cache.get(key(text, &session)).is_some(), "what came last is kept");
+        let kept = long.iter().chain(&short).filter(|text| cache.get(key(text, &session)).is_some());
+        let bytes: usize = kept.map(String::len).sum();
+        assert!(bytes <= 64 * 1024, "{bytes} bytes of texts are kept");
+    }
+    let kept = long.iter().filter(|text| cache.get(key(text, &session)).is_some()).count();
+    assert!(kept >= 4, "only {kept} are kept");
+}
