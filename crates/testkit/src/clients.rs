@@ -113,7 +113,10 @@ impl Conversation {
         let direct = self.play(&direct).await?;
         let house = match way {
             Way::Tls | Way::Clear => permissive().await?,
-            Way::Bytes => opened(House::by_bytes(permit_all).await?).await?,
+            Way::Bytes => {
+                let database = ScratchPostgres::shared().await?.database().await?;
+                opened(House::by_bytes(database, permit_all).await?).await?
+            }
         };
         let credential = house.credential("alice").await?;
         let gateway = Route {

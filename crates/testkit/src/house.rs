@@ -79,13 +79,15 @@ impl House {
         Self::built(database, change, DoorSettings::new(Arc::new(Random))).await
     }
 
-    /// As [`House::with`], by bytes: each read of the door's takes one, so that every end of every read is somewhere within
+    /// As [`House::before`], by bytes: each read of the door's takes one, so that every end of every read is somewhere within
     /// or between messages.
     ///
     /// # Errors
     /// Whatever is missing.
-    pub async fn by_bytes(change: impl FnOnce(&mut BTreeMap<String, String>)) -> Result<Self> {
-        let database = ScratchPostgres::shared().await?.database().await?;
+    pub async fn by_bytes(
+        database: Database,
+        change: impl FnOnce(&mut BTreeMap<String, String>),
+    ) -> Result<Self> {
         let settings = DoorSettings { read_bytes_max: 1, ..DoorSettings::new(Arc::new(Random)) };
         Self::built(database, change, settings).await
     }

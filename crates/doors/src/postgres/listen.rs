@@ -353,8 +353,7 @@ async fn enter(arrived: Arrived, shared: Arc<Shared>) {
                 shared.engine.close_session(&me, Ending::Error).await;
                 return;
             };
-            let Connected { link: mut server, place, cancel: cancel_key, .. } = connected;
-            server.read_at_most(shared.settings.read_bytes_max);
+            let Connected { link: server, place, cancel: cancel_key, .. } = connected;
             let parts =
                 Parts { shared, target, me, client: link, server, place, cancel_key, registered, known };
             Box::pin(Session::new(parts).run()).await;
@@ -413,6 +412,7 @@ async fn reach(
         credentials: &credentials,
         application: &wish.application,
         settings: &wish.settings,
+        read_bytes_max: shared.settings.read_bytes_max,
     };
     upstream::connect(&target.address, &login, &|| shared.nonce()).await
 }

@@ -68,8 +68,8 @@ pub struct DoorSettings {
     /// Statements up to this length, in bytes, are parsed on the thread that read them. More than 0 only where the
     /// runtime's threads have [`PARSER_STACK_BYTES`] of stack: parsing recurses with the nesting of the text.
     pub parse_here_bytes_max: usize,
-    /// The most that one read takes from a client, or from a server once its session is open, in bytes. The default is what
-    /// is fast; with 1, whatever is read is read in pieces.
+    /// The most that one read of a session takes from a client or a server, in bytes. The default is what is fast; with 1,
+    /// whatever is read is read in pieces.
     pub read_bytes_max: usize,
 }
 

@@ -143,8 +143,13 @@ async fn beyond(
         // Nobody's function or operator stands in for the ones that our question means.
         ("search_path".to_owned(), "pg_catalog".to_owned()),
     ];
-    let login =
-        Login { account, credentials: &credentials, application: "countersign look", settings: &settings };
+    let login = Login {
+        account,
+        credentials: &credentials,
+        application: "countersign look",
+        settings: &settings,
+        read_bytes_max: usize::MAX,
+    };
     let in_words = |error: &dyn std::error::Error| match cause(error) {
         cause if cause.is_empty() => error.to_string(),
         cause => format!("{error}: {cause}"),

@@ -193,6 +193,7 @@ impl Target {
             credentials: &credentials,
             application: "countersign look",
             settings: &settings,
+            read_bytes_max: usize::MAX,
         };
         let nonces = || shared.nonce();
         let connected = match place {

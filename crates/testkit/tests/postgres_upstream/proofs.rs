@@ -102,11 +102,17 @@ async fn accounts_prove_themselves_as_the_server_wants_it() -> Result<()> {
     for (account, mode) in
         [("shop_writer", full.as_str()), ("shop_writer", plain), (WITH_MD5, &full), (WITH_MD5, plain)]
     {
-        let house = Way::to(&["127.0.0.1"], mode).under(account).house(&database).await?;
-        let client = connect(&house).await?;
-        assert_eq!(client.query_one("SELECT current_user::text", &[]).await?.get::<_, String>(0), account);
-        assert_eq!(own(&client, "ssl").await?, (mode != plain).to_string());
-        house.close().await;
+        let way = Way::to(&["127.0.0.1"], mode).under(account);
+        for way in [way.clone(), way.by_bytes()] {
+            let house = way.house(&database).await?;
+            let client = connect(&house).await?;
+            assert_eq!(
+                client.query_one("SELECT current_user::text", &[]).await?.get::<_, String>(0),
+                account
+            );
+            assert_eq!(own(&client, "ssl").await?, (mode != plain).to_string());
+            house.close().await;
+        }
     }
     Ok(())
 }

@@ -24,6 +24,8 @@ pub(crate) struct Way {
     behind: String,
     /// Nothing is held.
     freely: bool,
+    /// Each read of the door's takes one byte.
+    by_bytes: bool,
 }
 
 impl Way {
@@ -47,8 +49,18 @@ impl Way {
         self
     }
 
+    pub(crate) fn by_bytes(mut self) -> Self {
+        self.by_bytes = true;
+        self
+    }
+
     pub(crate) async fn house(&self, database: &Database) -> Result<House> {
-        let house = House::before(database.clone(), |files| self.write(files, database.port)).await?;
+        let write = |files: &mut BTreeMap<String, String>| self.write(files, database.port);
+        let house = if self.by_bytes {
+            House::by_bytes(database.clone(), write).await?
+        } else {
+            House::before(database.clone(), write).await?
+        };
         if let Some(account) = self.account {
             house.engine.put_secret(account, PASSWORD).await?;
         }

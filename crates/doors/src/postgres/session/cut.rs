@@ -183,8 +183,13 @@ impl Session {
             return false;
         };
         let settings = [("search_path".to_owned(), "pg_catalog".to_owned())];
-        let login =
-            Login { account, credentials: &credentials, application: "countersign cut", settings: &settings };
+        let login = Login {
+            account,
+            credentials: &credentials,
+            application: "countersign cut",
+            settings: &settings,
+            read_bytes_max: usize::MAX,
+        };
         let nonces = || self.shared.nonce();
         let connected = upstream::connect_at(&self.target.address, &self.place, &login, &nonces).await;
         let Ok(mut connected) = connected else { return false };

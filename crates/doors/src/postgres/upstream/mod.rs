@@ -49,6 +49,8 @@ pub(crate) struct Login<'a> {
     pub(crate) application: &'a str,
     /// Settings to start with.
     pub(crate) settings: &'a [(String, String)],
+    /// How many bytes one read takes at most.
+    pub(crate) read_bytes_max: usize,
 }
 
 /// What an account can prove itself with: a password, a certificate, or both.
@@ -210,6 +212,7 @@ async fn open_session(
 ) -> Result<Connected, ConnectError> {
     let (stream, certificate_hash) = open(address, &place, login.credentials.identity.as_ref()).await?;
     let mut link = Link::new(stream);
+    link.read_at_most(login.read_bytes_max);
     login::start(&mut link, &address.database, login).await?;
     let trust = Trust {
         certificate_hash,
