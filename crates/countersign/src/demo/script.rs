@@ -115,7 +115,7 @@ impl Story {
         psql.type_line("SELECT 'rows=' || count(*) FROM customers;").await?;
         psql.expect("rows=6000", AT_ONCE).await?;
         psql.type_line(DELETE).await?;
-        let notice = psql.expect("Ctrl-C", AT_ONCE).await?;
+        let notice = psql.expect("withdraws it)", AT_ONCE).await?;
         ensure!(notice.contains("NOTICE"), "no NOTICE: {notice}");
         let seen = self.inbox("action", Some(DELETE.trim_end_matches(';'))).await?;
         ensure!(text_at(&seen, "/rows/count") == "12", "Bob does not see the 12 rows: {seen}");
@@ -133,7 +133,7 @@ impl Story {
         psql.type_line("BEGIN;").await?;
         psql.expect("BEGIN", AT_ONCE).await?;
         psql.type_line("UPDATE orders SET status = 'shipped' WHERE id = 8 AND status = 'paid';").await?;
-        psql.expect("Ctrl-C", AT_ONCE).await?;
+        psql.expect("withdraws it)", AT_ONCE).await?;
         self.approve(&self.inbox("action", Some("id = 8")).await?).await?;
         psql.expect("UPDATE 1", AT_ONCE).await?;
         psql.type_line("ROLLBACK;").await?;
@@ -168,7 +168,7 @@ impl Story {
     async fn held_and_denied(&self) -> Result<String> {
         let mut psql = self.psql().await?;
         psql.type_line(DELETE).await?;
-        psql.expect("Ctrl-C", AT_ONCE).await?;
+        psql.expect("withdraws it)", AT_ONCE).await?;
         self.deny(&self.inbox("action", Some("duplicate")).await?, "once was enough").await?;
         let error = psql.expect("once was enough", AT_ONCE).await?;
         ensure!(error.contains("ERROR"), "no ERROR: {error}");
@@ -176,7 +176,7 @@ impl Story {
         psql.expect("still here", AT_ONCE).await?;
         psql.type_line("BEGIN;").await?;
         psql.type_line(DELETE).await?;
-        psql.expect("Ctrl-C", AT_ONCE).await?;
+        psql.expect("withdraws it)", AT_ONCE).await?;
         self.deny(&self.inbox("action", Some("duplicate")).await?, "not in a transaction either").await?;
         psql.expect("not in a transaction either", AT_ONCE).await?;
         psql.type_line("SELECT 1;").await?;
@@ -192,7 +192,7 @@ impl Story {
     async fn withdrawn(&self) -> Result<String> {
         let mut psql = self.psql().await?;
         psql.type_line(DELETE).await?;
-        psql.expect("Ctrl-C", AT_ONCE).await?;
+        psql.expect("withdraws it)", AT_ONCE).await?;
         let first = text_at(&self.inbox("action", Some("duplicate")).await?, "/id");
         psql.interrupt()?;
         psql.expect("57014", AT_ONCE).await?;
@@ -201,7 +201,7 @@ impl Story {
         psql.quit().await?;
         let mut psql = self.psql().await?;
         psql.type_line(DELETE).await?;
-        psql.expect("Ctrl-C", AT_ONCE).await?;
+        psql.expect("withdraws it)", AT_ONCE).await?;
         let second = text_at(&self.inbox("action", Some("duplicate")).await?, "/id");
         psql.hang_up()?;
         self.becomes(&second, "withdrawn").await?;
@@ -236,7 +236,7 @@ impl Story {
     async fn lapse(&self) -> Result<String> {
         let mut psql = self.psql().await?;
         psql.type_line(DELETE).await?;
-        psql.expect("Ctrl-C", AT_ONCE).await?;
+        psql.expect("withdraws it)", AT_ONCE).await?;
         let request = text_at(&self.inbox("action", Some("duplicate")).await?, "/id");
         let error = psql.expect("ERROR", Duration::from_secs(10)).await?;
         self.becomes(&request, "lapsed").await?;
@@ -283,7 +283,7 @@ impl Story {
         self.regrant("30m").await?;
         let mut psql = self.psql().await?;
         psql.type_line(DELETE).await?;
-        psql.expect("Ctrl-C", AT_ONCE).await?;
+        psql.expect("withdraws it)", AT_ONCE).await?;
         let request = text_at(&self.inbox("action", Some("duplicate")).await?, "/id");
         self.revoke().await?;
         psql.expect("FATAL", CUT).await?;

@@ -35,6 +35,8 @@ pub(crate) struct Target {
     catalogue: Cache,
     /// Classifications of statements to it.
     pub(crate) classes: Arc<ClassCache>,
+    /// The names of masks that cover nothing, as they were last told.
+    told: Mutex<Vec<String>>,
     idle: Mutex<Vec<Look>>,
     permits: Semaphore,
 }
@@ -69,6 +71,7 @@ impl Target {
             masks,
             catalogue: Cache::protecting(protections),
             classes: Arc::new(ClassCache::new(KEPT_MAX)),
+            told: Mutex::default(),
             idle: Mutex::new(Vec::new()),
             permits: Semaphore::new(LOOKS_MAX),
         })
@@ -142,8 +145,24 @@ impl Target {
             }
         }
         match self.catalogue.knowledge(asked) {
-            Knowledge::Fresh(loaded) | Knowledge::Ageing(loaded) => Some(loaded),
+            Knowledge::Fresh(loaded) | Knowledge::Ageing(loaded) => {
+                self.tell_unprotected(&loaded);
+                Some(loaded)
+            }
             Knowledge::Old | Knowledge::Unavailable => None,
+        }
+    }
+
+    /// Warns once of masks that cover nothing, because what they name is not there.
+    fn tell_unprotected(&self, loaded: &Loaded) {
+        let names = loaded.catalogue.unprotected();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if *told != names {
+            *told = names.to_vec();
+            if !told.is_empty() {
+                let names = told.join(", ");
+                tracing::warn!(resource = %self.resource, names, "masks that cover nothing: there is no such column");
+            }
         }
     }
 
