@@ -37,15 +37,25 @@ pub fn against_demo(browser: &Path) -> Result<()> {
     let demo = Demo::start()?;
     let shots = shots("demo");
     let (console, alice, bob) = (demo.console()?, demo.password("alice")?, demo.password("bob")?);
-    let env: [(&str, &OsStr); 5] = [
+    let (carol, dave) = (demo.password("carol")?, demo.password("dave")?);
+    let (bundle, program) = (root().join("demo/bundle"), target().join("debug/countersign"));
+    let port = demo.upstream_port()?;
+    let env: [(&str, &OsStr); 10] = [
         ("CHROMIUM", browser.as_os_str()),
         ("SHOTS", shots.as_os_str()),
         ("BASE_URL", console.as_ref()),
         ("PASSWORD_ALICE", alice.as_ref()),
         ("PASSWORD_BOB", bob.as_ref()),
+        ("PASSWORD_CAROL", carol.as_ref()),
+        ("PASSWORD_DAVE", dave.as_ref()),
+        ("BUNDLE", bundle.as_os_str()),
+        ("UPSTREAM_PORT", port.as_ref()),
+        ("COUNTERSIGN", program.as_os_str()),
     ];
     // What the second binds to an account, the first would be asked for.
-    let result = npm_with(&["run", "e2e"], &env).and_then(|()| npm_with(&["run", "e2e:identity"], &env));
+    let result = npm_with(&["run", "e2e"], &env)
+        .and_then(|()| npm_with(&["run", "e2e:identity"], &env))
+        .and_then(|()| npm_with(&["run", "e2e:signing"], &env));
     result.and(demo.stop())
 }
 

@@ -16,6 +16,12 @@ use crate::ids::{ActionName, Digest, GrantId, PersonId, PrincipalId, ResourceId,
 /// Form version of [`Action`].
 pub const FORM: u32 = 1;
 
+/// The verdict of a yes, as it is signed.
+pub const APPROVE: &str = "approve";
+
+/// The verdict of a no, as it would be signed. A no needs no signature.
+pub const DENY: &str = "deny";
+
 /// One attempt, in full. Fields that a kind of action does not have are absent from the JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -125,8 +131,8 @@ pub fn digest(salt: &[u8; 16], canonical: &[u8]) -> Digest {
 }
 
 /// What a passkey signs: `SHA-256("countersign/verdict/v1" LF || digest || verdict || bounds || rule hash)`,
-/// where `verdict` is `approve` or `deny`, `bounds` what [`crate::request::Bounds::canonical`] writes, and the rule hashes of all
-/// gates follow each other in the order of the request.
+/// where `verdict` is `approve` or `deny`, `bounds` what [`crate::request::Request::bounds_canonical`] writes, and the
+/// rule hashes of all gates follow each other in the order of the request.
 #[must_use]
 pub fn challenge(digest: &Digest, verdict: &str, bounds: &[u8], rules: &[Digest]) -> Digest {
     let rules: Vec<u8> = rules.iter().flat_map(|rule| rule.0).collect();

@@ -167,6 +167,9 @@ pub struct Rule {
     /// How wide an envelope its approvers may give; none if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub envelope: Option<Ceiling>,
+    /// A yes counts only if the approver's passkey signed it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub signed: bool,
 }
 
 /// The widest envelope that approvers may give.

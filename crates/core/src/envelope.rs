@@ -10,7 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::action::hash;
+use crate::action::{APPROVE, challenge, hash};
 use crate::catalogue::Ceiling;
 use crate::ids::Digest;
 use crate::refusal::Refusal;
@@ -103,6 +103,23 @@ impl Request {
         let Ask::Act { reach: Some(_), .. } = &self.ask else { return None };
         let ceilings = self.gates.iter().map(|gate| gate.terms.envelope);
         ceilings.reduce(|one, other| Some(one?.least(other?))).flatten()
+    }
+
+    /// The canonical JSON of what a yes with these terms covers, which a signature covers. What is no action has no
+    /// bounds beside its digest.
+    #[must_use]
+    pub fn bounds_canonical(&self, terms: &Terms) -> Vec<u8> {
+        match &self.ask {
+            Ask::Act { bounds, .. } => bounds.canonical(terms),
+            Ask::Access { .. } | Ask::Apply { .. } => b"{}".to_vec(),
+        }
+    }
+
+    /// What an approver's passkey signs to say yes to exactly this, with these terms.
+    #[must_use]
+    pub fn challenge(&self, terms: &Terms) -> Digest {
+        let rules: Vec<Digest> = self.gates.iter().map(|gate| gate.rule_hash).collect();
+        challenge(&self.digest, APPROVE, &self.bounds_canonical(terms), &rules)
     }
 
     /// How often, and for how long, its approvers may let the text be used; nothing for what is no action.

@@ -57,6 +57,9 @@ pub enum Refusal {
     /// Nobody approves their own person's request.
     #[error("nobody approves their own request; ask somebody else")]
     OwnRequest,
+    /// The rules want the approver's passkey, and no signature came.
+    #[error("request `{0}` is approved with a passkey: its rules want the yes signed")]
+    Unsigned(RequestId),
     /// This person said yes already.
     #[error("you have approved this request already; it needs another person")]
     ApprovedTwice,

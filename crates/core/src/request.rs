@@ -250,12 +250,13 @@ pub enum RowBound {
     Unbounded,
 }
 
-/// Proof that the approver was present: an assertion over the challenge of [`crate::action::challenge`].
+/// Proof that the approver was present: an assertion over the challenge of [`crate::action::challenge`], which whoever
+/// made it has checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signature {
-    /// The authenticator.
+    /// The authenticator, as the line has it that bound it and tells its public key.
     pub credential: String,
-    /// The assertion, in the authenticator's own form, base64.
+    /// Commitment to the assertion, as the line has it: the assertion itself is content.
     pub assertion: String,
 }
 
@@ -440,6 +441,12 @@ impl Request {
             Ask::Act { action, .. } => action.clone(),
             Ask::Apply { .. } => ActionName::new("policy.apply"),
         }
+    }
+
+    /// Whether a yes counts only if the approver's passkey signed it: one rule that says so is enough.
+    #[must_use]
+    pub fn is_signed(&self) -> bool {
+        self.gates.iter().any(|gate| gate.terms.signed)
     }
 
     /// The resource in question, if it is about one.

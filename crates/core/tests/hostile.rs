@@ -146,6 +146,7 @@ fn a_gate() -> BoxedStrategy<Gate> {
                 valid_for: Span(valid),
                 uses,
                 envelope: (uses == 2).then_some(Ceiling { rows: 3, total: 3, uses, longest: Span(valid) }),
+                signed: uses == 1,
                 escalate: steps
                     .into_iter()
                     .map(|(after, add)| Escalation { after: Span(after), add })

@@ -1,6 +1,8 @@
 //! Asking, approving, denying, lapsing, withdrawing, voiding.
 
-use countersign_core::request::{Ask, Voidance, Withdrawal};
+use std::sync::Arc;
+
+use countersign_core::request::{Ask, Signature, Voidance, Withdrawal};
 use countersign_core::ruling::Ruling;
 use countersign_core::session::Ending;
 use countersign_core::{
@@ -68,6 +70,45 @@ fn without_a_ruling_of_the_bundle_in_force_nothing_is_decided() {
         let facts = Facts { standing: ruling, ..house.facts(&approve(2, "bob")) };
         house.clone().when_given(approve(2, "bob"), facts).refused_with(words).state(2, "pending");
     }
+}
+
+#[test]
+fn a_rule_may_want_every_yes_signed_and_no_no() {
+    let with_signature = |id: u128, by: &str| match approve(id, by) {
+        Command::Request(request::Command::Approve {
+            request, by, digest, comment, terms, grant, ..
+        }) => {
+            let signature = Signature { credential: "aut_1".into(), assertion: "c1:AAAA".into() };
+            let signature = Some(signature);
+            Command::Request(request::Command::Approve {
+                request,
+                by,
+                digest,
+                comment,
+                signature,
+                terms,
+                grant,
+            })
+        }
+        other => other,
+    };
+    let asked = ask(7, "alice", access("writer", 30));
+    let mut facts = house().facts(&asked);
+    for gate in facts.ruling.iter_mut().flat_map(|ruling| &mut ruling.gates) {
+        Arc::make_mut(&mut gate.terms).signed = true;
+    }
+    let signed = house().when_given(asked, facts).happens();
+    signed
+        .clone()
+        .when(approve(7, "bob"))
+        .refused(Refusal::Unsigned(RequestId(7)))
+        .state(7, "pending")
+        .when(with_signature(7, "bob"))
+        .happens()
+        .state(7, "approved");
+    // Whoever may not answer is told that, and not to fetch a key.
+    signed.clone().when(approve(7, "alice")).refused(Refusal::OwnRequest);
+    signed.when(deny(7, "bob")).happens().state(7, "denied");
 }
 
 #[test]

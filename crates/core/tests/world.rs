@@ -185,6 +185,7 @@ fn rules() -> [(&'static str, Rule); 4] {
         uses: 1,
         escalate: vec![],
         envelope: None,
+        signed: false,
     };
     let escalating = |steps: &[(i64, &str)]| -> Vec<Escalation> {
         steps

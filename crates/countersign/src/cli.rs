@@ -304,6 +304,9 @@ pub struct Approve {
     /// Do not ask again at a terminal.
     #[arg(long)]
     pub yes: bool,
+    /// Where it has to be signed with a passkey: print the link only, do not open the browser.
+    #[arg(long)]
+    pub no_open: bool,
 }
 
 /// Options of `deny`.

@@ -1,6 +1,7 @@
 //! The roof: command line, configuration, wiring. The only crate that reads the clock, the environment and
 //! randomness; everything below is given them.
 
+mod browser;
 mod cli;
 mod client;
 mod commands;
@@ -69,7 +70,7 @@ async fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Roles => people::roles(cli, &home()?).await?,
         Command::Request(options) => return requests::request(cli, &home()?, options).await,
         Command::Requests(options) => requests::requests(cli, &home()?, options).await?,
-        Command::Approve(options) => requests::approve(cli, &home()?, options).await?,
+        Command::Approve(options) => return requests::approve(cli, &home()?, options).await,
         Command::Deny(options) => requests::deny(cli, &home()?, options).await?,
         Command::Withdraw { id } => requests::withdraw(cli, &home()?, id).await?,
         Command::Grants(options) => requests::grants(cli, &home()?, options).await?,

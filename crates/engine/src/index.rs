@@ -12,6 +12,8 @@ use countersign_core::principal::Event as PrincipalEvent;
 use countersign_core::request::{Ask, Event as RequestEvent};
 use countersign_core::{Book, Digest, Event, GrantId, PrincipalId, RequestId, SessionId};
 
+use countersign_ledger::content::Commitment;
+
 use crate::line::Envelope;
 use crate::store::{Drawer, Put};
 
@@ -71,8 +73,18 @@ pub(crate) fn history_puts<D>(event: &Event, line: &Envelope<D>, index: u64) -> 
         .collect()
 }
 
-/// The content that an event's line commits to.
-pub(crate) fn commitment_in(event: &Event) -> Option<Digest> {
+/// The contents that an event's line commits to.
+pub(crate) fn commitments_in(event: &Event) -> Vec<Digest> {
+    let signature = match event {
+        Event::Request(RequestEvent::Approved { signature: Some(signature), .. }) => {
+            signature.assertion.parse::<Commitment>().ok().map(|found| Digest(found.0.0))
+        }
+        _ => None,
+    };
+    commitment_in(event).into_iter().chain(signature).collect()
+}
+
+fn commitment_in(event: &Event) -> Option<Digest> {
     match event {
         Event::Request(event) => match event {
             RequestEvent::Asked { content, .. } => *content,

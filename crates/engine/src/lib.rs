@@ -21,6 +21,7 @@ mod request;
 mod seal;
 mod session;
 pub mod settings;
+pub mod signatures;
 mod snapshot;
 pub mod so_far;
 pub mod store;
@@ -47,7 +48,8 @@ pub use house::{Kept, NoContent};
 pub use people::{
     AuthenticatorView, Caller, ClientIdentity, Means, MeansSet, Minted, NewPlace, PasskeyAsked, PasskeyMade,
     PasskeyOffer, PasskeyShown, Proof, ScramVerifiers, SecondStep, SecretError, SetPasswordError,
-    SignInClient, SignInRefused, SignInStep, SignInView, SignedIn, TotpBound, TotpOffer, Unauthenticated,
+    SignInClient, SignInRefused, SignInStep, SignInView, SignatureAsked, SignedIn, TotpBound, TotpOffer,
+    Unauthenticated,
 };
 pub use ports::{Clock, Entropy, Ports, SecretSource};
 pub use seal::{MasterKey, Unreadable};

@@ -21,6 +21,8 @@ pub struct Refused {
 pub enum RefusedCode {
     /// Policy does not permit it.
     NotPermitted,
+    /// The rules want the yes signed with a passkey.
+    Unsigned,
     /// There is no live grant.
     NoGrant,
     /// There is no such thing, or it is none of the caller's business.
@@ -80,6 +82,12 @@ fn kind(refusal: &Refusal) -> (RefusedCode, Option<&'static str>) {
         Refusal::NotAUser(_) | Refusal::OwnRequest | Refusal::NotYourGrant(_) => {
             (RefusedCode::NotPermitted, None)
         }
+        Refusal::Unsigned(_) => (
+            RefusedCode::Unsigned,
+            Some(
+                "approve it in the console, where your passkey signs it, or with `countersign approve`, which leads there",
+            ),
+        ),
         Refusal::NotAnApprover(_) => (RefusedCode::NotPermitted, None),
         Refusal::NoSuchPrincipal(_)
         | Refusal::NoSuchRequest(_)

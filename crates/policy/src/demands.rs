@@ -173,6 +173,7 @@ fn another_person(old: &Compiled) -> Option<Gate> {
         uses: 1,
         escalate: Vec::new(),
         envelope: None,
+        signed: false,
     };
     Some(Gate {
         rule: RuleName::new(floor::ANOTHER_PERSON),

@@ -13,6 +13,8 @@ struct Form {
     envelope: Option<Bounds>,
     escalate: Vec<Step>,
     pending_for: i64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    signed: bool,
     stages: Vec<Seats>,
     uses: u32,
     valid_for: i64,
@@ -44,6 +46,7 @@ pub(crate) fn rule_hash(rule: &Rule) -> Digest {
         envelope: rule.envelope.map(bounds),
         escalate: rule.escalate.iter().map(step).collect(),
         pending_for: rule.pending_for.0,
+        signed: rule.signed,
         stages: rule.stages.iter().map(seats).collect(),
         uses: rule.uses,
         valid_for: rule.valid_for.0,

@@ -82,6 +82,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     post("/requests", Class::Ask, "access.request", Judge::Engine),
     post("/requests/{id}/withdraw", Class::Ask, "request.withdraw", Judge::Engine),
     post("/requests/{id}/approve", Class::Decide, "request.approve", Judge::Engine),
+    post("/requests/{id}/signature", Class::Decide, "request.approve", Judge::Engine),
     post("/requests/{id}/deny", Class::Decide, "request.deny", Judge::Engine),
     get("/grants", "grant.read", Judge::Engine),
     post("/grants/{id}/relinquish", Class::Ask, "", Judge::Engine),

@@ -51,6 +51,8 @@ pub enum Kind {
     SignInRefused,
     /// Policy or the house's rules say no.
     Denied,
+    /// The yes has to be signed with a passkey.
+    Unsigned,
     /// A browser sent this from another site, or without the header that proves that it did not.
     ForeignOrigin,
     /// There is no such thing, or the caller may not know of it.
@@ -82,6 +84,7 @@ impl Kind {
             Self::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated", "nobody is signed in"),
             Self::SignInRefused => (StatusCode::UNAUTHORIZED, "sign-in-refused", "the sign-in was refused"),
             Self::Denied => (StatusCode::FORBIDDEN, "denied", "this is not permitted"),
+            Self::Unsigned => (StatusCode::FORBIDDEN, "unsigned", "it has to be signed with a passkey"),
             Self::ForeignOrigin => (StatusCode::FORBIDDEN, "foreign-origin", "the call came from elsewhere"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "there is no such thing"),
             Self::MethodNotAllowed => {
@@ -132,6 +135,7 @@ impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         let kind = match refused.code {
             RefusedCode::NotPermitted | RefusedCode::NoGrant => Kind::Denied,
+            RefusedCode::Unsigned => Kind::Unsigned,
             RefusedCode::NotFound => Kind::NotFound,
             RefusedCode::Conflict | RefusedCode::Ended => Kind::Conflict,
             RefusedCode::Invalid => Kind::Invalid,

@@ -601,6 +601,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/requests/{id}/signature": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What the caller's passkey has to sign to say yes. */
+        post: operations["signature"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/requests/{id}/withdraw": {
         parameters: {
             query?: never;
@@ -884,6 +901,8 @@ export interface components {
             at: string;
             /** @description In their words. */
             comment?: string;
+            /** @description Their passkey signed it. */
+            signed?: boolean;
         };
         /** @description A yes. */
         Approve: {
@@ -903,6 +922,8 @@ export interface components {
             for?: string;
             /** @description Approves bounds instead of the text, where the rules let that be. */
             envelope?: components["schemas"]["Envelope"];
+            /** @description The caller's passkey over exactly this yes, where the request wants it: see `/requests/{id}/signature`. */
+            assertion?: components["schemas"]["PasskeyShown"];
         };
         /** @description Asks for a role. */
         AskAccess: {
@@ -1587,6 +1608,8 @@ export interface components {
                 notes: string[];
                 /** @description Digest of the canonical action: what an approval is bound to. */
                 digest: string;
+                /** @description A yes counts only if the approver's passkey signed it. */
+                signed?: boolean;
                 /** @description The approval rules that hold it, and the policies that ask for them. */
                 held_by: components["schemas"]["HeldBy"][];
                 /** @description Who must say yes, and who did. */
@@ -2224,6 +2247,8 @@ export interface components {
             notes: string[];
             /** @description Digest of the canonical action: what an approval is bound to. */
             digest: string;
+            /** @description A yes counts only if the approver's passkey signed it. */
+            signed?: boolean;
             /** @description The approval rules that hold it, and the policies that ask for them. */
             held_by: components["schemas"]["HeldBy"][];
             /** @description Who must say yes, and who did. */
@@ -2528,6 +2553,17 @@ export interface components {
          * @enum {string}
          */
         SignInState: "live" | "ended";
+        /** @description What a browser needs to have a yes signed (`PublicKeyCredentialRequestOptions`). Bytes are base64url. */
+        SignatureAsked: {
+            /** @description To be signed: the digest of the request, the verdict, what it covers, and the rules. */
+            challenge: string;
+            /** @description For which site. */
+            rp_id: string;
+            /** @description The caller's passkeys that may sign. */
+            credentials: string[];
+            /** @description Where the console shows the request, for whoever can't sign here. */
+            link: string;
+        };
         /** @description A sign-in. */
         SignedIn: {
             /**
@@ -2620,6 +2656,23 @@ export interface components {
             answered: string[];
             /** @description How it ended. */
             outcome?: components["schemas"]["Outcome"];
+        };
+        /** @description The yes that is to be signed: as it will be sent. */
+        ToSign: {
+            /** @description The digest of the request as it was shown. When given, it is refused if the request is no longer that. */
+            digest?: string;
+            /**
+             * Format: int32
+             * @description As in the yes.
+             */
+            uses?: number;
+            /**
+             * @description As in the yes.
+             * @example 10m
+             */
+            for?: string;
+            /** @description As in the yes. */
+            envelope?: components["schemas"]["Envelope"];
         };
         /**
          * @description A subject that changed.
@@ -3855,6 +3908,42 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Request"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    signature: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the request's identifier */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ToSign"];
+            };
+        };
+        responses: {
+            /** @description What the browser needs for it */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignatureAsked"];
                 };
             };
             /** @description A problem (RFC 9457) */

@@ -14,8 +14,8 @@ export function bytes(text: string): Uint8Array<ArrayBuffer> {
 export const hasPasskeys = (): boolean => typeof PublicKeyCredential === "function" && isSecureContext;
 
 /** What the browser says when the person does not want to, or takes too long. */
-const inWords = (error: unknown): Error =>
-  error instanceof DOMException && error.name === "NotAllowedError" ? new Error("no passkey was given; try again, or sign in with your password")
+const inWords = (error: unknown, otherwise: string): Error =>
+  error instanceof DOMException && error.name === "NotAllowedError" ? new Error(otherwise)
     : error instanceof DOMException && error.name === "InvalidStateError" ? new Error("this device has a passkey of yours already")
       : error instanceof DOMException && error.name === "SecurityError" ? new Error("passkeys work at the console's own address alone; open it there")
         : error as Error;
@@ -38,12 +38,14 @@ export async function make(offer: Schemas["PasskeyOffer"], name: string): Promis
     const answer = made.response as AuthenticatorAttestationResponse;
     return { name, client_data: base64url(answer.clientDataJSON), attestation: base64url(answer.attestationObject) };
   } catch (error) {
-    throw inWords(error);
+    throw inWords(error, "no passkey was made; try again");
   }
 }
 
 /** Has the person show a passkey: any of theirs, or one of those that are named. */
-export async function show(asked: { challenge: string; rp_id: string }, allowed: readonly string[] = []): Promise<Schemas["PasskeyShown"]> {
+export async function show(
+  asked: { challenge: string; rp_id: string }, allowed: readonly string[] = [],
+): Promise<Schemas["PasskeyShown"]> {
   try {
     const shown = await navigator.credentials.get({
       publicKey: {
@@ -63,6 +65,8 @@ export async function show(asked: { challenge: string; rp_id: string }, allowed:
       signature: base64url(answer.signature),
     };
   } catch (error) {
-    throw inWords(error);
+    throw inWords(error, allowed.length > 0
+      ? "no passkey was given, so nothing is signed; try again"
+      : "no passkey was given; try again, or sign in with your password");
   }
 }

@@ -2,13 +2,14 @@
 // nothing else.
 
 import { Button, Kbd } from "@mantine/core";
-import { IconCheck, IconX } from "@tabler/icons-react";
+import { IconCheck, IconFingerprint, IconX } from "@tabler/icons-react";
 import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef, useState } from "react";
 
-import { api, type Request } from "../api/client";
+import { api, body, type Request, type Schemas } from "../api/client";
 import { forget } from "../api/live";
 import { useKeys, useKeysOn } from "../lib/keys";
+import { show } from "../lib/passkeys";
 import { wants } from "../lib/words";
 import { useConfirm } from "./Confirm";
 import { Terms, type Yes } from "./Terms";
@@ -42,8 +43,17 @@ export function Answer({ of, keys, after }: { of: Request; keys: boolean; after?
   };
   const path = { path: { id: of.id } };
   const who = `${of.by.display} ${wants(of)}`;
+  // What the passkey signs follows from the digest that was on the screen and from what is said with the yes: a request that
+  // has moved on is refused.
+  const signed = async ({ comment: _, ...terms }: Yes): Promise<{ assertion?: Schemas["PasskeyShown"] }> => {
+    if (!of.signed) return {};
+    const asked = await body(api.POST("/requests/{id}/signature", { params: path, body: { digest: of.digest, ...terms } }));
+    return { assertion: await show(asked, asked.credentials) };
+  };
   const approve = (yes: Yes = {}): Promise<void> =>
-    send(() => api.POST("/requests/{id}/approve", { params: path, body: { digest: of.digest, ...yes } }), "You said yes", who);
+    send(
+      async () => api.POST("/requests/{id}/approve", { params: path, body: { digest: of.digest, ...yes, ...await signed(yes) } }),
+      of.signed ? "You signed a yes" : "You said yes", who);
   const deny = (comment: string): Promise<void> =>
     send(() => api.POST("/requests/{id}/deny", { params: path, body: comment ? { comment } : {} }), "You said no", who);
 
@@ -77,9 +87,9 @@ export function Answer({ of, keys, after }: { of: Request; keys: boolean; after?
           </Button>
         )}
         {of.can.approve && (
-          <Button size="md" leftSection={<IconCheck size={18} />} loading={busy} onClick={() => void approve()}
+          <Button size="md" leftSection={of.signed ? <IconFingerprint size={18} /> : <IconCheck size={18} />} loading={busy} onClick={() => void approve()}
             rightSection={hint && <Kbd size="xs" visibleFrom="lg">a</Kbd>}>
-            Approve
+            {of.signed ? "Approve with your passkey" : "Approve"}
           </Button>
         )}
         {of.can.approve && <Button className="push" variant="subtle" size="md" disabled={busy} onClick={() => setTerms(true)}>With terms</Button>}

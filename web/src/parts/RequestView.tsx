@@ -308,9 +308,12 @@ function Asked({ of }: { of: Request }) {
         })}
         {of.stages.length === 0 && <li>Nobody has to.</li>}
       </ul>
+      {of.signed && of.state === "pending" && (
+        <p className="small quiet">Each yes is signed with the approver's passkey, over exactly what is shown here.</p>
+      )}
       {of.approvals.map((approval) => (
         <div key={approval.by} className="small">
-          <b>{approval.display}</b> said yes <Ago at={approval.at} />
+          <b>{approval.display}</b> {approval.signed ? "signed a yes" : "said yes"} <Ago at={approval.at} />
           {approval.comment && <p className="said" style={{ fontSize: 15 }}><Plain text={approval.comment} /></p>}
         </div>
       ))}

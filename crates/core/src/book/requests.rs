@@ -152,6 +152,9 @@ fn approve(book: &Book, approving: Approving, facts: &Facts) -> Result<Vec<Event
         return Err(Refusal::OtherAction);
     }
     request.check_terms(&approving.terms)?;
+    if request.is_signed() && approving.signature.is_none() {
+        return Err(Refusal::Unsigned(request.id));
+    }
     let person = book.deciding_user(&approving.by)?.clone();
     if let Some(over) = moved_under(book, request, facts)? {
         return Ok(vec![over]);

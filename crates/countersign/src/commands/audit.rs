@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use aws_lc_rs::digest;
+use countersign_engine::signatures::{self, Tally};
 use countersign_ledger::Hash;
 use countersign_ledger::checkpoint::Checkpoint;
 use countersign_ledger::export::{self, ExportFile};
@@ -77,23 +78,31 @@ pub async fn verify(cli: &Cli, home: &Home, options: &Verify) -> Result<ExitCode
     };
     let given = options.checkpoint.as_deref().map(read_checkpoint).transpose()?;
     let home = home.clone();
-    let report = match &options.export {
+    let (report, signed) = match &options.export {
         Some(folder) => {
             if !folder.is_dir() {
                 bail!("`{}` is not a folder with an export", folder.display());
             }
             let source = DirSource::open(folder)
                 .with_context(|| format!("could not read the export `{}`", folder.display()))?;
-            tokio::task::spawn_blocking(move || check(&source, &keys, given, &home, Layout::Export)).await??
+            tokio::task::spawn_blocking(move || -> Result<_> {
+                let mut report = check(&source, &keys, given, &home, Layout::Export)?;
+                let signed = signatures::check(&source, &mut report);
+                Ok((report, Some(signed)))
+            })
+            .await??
         }
         None => {
             let client = Client::new(cli, &home)?;
             client.get("/ledger/state").await?;
             let source = Served { client, handle: Handle::current() };
-            tokio::task::spawn_blocking(move || check(&source, &keys, given, &home, Layout::Log)).await??
+            let report =
+                tokio::task::spawn_blocking(move || check(&source, &keys, given, &home, Layout::Log));
+            // Signatures are content, which a log as it is served does not have.
+            (report.await??, None)
         }
     };
-    tell(cli, &report)?;
+    tell(cli, &report, signed)?;
     Ok(ExitCode::from(report.outcome().exit_code()))
 }
 
@@ -125,10 +134,10 @@ fn check(
     Ok(report)
 }
 
-fn tell(cli: &Cli, report: &Report) -> Result<()> {
+fn tell(cli: &Cli, report: &Report, signed: Option<Tally>) -> Result<()> {
     let outcome = report.outcome();
     if Output(cli.output).is_text() {
-        for sentence in sentences(report) {
+        for sentence in sentences(report, signed) {
             line(&harmless(&sentence))?;
         }
         return Ok(());
@@ -137,12 +146,15 @@ fn tell(cli: &Cli, report: &Report) -> Result<()> {
     if let Some(shown) = shown.as_object_mut() {
         shown.insert("id".into(), json!(report.origin));
         shown.insert("state".into(), json!(outcome));
+        if let Some(Tally { held, undisclosed }) = signed {
+            shown.insert("signatures".into(), json!({ "held": held, "undisclosed": undisclosed }));
+        }
     }
     Output(cli.output).thing(&shown, |_| String::new())
 }
 
 /// The report in sentences; the first says if the key is not authenticated.
-fn sentences(report: &Report) -> Vec<String> {
+fn sentences(report: &Report, signed: Option<Tally>) -> Vec<String> {
     let mut said = Vec::new();
     if report.key != KeyStatus::Authenticated {
         said.push(
@@ -155,6 +167,7 @@ fn sentences(report: &Report) -> Vec<String> {
     if more + report.findings_omitted > 0 {
         said.push(format!("... and {} more", more + report.findings_omitted));
     }
+    said.extend(signed.and_then(signatures_in_words));
     let root = report.root.map(|root| root.to_string()).unwrap_or_default();
     said.push(match report.outcome() {
         Outcome::Proved => {
@@ -169,6 +182,18 @@ fn sentences(report: &Report) -> Vec<String> {
         Outcome::Unchecked => "Could not check everything; what was read holds.".to_owned(),
     });
     said
+}
+
+/// What is to be said of signed approvals, if there are any.
+fn signatures_in_words(Tally { held, undisclosed }: Tally) -> Option<String> {
+    let erased = "the assertion is not in the export: erased, or not disclosed";
+    match (held, undisclosed) {
+        (0, 0) => None,
+        (_, 0) => Some(format!("{held} approvals are signed by their approvers' passkeys.")),
+        (_, _) => Some(format!(
+            "{held} approvals are signed by their approvers' passkeys; {undisclosed} more could not be checked ({erased})."
+        )),
+    }
 }
 
 fn read_checkpoint(path: &Path) -> Result<Vec<u8>> {

@@ -27,6 +27,9 @@ pub(super) fn in_full(request: &Value) -> String {
     page.held(request);
     page.before(request);
     page.field("digest", &text_at(request, "/digest"));
+    if request.get("signed") == Some(&Value::Bool(true)) {
+        page.field("signed", "a yes counts only if the approver's passkey signed it, in the console");
+    }
     page.0
 }
 

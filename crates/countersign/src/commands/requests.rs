@@ -48,14 +48,19 @@ fn denied_by_policy(error: anyhow::Error) -> Result<ExitCode> {
     }
 }
 
-/// Follows the live changes until the request has its answer.
+/// Waits until the request has its answer.
 async fn wait(client: &Client, asked: Value) -> Result<Value> {
     let path = format!("/requests/{}", encoded(&text_at(&asked, "/id")));
-    let mut stream = client.follow().await?.bytes_stream();
     note(&sentence(&asked));
+    follow(client, &path, |current| text_at(current, "/state") != "pending").await
+}
+
+/// Follows the live changes until the request is as it is waited for.
+async fn follow(client: &Client, path: &str, is_done: impl Fn(&Value) -> bool) -> Result<Value> {
+    let mut stream = client.follow().await?.bytes_stream();
     loop {
-        let current = client.get(&path).await?;
-        if text_at(&current, "/state") != "pending" {
+        let current = client.get(path).await?;
+        if is_done(&current) {
             return Ok(current);
         }
         // A change of anything is reason enough to look; so is a stream that ended, after a moment.
@@ -179,14 +184,19 @@ pub(super) fn covers(request: &Value) -> String {
     words.join("; or ")
 }
 
-pub async fn approve(cli: &Cli, home: &Home, options: &Approve) -> Result<()> {
+pub async fn approve(cli: &Cli, home: &Home, options: &Approve) -> Result<ExitCode> {
     let client = Client::new(cli, home)?;
     let path = format!("/requests/{}", encoded(&options.id));
+    let shown = client.get(&path).await?;
+    let is_true = |pointer: &str| shown.pointer(pointer) == Some(&Value::Bool(true));
+    // Whoever may not approve it is told so by the gateway, in its own words.
+    if is_true("/signed") && is_true("/can/approve") {
+        return sign(cli, &client, (options, &path, &shown)).await;
+    }
     let digest = match &options.digest {
         Some(digest) => digest.clone(),
         // At a terminal the approver sees what they approve, and approves exactly that.
         None => {
-            let shown = client.get(&path).await?;
             if Output(cli.output).is_text() {
                 line(&in_full(&shown))?;
             }
@@ -198,7 +208,47 @@ pub async fn approve(cli: &Cli, home: &Home, options: &Approve) -> Result<()> {
     };
     let body = yes_of(options, &digest);
     let done = client.post(&format!("{path}/approve"), body).await?;
-    Output(cli.output).thing(&done, sentence)
+    Output(cli.output).thing(&done, sentence)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Leads to the console, where the caller's passkey signs the yes, and waits for what comes of it.
+async fn sign(
+    cli: &Cli,
+    client: &Client,
+    (options, path, shown): (&Approve, &str, &Value),
+) -> Result<ExitCode> {
+    if let Some(flag) = said_elsewhere(options) {
+        bail!("this request is approved with a passkey, in the console; leave out {flag} and say it there");
+    }
+    let to_sign = options.digest.as_ref().map_or_else(|| json!({}), |digest| json!({ "digest": digest }));
+    let link = text_at(&client.post(&format!("{path}/signature"), to_sign).await?, "/link");
+    if Output(cli.output).is_text() {
+        line(&in_full(shown))?;
+    }
+    note(&format!("Its rules want your passkey. Look at it and approve it in the console: {link}"));
+    if !options.no_open {
+        crate::browser::open(&link);
+    }
+    let me = text_at(&client.get("/me").await?, "/principal");
+    let is_mine = |request: &Value| {
+        let approvals = request.get("approvals").and_then(Value::as_array);
+        approvals.is_some_and(|given| given.iter().any(|one| text_at(one, "/by") == me))
+    };
+    let done = follow(client, path, |now| is_mine(now) || text_at(now, "/state") != "pending").await?;
+    Output(cli.output).thing(&done, sentence)?;
+    Ok(if is_mine(&done) { ExitCode::SUCCESS } else { outcome(&done) })
+}
+
+/// What is said with a yes where it is signed, and not here: a signature covers it.
+fn said_elsewhere(options: &Approve) -> Option<&'static str> {
+    let said = [
+        ("--comment", options.comment.is_some()),
+        ("--uses", options.uses.is_some()),
+        ("--for", options.lasting.is_some()),
+        ("--envelope", options.envelope),
+    ];
+    said.into_iter().find(|(_, is_said)| *is_said).map(|(flag, _)| flag)
 }
 
 /// The yes as it is sent: what is not said is left out.

@@ -88,7 +88,7 @@ pub async fn demo(options: &Demo) -> Result<()> {
         write_private(&facts_path, &serde_json::to_vec_pretty(&facts)?)?;
         note(&welcome(&facts, folder.path()));
         if !options.no_open {
-            open_browser(&console_url);
+            crate::browser::open(&console_url);
         }
         gateway.run().await
     }
@@ -272,12 +272,4 @@ fn remove(path: &Path) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// Opens the console in whatever the desktop calls a browser; without a desktop nothing happens.
-fn open_browser(url: &str) {
-    let program = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
-    let quiet = std::process::Stdio::null;
-    let _no_desktop =
-        std::process::Command::new(program).arg(url).stdin(quiet()).stdout(quiet()).stderr(quiet()).spawn();
 }

@@ -5,7 +5,7 @@ use countersign_core::request::{Ask, Command as RequestCommand, Request, Withdra
 use countersign_core::{BundleHash, Command, Digest, Event, GrantId, Refusal, RequestId};
 
 use crate::engine::Engine;
-use crate::people::Caller;
+use crate::people::{Caller, PasskeyShown};
 use crate::words::{Refused, RefusedCode};
 use crate::writer::work::{Deed, Done};
 
@@ -18,6 +18,8 @@ pub struct Yes {
     pub comment: Option<String>,
     /// What it covers, if less than the rules allow or bounds instead of the text.
     pub terms: Terms,
+    /// The approver's passkey over exactly that, where the rules want it; where they do not it is kept as well.
+    pub assertion: Option<PasskeyShown>,
 }
 
 impl Engine {
@@ -32,7 +34,7 @@ impl Engine {
         digest: Option<Digest>,
         comment: Option<String>,
     ) -> Result<(), Refused> {
-        self.approve_as(caller, id, Yes { digest, comment, terms: Terms::default() }).await
+        self.approve_as(caller, id, Yes { digest, comment, ..Yes::default() }).await
     }
 
     /// As [`Engine::approve`], and says what the yes covers.
@@ -40,24 +42,33 @@ impl Engine {
     /// # Errors
     /// As there; or it says more than the rules allow.
     pub async fn approve_as(&self, caller: &Caller, id: RequestId, yes: Yes) -> Result<(), Refused> {
-        let Yes { digest, comment, terms } = yes;
+        let Yes { digest, comment, terms, assertion } = yes;
         let snapshot = self.snapshot();
         let found = snapshot.book.request(id).ok_or(Refusal::NoSuchRequest(id))?;
-        let (fields, comment) = self.said("/data/comment", "comment", comment)?;
+        let (mut fields, comment) = self.said("/data/comment", "comment", comment)?;
+        let signed = match &assertion {
+            Some(shown) => Some(self.signed(caller, found, (&terms, shown)).await?),
+            None => None,
+        };
         let command = RequestCommand::Approve {
             request: id,
             by: caller.principal.clone(),
             digest: digest.unwrap_or(found.digest),
             comment,
-            signature: None,
+            signature: signed.as_ref().map(|signed| signed.signature.clone()),
             terms,
             grant: GrantId(self.0.house.ports.entropy.id()),
         };
         let mut deed = Deed::new(Command::Request(command), caller.from());
         deed.key = format!("request:{id}").into();
+        if let Some(signed) = &signed {
+            fields.push(signed.field.clone());
+            deed.puts.push(signed.put.clone());
+        }
         deed.fields = fields;
         let (asked_by, proposed) = (found.by.clone(), proposed_by(found));
         let done = self.deed(deed).await?;
+        drop(signed);
         if let Some(bundle) = proposed.filter(|_| is_complete(&done)) {
             self.go_live(&asked_by, bundle, id).await;
         }

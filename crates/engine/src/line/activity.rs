@@ -141,8 +141,14 @@ pub(crate) struct Authenticator {
     pub(crate) authenticator: Option<AuthenticatorId>,
     /// From where.
     pub(crate) content: Sealed,
+    /// The public key of a passkey that is bound (COSE), base64url.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<String>,
     /// What it is.
     pub(crate) means: &'static str,
+    /// The site that a passkey was made for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rp: Option<String>,
     pub(crate) via: &'static str,
 }
 

@@ -288,6 +288,11 @@ pub(crate) fn feeds_the_book(header: &Header) -> bool {
     }
 }
 
+/// A commitment as lines have it, as text.
+pub(crate) fn commitment_text(digest: Digest) -> String {
+    Commitment(Hash(digest.0)).to_string()
+}
+
 /// An error with all its causes.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

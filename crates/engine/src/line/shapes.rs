@@ -36,6 +36,8 @@ struct RuleShape {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     escalate: Vec<EscalationShape>,
     pending_for_us: i64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    signed: bool,
     stages: Vec<StageShape>,
     uses: u32,
     valid_for_us: i64,
@@ -164,6 +166,7 @@ impl From<&Rule> for RuleShape {
                 .map(|step| EscalationShape { add: places(&step.add), after_us: step.after.0 })
                 .collect(),
             pending_for_us: rule.pending_for.0,
+            signed: rule.signed,
             stages: rule
                 .stages
                 .iter()
@@ -193,6 +196,7 @@ impl From<RuleShape> for Rule {
                 .map(|step| Escalation { after: Span(step.after_us), add: places(step.add) })
                 .collect(),
             envelope: shape.envelope.map(Into::into),
+            signed: shape.signed,
         }
     }
 }

@@ -4,6 +4,8 @@
 //! section 4). What is read, changed and written back is so under one lock: of two that come with the same code, one is
 //! second.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use countersign_core::{At, AuthenticatorId, PrincipalId};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -55,6 +57,9 @@ pub(super) struct Passkey {
     pub(super) count: u32,
     pub(super) bound_at: At,
     pub(super) used_at: Option<At>,
+    /// The line that bound it has its public key, so that what it signs can be checked by anybody.
+    #[serde(default)]
+    pub(super) told: bool,
 }
 
 /// A generator of one-time codes.
@@ -206,10 +211,14 @@ impl Engine {
         let content = serde_json::json!({ "address": by.and_then(|by| by.source) });
         let field =
             Field::new(&house.ports, "/data/content", "authenticator", content.to_string().into_bytes());
+        // What a passkey signs is checked by its key, which is for that in the chain.
+        let passkey = bound.passkeys.iter().find(|one| Some(one.id) == id);
         let topic = Line {
             authenticator: id,
             content: crate::line::Sealed(field.commitment()),
+            key: passkey.map(|one| URL_SAFE_NO_PAD.encode(&one.key)),
             means: means.as_str(),
+            rp: passkey.and_then(|_| self.site().ok()).map(|site| site.id),
             via: by.map_or("house", |by| by.via.as_str()),
         };
         let mut note = Note::new(kind, Topic::Authenticator(topic));

@@ -16,6 +16,7 @@ mod places;
 mod second;
 mod secrets;
 mod sign_in;
+mod signing;
 mod tokens;
 pub(crate) mod totp;
 mod unbinding;
@@ -36,6 +37,7 @@ pub use passwords::SetPasswordError;
 pub use second::{SecondStep, TotpBound, TotpOffer};
 pub use secrets::{ClientIdentity, SecretError};
 pub use sign_in::{SignInClient, SignInRefused, SignInStep, SignedIn};
+pub use signing::SignatureAsked;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use tokens::Fresh;
 pub use tokens::Unauthenticated;

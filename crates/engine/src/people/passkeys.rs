@@ -98,7 +98,7 @@ pub struct PasskeyShown {
 }
 
 impl PasskeyShown {
-    fn assertion(&self) -> Assertion<'_> {
+    pub(super) fn assertion(&self) -> Assertion<'_> {
         Assertion {
             client_data: &self.client_data,
             authenticator_data: &self.authenticator_data,
@@ -117,7 +117,7 @@ impl Engine {
     ///
     /// # Errors
     /// The console's address is none that passkeys can be made for.
-    fn site(&self) -> Result<RelyingParty, Refused> {
+    pub(super) fn site(&self) -> Result<RelyingParty, Refused> {
         RelyingParty::at(&self.0.house.settings.console_url).ok_or_else(|| {
             Refused::new(
                 RefusedCode::Conflict,
@@ -220,6 +220,7 @@ impl Engine {
             count: registered.count,
             bound_at: self.now(),
             used_at: None,
+            told: true,
         };
         let index = index_key(&passkey.credential);
         let id = passkey.id;
@@ -298,14 +299,7 @@ impl Engine {
             tracing::warn!(%principal, %bad, "a passkey was shown that is not right");
             "what it showed is not right"
         })?;
-        // One that counts has to count on: a copy that somebody made would fall behind (section 6.1.1).
-        if (asserted.count != 0 || passkey.count != 0) && asserted.count <= passkey.count {
-            tracing::warn!(%principal, passkey = %passkey.id, "a passkey counts less than before: it may have been copied");
-            return Err(
-                "it counts less than before, so it may be a copy; use another one and take this one away",
-            );
-        }
-        (passkey.count, passkey.used_at) = (asserted.count, Some(self.now()));
+        count_on(passkey, &asserted, principal, self.now())?;
         Ok((bound, challenge))
     }
 
@@ -332,6 +326,23 @@ impl Challenges {
         answered.retain(|_, until| now < *until);
         answered.insert(challenge, now.plus(COUNTS_FOR));
     }
+}
+
+/// One that counts has to count on: a copy that somebody made would fall behind (section 6.1.1).
+pub(super) fn count_on(
+    passkey: &mut Passkey,
+    asserted: &webauthn::Asserted,
+    principal: &PrincipalId,
+    now: At,
+) -> Result<(), &'static str> {
+    if (asserted.count != 0 || passkey.count != 0) && asserted.count <= passkey.count {
+        tracing::warn!(%principal, passkey = %passkey.id, "a passkey counts less than before: it may have been copied");
+        return Err(
+            "it counts less than before, so it may be a copy; use another one and take this one away",
+        );
+    }
+    (passkey.count, passkey.used_at) = (asserted.count, Some(now));
+    Ok(())
 }
 
 const SIGNING_IN: &str = "sign-in";

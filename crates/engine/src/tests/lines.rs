@@ -39,6 +39,7 @@ fn gate() -> Gate {
         uses: 1,
         escalate: vec![Escalation { after: Span::minutes(5), add: vec![Place::User(who("carol"))] }],
         envelope: None,
+        signed: false,
     };
     Gate {
         rule: RuleName::new("prod-write"),

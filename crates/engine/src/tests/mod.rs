@@ -6,9 +6,10 @@ mod bundles;
 mod crash;
 mod identity;
 mod lines;
-mod passkeys;
+pub(crate) mod passkeys;
 mod people;
 mod sessions;
+pub(crate) mod signing;
 mod statements;
 mod store;
 

@@ -15,19 +15,19 @@ use crate::{
 const ORIGIN: &str = "http://localhost:8443";
 
 /// An authenticator with one passkey.
-struct Device {
+pub(crate) struct Device {
     keys: Keys,
     credential: Vec<u8>,
     handle: Vec<u8>,
-    count: u32,
+    pub(crate) count: u32,
 }
 
-fn decode(text: &str) -> Vec<u8> {
+pub(crate) fn decode(text: &str) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(text).unwrap()
 }
 
 impl Device {
-    fn new(keys: Keys, credential: &[u8]) -> Self {
+    pub(crate) fn new(keys: Keys, credential: &[u8]) -> Self {
         Self { keys, credential: credential.to_vec(), handle: Vec::new(), count: 0 }
     }
 
@@ -40,16 +40,21 @@ impl Device {
         }
     }
 
-    async fn bind(&mut self, bench: &Bench, caller: &crate::Caller) -> AuthenticatorView {
+    pub(crate) async fn bind(&mut self, bench: &Bench, caller: &crate::Caller) -> AuthenticatorView {
         let offer = bench.engine.offer_passkey(caller).await.unwrap();
         self.handle = decode(&offer.user_handle);
         bench.engine.bind_passkey(caller, self.make(&offer.challenge)).await.unwrap()
     }
 
     /// Signs; `flags` are those of a person who was verified, unless told otherwise.
-    fn show(&self, challenge: &str, flags: u8) -> PasskeyShown {
-        let client_data = client_data("webauthn.get", &decode(challenge), ORIGIN).into_bytes();
-        let authenticator_data = data("localhost", flags, self.count, &[]);
+    pub(crate) fn show(&self, challenge: &str, flags: u8) -> PasskeyShown {
+        self.show_at(&decode(challenge), flags, ("localhost", ORIGIN))
+    }
+
+    /// As [`Self::show`], on whatever site.
+    pub(crate) fn show_at(&self, challenge: &[u8], flags: u8, (rp, origin): (&str, &str)) -> PasskeyShown {
+        let client_data = client_data("webauthn.get", challenge, origin).into_bytes();
+        let authenticator_data = data(rp, flags, self.count, &[]);
         let signed = [authenticator_data.as_slice(), digest(&SHA256, &client_data).as_ref()].concat();
         PasskeyShown {
             credential: self.credential.clone(),
@@ -60,7 +65,7 @@ impl Device {
         }
     }
 
-    async fn sign_in(&self, bench: &Bench) -> Result<SignedIn, SignInRefused> {
+    pub(crate) async fn sign_in(&self, bench: &Bench) -> Result<SignedIn, SignInRefused> {
         let asked = bench.engine.ask_passkey().unwrap();
         bench.engine.sign_in_passkey(self.show(&asked.challenge, 0x05), sign_in_client()).await
     }

@@ -142,6 +142,8 @@ pub struct RequestView {
     pub settings: Vec<(String, String)>,
     /// What an approval is bound to.
     pub digest: Digest,
+    /// A yes counts only if the approver's passkey signed it.
+    pub signed: bool,
     /// The rules that hold it, with the policies that ask for them.
     pub gates: Vec<Gate>,
     /// Who must say yes, and who did.
@@ -280,6 +282,8 @@ pub struct SaidView {
     pub at: At,
     /// In their words.
     pub comment: Option<String>,
+    /// Their passkey signed it.
+    pub signed: bool,
 }
 
 /// A grant, and what the caller may do about it.

@@ -144,6 +144,7 @@ impl Engine {
             notes: Vec::new(),
             settings: Vec::new(),
             digest: request.digest,
+            signed: request.is_signed(),
             gates: request.gates.clone(),
             stages: stages(snapshot, request, &tally),
             missing: tally.missing(),
@@ -182,6 +183,7 @@ impl Engine {
             by: Named::of(snapshot, &given.by),
             at: given.at,
             comment: self.comment(request.id, given.comment),
+            signed: given.signature.is_some(),
         };
         request.approvals.iter().map(said).collect()
     }
@@ -200,7 +202,7 @@ impl Engine {
             }
             State::Denied { by, at, comment } => {
                 let comment = self.comment(request.id, *comment);
-                view.denial = Some(SaidView { by: Named::of(snapshot, by), at: *at, comment });
+                view.denial = Some(SaidView { by: Named::of(snapshot, by), at: *at, comment, signed: false });
                 view.ended_at = Some(*at);
             }
             State::Lapsed { at } => view.ended_at = Some(*at),

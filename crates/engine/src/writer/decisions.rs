@@ -121,8 +121,8 @@ impl Writer {
         draft: &mut Draft,
     ) -> Result<(), NotDone> {
         let index = self.live.index;
-        let committed = crate::index::commitment_in(event);
-        let carried = deed.fields.iter().filter(|field| Some(field.commitment()) == committed);
+        let committed = crate::index::commitments_in(event);
+        let carried = deed.fields.iter().filter(|field| committed.contains(&field.commitment()));
         let fields: Vec<Field> = carried.cloned().collect();
         draft.batch.puts.extend(history_puts(event, &line, index));
         if !fields.is_empty() {

@@ -174,13 +174,8 @@ impl Report {
         self.outcome
     }
 
-    pub(super) fn add(
-        &mut self,
-        kind: FindingKind,
-        place: Place,
-        what: impl fmt::Display,
-        hint: &'static str,
-    ) {
+    /// Adds something that is wrong. Whoever looks at more than the log itself adds what it finds here.
+    pub fn add(&mut self, kind: FindingKind, place: Place, what: impl fmt::Display, hint: &'static str) {
         self.outcome = self.outcome.max(kind.outcome());
         if self.findings.len() < FINDINGS_MAX {
             self.findings.push(Finding { kind, place, what: what.to_string(), hint });

@@ -40,6 +40,11 @@ const RULE: Shape = Shape {
             Kind::Table(&ENVELOPE),
             "approvers may approve bounds instead of one text, at most this wide; not at all if absent",
         ),
+        optional(
+            "signed",
+            Kind::Flag,
+            "a yes counts only if the approver's passkey signed it; it need not if absent",
+        ),
     ],
 };
 
@@ -98,6 +103,7 @@ fn rule(table: &Table) -> Rule {
             })
             .collect(),
         envelope: table.table("envelope").map(ceiling),
+        signed: table.flag("signed").unwrap_or(false),
     }
 }
 

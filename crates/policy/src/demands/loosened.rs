@@ -23,6 +23,9 @@ pub(super) fn loosened(
     if let Some(wider) = widened(old.envelope, new.envelope) {
         return Some(wider);
     }
+    if old.signed && !new.signed {
+        return Some("asks for no signature any more");
+    }
     if new.stages.len() < old.stages.len() {
         return Some("has fewer stages");
     }

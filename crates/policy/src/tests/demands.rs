@@ -44,6 +44,7 @@ fn nothing_is_needed_for_what_is_the_same_or_stricter() {
         demo_with("@id(\"more\") permit (principal, action == Action::\"ledger.read\", resource);"),
         demo_but("rules.toml", "uses = 1 #", "uses = 1\n#"),
         demo_but("rules.toml", "valid_for = \"1h\"", "valid_for = \"30m\""),
+        demo_but("rules.toml", "uses = 1 #", "signed = true\nuses = 1 #"),
         demo_but("rules.toml", "[\"group:dba\", \"owner\"]", "[\"group:dba\"]"),
         demo_but("rules.toml", "escalate = [{ after = \"5m\"", "escalate = [{ after = \"7m\""),
         demo_but("statements.cedar", "@gate(\"prod-write\")\n@reason(\"it cannot", "@reason(\"it cannot"),
@@ -176,6 +177,18 @@ fn a_rule_is_loosened_only_with_the_word_of_those_it_asked() {
             "{is}"
         );
     }
+}
+
+#[test]
+fn a_signature_is_given_up_only_with_the_word_of_those_who_sign() {
+    let signed = demo_but("rules.toml", "uses = 1 #", "signed = true\nuses = 1 #");
+    let needed = needs(&signed, &demo_source());
+    let how = "the rule `prod-write` asks for no signature any more".to_owned();
+    assert_eq!(needed, [("prod-write".to_owned(), vec![how])]);
+    let hash = |source: &Source| compiled(source).gates[&RuleName::new("prod-write")].rule_hash;
+    assert_ne!(hash(&signed), hash(&demo_source()), "a yes under one is none under the other");
+    let said_no = demo_but("rules.toml", "uses = 1 #", "signed = false\nuses = 1 #");
+    assert_eq!(hash(&said_no), hash(&demo_source()));
 }
 
 #[test]

@@ -43,6 +43,8 @@ pub(crate) enum Kind {
     Reference,
     /// A whole number within bounds.
     Whole(i64, i64),
+    /// `true` or `false`.
+    Flag,
     /// One of some words.
     Word(&'static [&'static str]),
     /// A list of values of one kind.
@@ -74,6 +76,7 @@ impl Kind {
             Self::Reference => "\"env:NAME\", \"file:PATH\" or \"secret:NAME\"".into(),
             Self::Whole(only, high) if only == high => only.to_string(),
             Self::Whole(low, high) => format!("a whole number from {low} to {high}"),
+            Self::Flag => "true or false, without quotes".into(),
             Self::Word(words) => {
                 let words: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
                 words.join(" or ")

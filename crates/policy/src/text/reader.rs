@@ -15,6 +15,7 @@ use crate::diagnostic::{Problems, Within, did_you_mean};
 pub(crate) enum Node {
     Text(String),
     Whole(i64),
+    Flag(bool),
     /// Values with their places in the list as it is written: one that was dropped leaves a gap.
     List(Vec<(usize, Node)>),
     Table(Table),
@@ -74,6 +75,13 @@ impl Table {
     pub(crate) fn whole(&self, key: &str) -> Option<i64> {
         match self.get(key) {
             Some(Node::Whole(number)) => Some(*number),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn flag(&self, key: &str) -> Option<bool> {
+        match self.get(key) {
+            Some(Node::Flag(flag)) => Some(*flag),
             _ => None,
         }
     }
@@ -215,6 +223,10 @@ impl Reader<'_, '_> {
                     None => self.unexpected(kind, path),
                 }
             }
+            Kind::Flag => match found.as_value().and_then(Value::as_bool) {
+                Some(flag) => Some(Node::Flag(flag)),
+                None => self.unexpected(kind, path),
+            },
             Kind::Text | Kind::Name | Kind::Span | Kind::Place | Kind::Reference | Kind::Word(_) => {
                 self.text(kind, found, path)
             }

@@ -47,6 +47,7 @@ fn kind(kind: &Kind) -> Value {
         }
         Kind::Reference => json!({"type": "string", "pattern": "^(env|file|secret):.+$"}),
         Kind::Whole(low, high) => json!({"type": "integer", "minimum": low, "maximum": high}),
+        Kind::Flag => json!({"type": "boolean"}),
         Kind::Word(words) => json!({"enum": words}),
         Kind::List(of) => json!({"type": "array", "items": self::kind(of)}),
         Kind::OneOrMore(of) => {

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use countersign_core::envelope::{Envelope, Terms};
 use countersign_core::{Digest, RequestId, RoleId};
 use countersign_engine::views::RequestFilter as Filter;
-use countersign_engine::{AskAccess as Ask, Caller, Yes};
+use countersign_engine::{AskAccess as Ask, Caller, SignatureAsked, Yes};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -17,13 +17,16 @@ use crate::guard::SignedIn;
 use crate::problem::{Kind, Problem, Problems};
 use crate::rooms::Rooms;
 use crate::shapes::List;
-use crate::shapes::requests::{Approve, AskAccess, Deny, Request, RequestFilter};
+use crate::shapes::requests::{
+    Approve, AskAccess, Deny, Envelope as Bounds, Request, RequestFilter, SignatureAsked as Shape, ToSign,
+};
 
 pub(crate) fn router() -> OpenApiRouter<Rooms> {
     OpenApiRouter::new()
         .routes(routes!(requests, ask))
         .routes(routes!(request))
         .routes(routes!(approve))
+        .routes(routes!(signature))
         .routes(routes!(deny))
         .routes(routes!(withdraw))
 }
@@ -98,15 +101,42 @@ async fn approve(
     MaybeJson(yes): MaybeJson<Approve>,
 ) -> Result<Json<Request>, Problem> {
     let id: RequestId = id.parse()?;
-    let bad = |bad: countersign_core::ids::BadId| Problem::new(Kind::Invalid, bad.to_string());
-    let digest = yes.digest.map(|digest| digest.parse::<Digest>()).transpose().map_err(bad)?;
-    let terms = Terms {
-        uses: yes.uses,
-        valid_for: yes.lasting.as_deref().map(span).transpose()?,
-        envelope: yes.envelope.map(|said| Envelope { rows: said.rows, total: said.total }),
-    };
-    rooms.engine.approve_as(&caller, id, Yes { digest, comment: yes.comment, terms }).await?;
+    let (digest, terms) = said(yes.digest, (yes.uses, yes.lasting, yes.envelope))?;
+    let assertion = yes.assertion.map(TryInto::try_into).transpose()?;
+    rooms.engine.approve_as(&caller, id, Yes { digest, comment: yes.comment, terms, assertion }).await?;
     one(&rooms, caller, id).await
+}
+
+/// What the caller's passkey has to sign to say yes.
+#[utoipa::path(
+    post, path = "/requests/{id}/signature", tag = "requests", operation_id = "signature",
+    params(("id" = String, Path, description = "the request's identifier")),
+    request_body = ToSign,
+    responses((status = 200, description = "What the browser needs for it", body = Shape), Problems)
+)]
+async fn signature(
+    State(rooms): State<Rooms>,
+    SignedIn(caller): SignedIn,
+    id: Segment,
+    MaybeJson(yes): MaybeJson<ToSign>,
+) -> Result<Json<Shape>, Problem> {
+    let id: RequestId = id.parse()?;
+    let (digest, terms) = said(yes.digest, (yes.uses, yes.lasting, yes.envelope))?;
+    let asked = rooms.engine.ask_signature(&caller, id, (digest, &terms)).await?;
+    let SignatureAsked { challenge, rp_id, credentials, link } = asked;
+    Ok(Json(Shape { challenge, rp_id, credentials, link }))
+}
+
+/// What is said with a yes, in the core's words.
+fn said(
+    digest: Option<String>,
+    (uses, lasting, envelope): (Option<u32>, Option<String>, Option<Bounds>),
+) -> Result<(Option<Digest>, Terms), Problem> {
+    let bad = |bad: countersign_core::ids::BadId| Problem::new(Kind::Invalid, bad.to_string());
+    let digest = digest.map(|digest| digest.parse::<Digest>()).transpose().map_err(bad)?;
+    let valid_for = lasting.as_deref().map(span).transpose()?;
+    let envelope = envelope.map(|said| Envelope { rows: said.rows, total: said.total });
+    Ok((digest, Terms { uses, valid_for, envelope }))
 }
 
 /// Says no; one no of somebody who may answer ends it.

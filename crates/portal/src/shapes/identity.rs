@@ -296,13 +296,13 @@ pub struct PasskeyAsked {
 }
 
 /// A passkey that was used. Bytes are base64url.
-#[derive(Deserialize, ToSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PasskeyShown {
     /// Which (`rawId`).
     pub credential: String,
     /// Whose (`userHandle`).
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub user_handle: Option<String>,
     /// `clientDataJSON`.

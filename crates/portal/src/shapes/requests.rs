@@ -9,6 +9,8 @@ mod show;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::identity::PasskeyShown;
+
 pub use foreseen::{
     Branch, Cascade, Earlier, Effects, RewriteRule, RowPolicy, RowSecurity, SoFar, SoFarStatement, Time,
     Trigger,
@@ -229,6 +231,9 @@ pub struct Request {
     pub notes: Vec<String>,
     /// Digest of the canonical action: what an approval is bound to.
     pub digest: String,
+    /// A yes counts only if the approver's passkey signed it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub signed: bool,
     /// The approval rules that hold it, and the policies that ask for them.
     pub held_by: Vec<HeldBy>,
     /// Who must say yes, and who did.
@@ -411,6 +416,9 @@ pub struct Approval {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub comment: Option<String>,
+    /// Their passkey signed it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub signed: bool,
 }
 
 /// The no that ended a request.
@@ -464,6 +472,45 @@ pub struct Approve {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub envelope: Option<Envelope>,
+    /// The caller's passkey over exactly this yes, where the request wants it: see `/requests/{id}/signature`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub assertion: Option<PasskeyShown>,
+}
+
+/// The yes that is to be signed: as it will be sent.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ToSign {
+    /// The digest of the request as it was shown. When given, it is refused if the request is no longer that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, min_length = 64, max_length = 64)]
+    pub digest: Option<String>,
+    /// As in the yes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1)]
+    pub uses: Option<u32>,
+    /// As in the yes.
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "10m")]
+    pub lasting: Option<String>,
+    /// As in the yes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub envelope: Option<Envelope>,
+}
+
+/// What a browser needs to have a yes signed (`PublicKeyCredentialRequestOptions`). Bytes are base64url.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct SignatureAsked {
+    /// To be signed: the digest of the request, the verdict, what it covers, and the rules.
+    pub challenge: String,
+    /// For which site.
+    pub rp_id: String,
+    /// The caller's passkeys that may sign.
+    pub credentials: Vec<String>,
+    /// Where the console shows the request, for whoever can't sign here.
+    pub link: String,
 }
 
 /// A no.

@@ -67,7 +67,7 @@ pub async fn answers(scene: Rc<Scene>) {
     }
     let digest = scene.engine.snapshot().book.request(id).map(|found| found.digest);
     let comment = scene.chance(30).then(|| "go on".to_owned());
-    let yes = Yes { digest, comment, terms: terms(&scene) };
+    let yes = Yes { digest, comment, terms: terms(&scene), assertion: None };
     if scene.engine.approve_as(&caller, id, yes).await.is_ok() {
         scene.promised("decision.approved", Some(id.0), Some(who));
     }

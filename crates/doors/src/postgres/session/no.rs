@@ -58,6 +58,7 @@ fn code(refused: &Refused, understood: &Understood) -> &'static str {
         RefusedCode::TooLarge => wording::LIMIT,
         RefusedCode::Unavailable => wording::UNAVAILABLE,
         RefusedCode::NotPermitted
+        | RefusedCode::Unsigned
         | RefusedCode::NoGrant
         | RefusedCode::NotFound
         | RefusedCode::Conflict

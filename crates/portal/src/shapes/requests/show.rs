@@ -64,6 +64,7 @@ impl From<RequestView> for Request {
             earlier: view.earlier.map(Into::into),
             notes: view.notes,
             digest: view.digest.to_string(),
+            signed: view.signed,
             held_by: view.gates.iter().map(Into::into).collect(),
             stages: view.stages.into_iter().map(Into::into).collect(),
             missing: view.missing,
@@ -245,7 +246,7 @@ impl From<Named> for Party {
 impl From<SaidView> for Approval {
     fn from(view: SaidView) -> Self {
         let Party { name: by, display } = view.by.into();
-        Self { by, display, at: view.at.rfc3339(), comment: view.comment }
+        Self { by, display, at: view.at.rfc3339(), comment: view.comment, signed: view.signed }
     }
 }
 
