@@ -42,6 +42,9 @@ pub enum Refusal {
     /// The receipt is spent or over.
     #[error("the receipt of `{0}` was used up, or its time is over")]
     ReceiptSpent(RequestId),
+    /// No use of it is in an open transaction of that session.
+    #[error("nothing that `{0}` allowed is in an open transaction of session `{1}`")]
+    NothingOpen(RequestId, SessionId),
     /// A receipt belongs to another session.
     #[error("the receipt of `{0}` belongs to another session")]
     OtherSession(RequestId),

@@ -87,6 +87,19 @@ pub enum Command {
         request: RequestId,
         /// How.
         outcome: Outcome,
+        /// Where that stands which it did in a transaction, if it did something in one.
+        transaction: Option<Transaction>,
+    },
+    /// Says what became of a transaction in which receipts were used.
+    Conclude {
+        /// Which request.
+        request: RequestId,
+        /// In which session.
+        session: SessionId,
+        /// The first use that it is said of, counted from one, and of those behind it.
+        from: u32,
+        /// What became of it.
+        fate: Fate,
     },
     /// Says that what was asked can no longer be what would run.
     Void {
@@ -199,6 +212,20 @@ pub enum Event {
         request: RequestId,
         /// How.
         outcome: Outcome,
+        /// Where that stands which it did in a transaction, if it did something in one.
+        #[serde(default)]
+        transaction: Option<Transaction>,
+    },
+    /// The transaction in which receipts were used is over, or went back to a savepoint.
+    Concluded {
+        /// Which request.
+        request: RequestId,
+        /// In which session.
+        session: SessionId,
+        /// The first use that it is said of, counted from one: of it, and of all behind it in this session that were open.
+        from: u32,
+        /// What became of it.
+        fate: Fate,
     },
 }
 
@@ -317,6 +344,39 @@ pub enum Outcome {
     Unknown,
 }
 
+/// Where the transaction stands in which a receipt was used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Transaction {
+    /// It goes on: what was done may still be undone.
+    Open,
+    /// It is over.
+    Over(Fate),
+}
+
+/// What became of a transaction, or of what was done in it behind a savepoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fate {
+    /// It is committed.
+    Committed,
+    /// It was rolled back: nothing of it stands.
+    RolledBack,
+    /// Nobody can know, or it differs for parts of the statement.
+    Unknown,
+}
+
+/// A use of a receipt in a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Use {
+    /// Which, counted from one.
+    pub number: u32,
+    /// In which session.
+    pub session: SessionId,
+    /// Where its transaction stands.
+    pub transaction: Transaction,
+}
+
 /// A request and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
@@ -349,6 +409,9 @@ pub struct Request {
     pub approvals: Vec<Approval>,
     /// Where it stands.
     pub state: State,
+    /// The uses whose transactions are not over, and the last one.
+    #[serde(default)]
+    pub uses: Vec<Use>,
 }
 
 /// One yes.
@@ -458,9 +521,21 @@ impl Request {
         }
     }
 
-    /// Whether nothing more can come of it.
+    /// Where the transaction of the last use stands, if it did something in one.
+    #[must_use]
+    pub fn transaction(&self) -> Option<Transaction> {
+        let State::Approved(Receipt { used, .. }) = &self.state else {
+            return self.uses.last().map(|last| last.transaction);
+        };
+        self.uses.last().filter(|last| last.number == *used).map(|last| last.transaction)
+    }
+
+    /// Whether nothing more can come of it, nor of what was done under it.
     #[must_use]
     pub fn is_closed(&self) -> bool {
+        if self.uses.iter().any(Use::is_open) {
+            return false;
+        }
         match &self.state {
             State::Pending => false,
             State::Approved(receipt) => receipt.running.is_none() && receipt.is_spent(),
@@ -468,6 +543,14 @@ impl Request {
                 true
             }
         }
+    }
+}
+
+impl Use {
+    /// Whether its transaction goes on.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.transaction == Transaction::Open
     }
 }
 

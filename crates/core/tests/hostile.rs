@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use countersign_core::catalogue::{Catalogue, Ceiling, Escalation, Place, PrincipalKind, Rule, Stage};
 use countersign_core::envelope::{Claim, Envelope, Reach, Terms};
-use countersign_core::request::{self, Ask, Bounds, Outcome, RowBound, Signature, Voidance, Withdrawal};
+use countersign_core::request::{
+    self, Ask, Bounds, Fate, Outcome, RowBound, Signature, Transaction, Voidance, Withdrawal,
+};
 use countersign_core::ruling::{Gate, Ruling};
 use countersign_core::session::{self, Ending};
 use countersign_core::{
@@ -309,7 +311,11 @@ fn a_command() -> impl Strategy<Value = Command> {
         1 => (id(), a_voidance()).prop_map(|(request, why)| R::Void { request, why }),
         3 => (id(), number(), a_claim())
             .prop_map(|(request, session, claim)| R::Use { request, session: SessionId(session), claim }),
-        2 => (id(), an_outcome()).prop_map(|(request, outcome)| R::Settle { request, outcome }),
+        2 => (id(), an_outcome(), prop::option::of(a_transaction()))
+            .prop_map(|(request, outcome, transaction)| R::Settle { request, outcome, transaction }),
+        2 => (id(), number(), any::<u32>(), a_fate()).prop_map(|(request, session, from, fate)| {
+            R::Conclude { request, session: SessionId(session), from, fate }
+        }),
     ];
     prop_oneof![
         12 => requests.prop_map(Command::Request),
@@ -400,8 +406,20 @@ fn a_request_event() -> impl Strategy<Value = request::Event> {
         1 => (id(), count()).prop_map(|(request, step)| E::Escalated { request, step }),
         2 => (id(), number(), prop::option::of(any::<u64>()))
             .prop_map(|(request, session, rows)| E::Used { request, session: SessionId(session), rows }),
-        1 => (id(), an_outcome()).prop_map(|(request, outcome)| E::Settled { request, outcome }),
+        1 => (id(), an_outcome(), prop::option::of(a_transaction()))
+            .prop_map(|(request, outcome, transaction)| E::Settled { request, outcome, transaction }),
+        1 => (id(), number(), any::<u32>(), a_fate()).prop_map(|(request, session, from, fate)| {
+            E::Concluded { request, session: SessionId(session), from, fate }
+        }),
     ]
+}
+
+fn a_fate() -> impl Strategy<Value = Fate> {
+    prop_oneof![Just(Fate::Committed), Just(Fate::RolledBack), Just(Fate::Unknown)]
+}
+
+fn a_transaction() -> impl Strategy<Value = Transaction> {
+    prop_oneof![Just(Transaction::Open), a_fate().prop_map(Transaction::Over)]
 }
 
 fn a_grant_event() -> impl Strategy<Value = grant::Event> {

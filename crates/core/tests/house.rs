@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use countersign_core::envelope::{Claim, Terms};
-use countersign_core::request::{self, Ask, Bounds, Outcome, Request, RowBound, State, Voidance, Withdrawal};
+use countersign_core::request::{
+    self, Ask, Bounds, Fate, Outcome, Request, RowBound, State, Transaction, Voidance, Withdrawal,
+};
 use countersign_core::session::{self, Ending, Opening};
 use countersign_core::{
     ActionName, At, Book, BundleHash, Command, Digest, Event, Facts, GrantId, Refusal, RequestId, ResourceId,
@@ -257,7 +259,18 @@ pub fn use_claiming(id: u128, session: u128, claim: Claim) -> Command {
 }
 
 pub fn settle(id: u128, outcome: Outcome) -> Command {
-    Command::Request(request::Command::Settle { request: RequestId(id), outcome })
+    Command::Request(request::Command::Settle { request: RequestId(id), outcome, transaction: None })
+}
+
+/// It is done, in a transaction that goes on.
+pub fn settle_open(id: u128, rows: u64) -> Command {
+    let transaction = Some(Transaction::Open);
+    Command::Request(request::Command::Settle { request: RequestId(id), outcome: done(rows), transaction })
+}
+
+pub fn conclude(id: u128, session: u128, from: u32, fate: Fate) -> Command {
+    let (request, session) = (RequestId(id), SessionId(session));
+    Command::Request(request::Command::Conclude { request, session, from, fate })
 }
 
 pub fn void(id: u128, why: Voidance) -> Command {
@@ -357,7 +370,12 @@ pub fn used(id: u128, session: u128) -> Event {
 }
 
 pub fn settled(id: u128, outcome: Outcome) -> Event {
-    Event::Request(request::Event::Settled { request: RequestId(id), outcome })
+    Event::Request(request::Event::Settled { request: RequestId(id), outcome, transaction: None })
+}
+
+pub fn concluded(id: u128, session: u128, from: u32, fate: Fate) -> Event {
+    let (request, session) = (RequestId(id), SessionId(session));
+    Event::Request(request::Event::Concluded { request, session, from, fate })
 }
 
 pub fn issued(id: u128, principal: &str, role: &str, from: At, minutes: i64) -> Event {

@@ -151,7 +151,7 @@ impl Oracle {
             | E::Lapsed { request }
             | E::Withdrawn { request, .. }
             | E::Voided { request, .. } => self.answer(*request, Answer::Over),
-            E::Escalated { .. } => {}
+            E::Escalated { .. } | E::Concluded { .. } => {}
         }
     }
 

@@ -1,6 +1,6 @@
 //! Using what was approved: once, as approved, where it was approved.
 
-use countersign_core::request::{Outcome, Voidance, Withdrawal};
+use countersign_core::request::{Fate, Outcome, Transaction, Voidance, Withdrawal};
 use countersign_core::session::Ending;
 use countersign_core::{Command, Digest, Refusal, RequestId, SessionId, Span};
 
@@ -323,4 +323,76 @@ fn a_command_without_its_facts_leaves_the_receipt_alone() {
     let mut facts = house.facts(&use_receipt(2, 1));
     facts.standing = None;
     house.when_given(use_receipt(2, 1), facts).refused_with("policy was not asked").state(2, "approved");
+}
+
+#[test]
+fn what_was_done_in_a_transaction_is_over_when_that_is() {
+    let open = approved_delete().when(use_receipt(2, 1)).happens().when(settle_open(2, 12)).happens();
+    assert_eq!(open.request(2).transaction(), Some(Transaction::Open));
+    assert!(!open.request(2).is_closed(), "it may still be undone");
+    let house = open
+        .when(conclude(2, 3, 1, Fate::Committed))
+        .refused(Refusal::NothingOpen(RequestId(2), SessionId(3)))
+        .when(conclude(2, 1, 2, Fate::Committed))
+        .refused(Refusal::NothingOpen(RequestId(2), SessionId(1)))
+        .when(conclude(9, 1, 1, Fate::Committed))
+        .refused(Refusal::NoSuchRequest(RequestId(9)))
+        .when(conclude(2, 1, 1, Fate::RolledBack))
+        .then([concluded(2, 1, 1, Fate::RolledBack)])
+        .when(conclude(2, 1, 1, Fate::Committed))
+        .refused(Refusal::NothingOpen(RequestId(2), SessionId(1)));
+    assert_eq!(house.request(2).transaction(), Some(Transaction::Over(Fate::RolledBack)));
+    assert_eq!(receipt(house.request(2)).outcome, Some(done(12)), "it was done, and undone");
+    assert!(house.request(2).is_closed());
+    house.when(use_receipt(2, 1)).refused(Refusal::ReceiptSpent(RequestId(2)));
+}
+
+#[test]
+fn nobody_knows_what_became_of_transactions_whose_session_went_away() {
+    for (gone, why) in [(close(1, Ending::Upstream), Ending::Upstream), (Command::Restart, Ending::Gateway)] {
+        let house = approved_delete()
+            .when(use_receipt(2, 1))
+            .happens()
+            .when(settle_open(2, 12))
+            .happens()
+            .when(gone)
+            .then([concluded(2, 1, 1, Fate::Unknown), closed(1, why)]);
+        assert_eq!(house.request(2).transaction(), Some(Transaction::Over(Fate::Unknown)));
+    }
+}
+
+#[test]
+fn a_savepoint_parts_the_uses_of_one_transaction() {
+    let mut house = approved_batch();
+    for _ in 0..3 {
+        house = house.when(use_receipt(2, 1)).happens().when(settle_open(2, 1)).happens();
+    }
+    let house = house
+        .when(conclude(2, 1, 3, Fate::RolledBack))
+        .then([concluded(2, 1, 3, Fate::RolledBack)])
+        .holds(|book, _| !book.request(RequestId(2)).unwrap().is_closed())
+        .when(conclude(2, 1, 1, Fate::Committed))
+        .then([concluded(2, 1, 1, Fate::Committed)]);
+    let last = house.request(2).transaction();
+    assert_eq!(last, Some(Transaction::Over(Fate::RolledBack)), "of the last use");
+    assert_eq!(house.request(2).uses.len(), 1, "no other is kept in mind");
+    assert!(house.request(2).is_closed());
+}
+
+#[test]
+fn a_receipt_that_ends_with_its_grant_leaves_its_transaction_to_end() {
+    let house = approved_batch()
+        .when(use_receipt(2, 1))
+        .happens()
+        .when(settle_open(2, 1))
+        .happens()
+        .when(revoke(1, "bob"))
+        .happens()
+        .state(2, "void");
+    assert!(!house.request(2).is_closed());
+    let house = house
+        .when(conclude(2, 1, 1, Fate::RolledBack))
+        .then([concluded(2, 1, 1, Fate::RolledBack)])
+        .state(2, "void");
+    assert!(house.request(2).is_closed());
 }

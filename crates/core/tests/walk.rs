@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use countersign_core::request::{Ask, Voidance, Withdrawal};
+use countersign_core::request::{Ask, Fate, Voidance, Withdrawal};
 use countersign_core::session::Ending;
 use countersign_core::{
     At, Book, Command, Digest, Event, Facts, PersonId, PrincipalId, Refusal, RequestId, Span, request,
@@ -43,6 +43,7 @@ pub enum What {
     Void,
     Use,
     Settle,
+    Conclude,
     Open,
     Close,
     End,
@@ -124,7 +125,7 @@ fn a_move() -> impl Strategy<Value = Move> {
         4 => Just(Sweep), 1 => Just(Restart),
         4 => Just(AskAccess), 9 => Just(AskAct), 1 => Just(AskApply),
         20 => Just(Approve), 1 => Just(Deny), 1 => Just(Withdraw), 1 => Just(Void),
-        14 => Just(Use), 7 => Just(Settle),
+        14 => Just(Use), 7 => Just(Settle), 4 => Just(Conclude),
         4 => Just(Open), 1 => Just(Close), 1 => Just(End),
         2 => Just(Revoke), 1 => Just(Relinquish),
         3 => Just(Disable), 3 => Just(Enable), 2 => Just(Activate),
@@ -268,7 +269,17 @@ fn command(house: &House, step: Move) -> Command {
                 use_receipt(id, session)
             }
         }
+        What::Settle if also % 3 != 0 => settle_open(some_request(book, which, is_running), u64::from(also)),
         What::Settle => settle(some_request(book, which, is_running), done(u64::from(also))),
+        What::Conclude => {
+            let id = some_request(book, which, |one| one.uses.iter().any(request::Use::is_open));
+            let open =
+                book.request(RequestId(id)).and_then(|one| one.uses.iter().find(|used| used.is_open()));
+            let session = open.map_or_else(|| some_session(book, also), |used| used.session.0);
+            let fates = [Fate::Committed, Fate::RolledBack, Fate::Unknown];
+            let from = open.map_or(1, |used| used.number) + u32::from(also % 16 == 0);
+            conclude(id, session, from, fates[usize::from(dice) % 3])
+        }
         What::Open => {
             let grant = book.grants().filter(|one| one.is_live(house.now)).nth(usize::from(which) % 6);
             match grant.filter(|_| !also.is_multiple_of(8)) {

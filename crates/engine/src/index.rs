@@ -95,7 +95,8 @@ fn commitment_in(event: &Event) -> Option<Digest> {
             | RequestEvent::Voided { .. }
             | RequestEvent::Escalated { .. }
             | RequestEvent::Used { .. }
-            | RequestEvent::Settled { .. } => None,
+            | RequestEvent::Settled { .. }
+            | RequestEvent::Concluded { .. } => None,
         },
         Event::Grant(GrantEvent::Revoked { reason, .. })
         | Event::Principal(PrincipalEvent::Disabled { reason, .. }) => *reason,
@@ -155,7 +156,7 @@ fn describe_request<D>(line: &mut Envelope<D>, book: &Book) {
         }
         Ask::Apply { .. } => {}
     }
-    if line.kind == "action.allowed" || line.kind == "action.completed" {
+    if matches!(line.kind.as_ref(), "action.allowed" | "action.completed" | "action.concluded") {
         line.actor = Some(found.by.clone());
         line.bundle = book.in_force.as_ref().map(|in_force| in_force.bundle);
     }

@@ -38,7 +38,7 @@ mod writer;
 pub use action::{
     Answer, Attempt, Client, Completion, CompletionResult, Cover, Covered, Denied, Forward, Ground, Held,
     Judged, Judgement, Look, LookFunction, LookRelation, LookType, NotCovered, NotUsed, Parameter, Pending,
-    Ran, Recorded, SessionRefused, Unrecorded, Waiting, Withheld,
+    Ran, Recorded, SessionRefused, Unrecorded, Used, Waiting, Withheld,
 };
 pub use api::{Applied, ApplyError, AskAccess, Preview, PreviewVerdict, Yes};
 pub use audit::{ContentView, EventDetail, EventView, LedgerQuery, LedgerState, SearchPage, Stage};

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use countersign_core::action::Action;
-use countersign_core::request::{Outcome, State};
+use countersign_core::request::{Outcome, State, Transaction};
 use countersign_core::{At, GrantId, PersonId, PrincipalId, RequestId, SessionId};
 use serde::{Deserialize, Serialize};
 
@@ -102,6 +102,8 @@ pub struct Time {
     pub answered: Vec<PrincipalId>,
     /// How it ended.
     pub outcome: Option<Outcome>,
+    /// Where its transaction stands, if there is one.
+    pub transaction: Option<Transaction>,
 }
 
 impl Engine {
@@ -195,6 +197,7 @@ impl Engine {
             state: request.state.as_str(),
             answered,
             outcome,
+            transaction: request.transaction(),
         })
     }
 

@@ -113,6 +113,7 @@ fn kind(refusal: &Refusal) -> (RefusedCode, Option<&'static str>) {
         | Refusal::Decided(..)
         | Refusal::NoReceipt(..)
         | Refusal::ReceiptSpent(_)
+        | Refusal::NothingOpen(..)
         | Refusal::BeyondEnvelope(..)
         | Refusal::OtherSession(_)
         | Refusal::ApprovedTwice

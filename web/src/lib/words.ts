@@ -97,12 +97,19 @@ export function outcome(known: Schemas["Outcome"]): string {
   const touched = known.rows === undefined ? "" : `, ${known.rows.toLocaleString()} ${known.rows === 1 ? "row" : "rows"}`;
   switch (known.result) {
     case "running": return "it runs now";
-    case "done": return `it ran${touched}${took(known)}`;
-    case "failed": return `it failed${known.code ? ` with ${known.code}` : ""}`;
+    case "done": return `it ran${touched}${took(known)}${stands(known.transaction)}`;
+    case "failed": return `it failed${known.code ? ` with ${known.code}` : ""}${stands(known.transaction)}`;
     case "beyond_bound": return `it was rolled back: it would have touched more than was approved${touched}`;
     case "unknown": return "its outcome is unknown";
   }
 }
+
+const STANDS: Record<string, string> = {
+  open: "its transaction is still open", committed: "committed", rolled_back: "its transaction was rolled back: nothing of it stands",
+  unknown: "nobody knows what became of its transaction",
+};
+
+const stands = (transaction: string | undefined): string => (transaction ? `; ${STANDS[transaction] ?? transaction}` : "");
 
 function took(known: Schemas["Outcome"]): string {
   const bytes = known.bytes ? `, ${known.bytes.toLocaleString()} bytes` : "";
@@ -118,7 +125,7 @@ const RESULTS: Record<string, string> = {
 
 /** How an action ended, as its line in the ledger says: `12 rows, 18 bytes, 4 ms`. */
 export function completion(line: Event): string | undefined {
-  if (line.result === undefined) return undefined;
+  if (line.result === undefined) return line.transaction && STANDS[line.transaction];
   const count = (n: number, noun: string): string => `${n.toLocaleString()} ${noun}${n === 1 ? "" : "s"}`;
   return [
     line.result === "done" && line.rows !== undefined ? undefined : RESULTS[line.result] ?? line.result,
@@ -126,6 +133,7 @@ export function completion(line: Event): string | undefined {
     line.rows !== undefined && count(line.rows, "row"),
     line.bytes && count(line.bytes, "byte"),
     line.micros !== undefined && milliseconds(line.micros),
+    line.transaction && STANDS[line.transaction],
   ].filter(Boolean).join(", ");
 }
 

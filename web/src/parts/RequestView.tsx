@@ -81,7 +81,8 @@ function Result({ of }: { of: Request }) {
     );
   }
   if (of.state === "approved") {
-    const bad = of.outcome && ["failed", "beyond_bound", "unknown"].includes(of.outcome.result);
+    const bad = of.outcome && (["failed", "beyond_bound", "unknown"].includes(of.outcome.result)
+      || ["rolled_back", "unknown"].includes(of.outcome.transaction ?? ""));
     return (
       <Note tone={bad ? "warn" : "good"}>
         <b>Approved{of.outcome && `: ${outcome(of.outcome)}`}.</b>

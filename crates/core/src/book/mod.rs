@@ -5,6 +5,7 @@
 //! Maps are persistent: a snapshot is a clone of a few pointers.
 
 mod bundles;
+mod conclusions;
 mod grants;
 mod housekeeping;
 mod principals;

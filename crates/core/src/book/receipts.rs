@@ -9,7 +9,9 @@ use crate::envelope::{Claim, Terms};
 use crate::grant;
 use crate::ids::{GrantId, RequestId, SessionId};
 use crate::refusal::Refusal;
-use crate::request::{Ask, Event as RequestEvent, Outcome, Receipt, Request, State, Voidance, Withdrawal};
+use crate::request::{
+    Ask, Event as RequestEvent, Outcome, Receipt, Request, State, Transaction, Voidance, Withdrawal,
+};
 use crate::ruling::Gate;
 use crate::session::{Ending, Opening, Session};
 use crate::time::{At, Span};
@@ -69,12 +71,17 @@ pub(super) fn use_receipt(
     Ok(vec![Event::Request(RequestEvent::Used { request, session, rows })])
 }
 
-pub(super) fn settle(book: &Book, request: RequestId, outcome: Outcome) -> Result<Vec<Event>, Refusal> {
+pub(super) fn settle(
+    book: &Book,
+    request: RequestId,
+    outcome: Outcome,
+    transaction: Option<Transaction>,
+) -> Result<Vec<Event>, Refusal> {
     let (found, receipt) = book.receipt(request)?;
     if receipt.running.is_none() {
         return Err(Refusal::ReceiptSpent(request));
     }
-    Ok(book.settled(found, receipt, outcome))
+    Ok(book.settled(found, receipt, outcome, transaction))
 }
 
 /// Asks again what was asked when the request was made, and says how it ends if that has moved.
@@ -184,11 +191,17 @@ impl Book {
     }
 
     /// The end of a use. The uses that are left end with the grant, if that ended while this one ran.
-    pub(super) fn settled(&self, request: &Request, receipt: &Receipt, outcome: Outcome) -> Vec<Event> {
+    pub(super) fn settled(
+        &self,
+        request: &Request,
+        receipt: &Receipt,
+        outcome: Outcome,
+        transaction: Option<Transaction>,
+    ) -> Vec<Event> {
         let id = request.id;
         let mut settled = receipt.clone();
         settled.settle_rows(&outcome);
-        let mut events = vec![Event::Request(RequestEvent::Settled { request: id, outcome })];
+        let mut events = vec![Event::Request(RequestEvent::Settled { request: id, outcome, transaction })];
         if let Ask::Act { grant, .. } = &request.ask {
             let ended = self.grant(*grant).is_none_or(|found| found.state != grant::State::Live);
             if ended && !settled.is_spent() {

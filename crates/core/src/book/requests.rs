@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::conclusions::conclude;
 use super::receipts::{answered, moved_under, settle, shortest, use_receipt, voided};
 use super::{Book, Deadline, Event, Facts, PENDING_PER_PERSON_MAX, REMEMBERED_MAX, Standing};
 use crate::envelope::Terms;
@@ -24,7 +25,8 @@ pub(super) fn decide(book: &Book, command: Command, facts: &Facts) -> Result<Vec
         Command::Deny { request, by, comment } => deny(book, request, by, comment, facts),
         Command::Withdraw { request, why } => withdraw(book, request, why),
         Command::Use { request, session, claim } => use_receipt(book, request, session, &claim, facts),
-        Command::Settle { request, outcome } => settle(book, request, outcome),
+        Command::Settle { request, outcome, transaction } => settle(book, request, outcome, transaction),
+        Command::Conclude { request, session, from, fate } => conclude(book, request, session, from, fate),
         Command::Void { request, why } => {
             book.open(request)?;
             Ok(vec![voided(request, why)])
@@ -85,6 +87,7 @@ fn ask_for(book: &Book, asking: Asking, facts: &Facts) -> Result<Vec<Event>, Ref
         escalated: 0,
         approvals: Vec::new(),
         state: State::Pending,
+        uses: Vec::new(),
     };
     request.locked = !book.can_be_satisfied(&request);
     let mut events = vec![Event::Request(RequestEvent::Asked {
@@ -279,6 +282,7 @@ impl Book {
                     escalated: 0,
                     approvals: Vec::new(),
                     state: State::Pending,
+                    uses: Vec::new(),
                 };
                 self.requests.insert(*request, Arc::new(asked));
                 self.schedule_request(*request);
@@ -333,13 +337,11 @@ impl Book {
                     receipt.spent = receipt.spent.saturating_add(rows);
                 });
             }
-            RequestEvent::Settled { request, outcome } => {
-                let outcome = outcome.clone();
-                self.change_receipt(*request, |receipt| {
-                    receipt.running = None;
-                    receipt.settle_rows(&outcome);
-                    receipt.outcome = Some(outcome);
-                });
+            RequestEvent::Settled { request, outcome, transaction } => {
+                self.change_request(*request, |found| found.settle(outcome, *transaction));
+            }
+            RequestEvent::Concluded { request, session, from, fate } => {
+                self.change_request(*request, |found| found.conclude(*session, *from, *fate));
             }
         }
     }

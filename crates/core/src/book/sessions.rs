@@ -80,13 +80,19 @@ impl Book {
     }
 
     /// What becomes of a request whose session is gone. A receipt for several uses, or an envelope, outlives the
-    /// session that waited for it; nothing is known of a use that was under way.
+    /// session that waited for it; nothing is known of a use that was under way, nor of transactions that were open.
     fn abandoned(&self, request: &Request, gone: impl Fn(SessionId) -> bool, why: Withdrawal) -> Vec<Event> {
+        let mut events = self.given_up(request, &gone, why);
+        events.extend(request.left_open(gone));
+        events
+    }
+
+    fn given_up(&self, request: &Request, gone: impl Fn(SessionId) -> bool, why: Withdrawal) -> Vec<Event> {
         let Ask::Act { session: waiting, .. } = &request.ask else { return Vec::new() };
         let over = match &request.state {
             State::Pending => gone(*waiting),
             State::Approved(receipt) => match receipt.running {
-                Some(using) if gone(using) => return self.settled(request, receipt, Outcome::Unknown),
+                Some(using) if gone(using) => return self.settled(request, receipt, Outcome::Unknown, None),
                 Some(_) => false,
                 None => gone(*waiting) && !receipt.outlives_its_session() && !receipt.is_spent(),
             },

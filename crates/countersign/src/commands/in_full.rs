@@ -553,6 +553,8 @@ mod tests {
             "done, 2 rows, 120 bytes, in 1500 ms"
         );
         assert_eq!(said(json!({"result": "failed", "code": "23503"})), "failed with 23503");
+        let undone = json!({"result": "done", "rows": 2, "transaction": "rolled_back"});
+        assert_eq!(said(undone), "done, 2 rows; its transaction: rolled back");
         assert_eq!(super::outcome(&json!({})), "");
     }
 }

@@ -35,7 +35,8 @@ impl Granted {
     pub(super) async fn ended(self, shared: &Shared, result: &CompletionResult) {
         for (ran, started) in self.ran {
             let micros = u64::try_from(shared.engine.now().since(started).0).unwrap_or(0);
-            let completion = Completion { result: result.clone(), rows: None, bytes: 0, micros };
+            let completion =
+                Completion { result: result.clone(), rows: None, bytes: 0, micros, transaction: None };
             shared.engine.completed(ran, completion).await;
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use countersign_core::action::{Action, RelationVersion};
 use countersign_core::question::Context;
-use countersign_core::request::Outcome;
+use countersign_core::request::{Outcome, Transaction};
 use countersign_core::{ActionName, ResourceId};
 
 use crate::foreseen::Foreseen;
@@ -159,6 +159,8 @@ pub struct Completion {
     pub bytes: u64,
     /// How long it took, in microseconds.
     pub micros: u64,
+    /// Where the transaction stands that it was done in. Nothing where there is none, or nothing of it stands.
+    pub transaction: Option<Transaction>,
 }
 
 /// Whether an action was done.

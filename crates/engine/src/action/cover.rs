@@ -17,7 +17,7 @@ use countersign_core::{At, Command, Event, Refusal, RequestId};
 
 use super::attempt::{Ground, Look};
 use super::hold::action_of;
-use super::proof::{Held, Ran, Recorded, Unrecorded};
+use super::proof::{Held, Ran, Recorded, Unrecorded, Used};
 use crate::engine::Engine;
 use crate::snapshot::Snapshot;
 use crate::writer::entry::Entry;
@@ -145,7 +145,11 @@ impl Engine {
         };
         let bounds = aside.map_or(bounds, |rows| Bounds { rows: RowBound::AtMost(rows) });
         let entry = Arc::new(Entry::written(done.index.unwrap_or_default()));
-        let ran = Ran { statement: held.statement, entry, request: Some(request), bounds: Some(bounds) };
+        // Nobody else can use it before this use is settled, so that the last number is this one's.
+        let snapshot = self.snapshot();
+        let number = snapshot.book.request(request).and_then(receipt_of).map_or(0, |receipt| receipt.used);
+        let used = Some(Used { request, session, number });
+        let ran = Ran { statement: held.statement, entry, used, bounds: Some(bounds) };
         Ok(Recorded { bytes: held.attempt.bytes, ran })
     }
 

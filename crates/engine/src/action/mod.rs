@@ -26,4 +26,6 @@ pub use attempt::{
 };
 pub use cover::{Cover, Covered, NotCovered};
 pub use hold::{Answer, NotUsed, Waiting};
-pub use proof::{Denied, Forward, Held, Judged, Judgement, Pending, Ran, Recorded, Unrecorded, Withheld};
+pub use proof::{
+    Denied, Forward, Held, Judged, Judgement, Pending, Ran, Recorded, Unrecorded, Used, Withheld,
+};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use countersign_core::request::Bounds;
 use countersign_core::session::Ending;
-use countersign_core::{At, RequestId, ResourceId, RoleId};
+use countersign_core::{At, RequestId, ResourceId, RoleId, SessionId};
 
 use super::again::Allowed;
 use super::attempt::Attempt;
@@ -92,8 +92,16 @@ pub struct Pending {
 pub struct Ran {
     pub(super) statement: Arc<Statement>,
     pub(super) entry: Arc<Entry>,
-    pub(super) request: Option<RequestId>,
+    pub(super) used: Option<Used>,
     pub(super) bounds: Option<Bounds>,
+}
+
+/// A use of a receipt: what becomes of its transaction is said of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Used {
+    pub(super) request: RequestId,
+    pub(super) session: SessionId,
+    pub(super) number: u32,
 }
 
 /// An answer that nobody may see before its record is durable.
@@ -209,13 +217,33 @@ impl Ran {
     /// The request that it was allowed by.
     #[must_use]
     pub fn request(&self) -> Option<RequestId> {
-        self.request
+        self.used.map(|used| used.request)
+    }
+
+    /// The use of a receipt that it is, if it is one.
+    #[must_use]
+    pub fn used(&self) -> Option<Used> {
+        self.used
     }
 
     /// What the yes covers.
     #[must_use]
     pub fn bounds(&self) -> Option<Bounds> {
         self.bounds
+    }
+}
+
+impl Used {
+    /// The request.
+    #[must_use]
+    pub fn request(&self) -> RequestId {
+        self.request
+    }
+
+    /// Which use of its receipt, counted from one.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.number
     }
 }
 

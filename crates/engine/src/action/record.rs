@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use countersign_core::Command;
-use countersign_core::request::Command as RequestCommand;
+use countersign_core::request::{Command as RequestCommand, Fate};
 
 use super::attempt::{Attempt, Completion, SessionRefused};
-use super::proof::{Denied, Forward, Judged, Pending, Ran, Recorded, Unrecorded};
+use super::proof::{Denied, Forward, Judged, Pending, Ran, Recorded, Unrecorded, Used};
 use crate::engine::Engine;
 use crate::line::{Outcome, Refusing, Sealed, Topic};
 use crate::seal::Field;
@@ -61,9 +61,10 @@ impl Engine {
     /// done before its line was written is told in that line.
     pub async fn completed(&self, ran: Ran, outcome: Completion) {
         let took = crate::line::Ran { bytes: outcome.bytes, micros: outcome.micros };
-        let work = match ran.request {
+        let work = match ran.request() {
             Some(request) => {
-                let settle = RequestCommand::Settle { request, outcome: outcome.outcome() };
+                let (transaction, outcome) = (outcome.transaction, outcome.outcome());
+                let settle = RequestCommand::Settle { request, outcome, transaction };
                 let mut deed = Deed::new(Command::Request(settle), From::HOUSE);
                 deed.ran = Some(took);
                 Work::Deed(Box::new(deed))
@@ -78,6 +79,17 @@ impl Engine {
         };
         if self.0.queue.send_alongside(work).await.is_err() {
             tracing::warn!("the outcome of an action came after the ledger was closed");
+        }
+    }
+
+    /// Records what became of the transaction in which a receipt was used: of this use, and of all later ones of the same
+    /// request and session that were said to be open. Behind [`Engine::completed`], in order, and never dropped.
+    pub async fn concluded(&self, used: Used, fate: Fate) {
+        let Used { request, session, number: from } = used;
+        let conclude = RequestCommand::Conclude { request, session, from, fate };
+        let deed = Deed::new(Command::Request(conclude), From::HOUSE);
+        if self.0.queue.send_alongside(Work::Deed(Box::new(deed))).await.is_err() {
+            tracing::warn!("the end of a transaction came after the ledger was closed");
         }
     }
 
@@ -120,7 +132,7 @@ fn allow(judged: Judged, recorded: &'static str, claims: bool) -> (Work, bytes::
     let entry = Arc::new(Entry::default());
     let bytes = attempt.bytes.clone();
     let say = Say::Allowed { body: body(attempt), recorded, claims, entry: Arc::clone(&entry) };
-    let ran = Ran { statement: Arc::clone(&statement), entry, request: None, bounds: None };
+    let ran = Ran { statement: Arc::clone(&statement), entry, used: None, bounds: None };
     let work =
         Work::Statement(Box::new(StatementWork { statement, at, policies: Some(allowed.policies), say }));
     (work, bytes, ran)

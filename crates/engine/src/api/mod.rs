@@ -168,6 +168,7 @@ impl Engine {
             escalated: 0,
             approvals: Vec::new(),
             state: State::Pending,
+            uses: Vec::new(),
         };
         let stages = snapshot.book.stages(&request, now);
         let words = stages.iter().map(|stage| {

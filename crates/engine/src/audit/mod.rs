@@ -71,6 +71,9 @@ pub struct EventView {
     pub text: Option<String>,
     /// How what it tells of ended, for `action.completed`, and for `action.allowed` if it was done before its line was written.
     pub ended: Option<EndedView>,
+    /// Where the transaction stands that it was done in, in one word: `open`, `committed`, `rolled_back`, `unknown`. For
+    /// `action.completed` and `action.concluded`.
+    pub transaction: Option<String>,
     /// How far it has come.
     pub stage: Stage,
     /// The controls that its type is evidence for.
@@ -318,7 +321,7 @@ impl Engine {
             let action: serde_json::Value = serde_json::from_str(&content.action).ok()?;
             action.get("text")?.as_str().map(str::to_owned)
         });
-        EventView { ended: ended(&line), line, text, stage, controls }
+        EventView { ended: ended(&line), transaction: transaction(&line), line, text, stage, controls }
     }
 
     fn detail(&self, line: Line) -> EventDetail {
@@ -407,6 +410,11 @@ fn ended(line: &Line) -> Option<EndedView> {
         code: text("code"),
         micros: number("micros"),
     })
+}
+
+fn transaction(line: &Line) -> Option<String> {
+    let tells = matches!(line.kind.as_str(), "action.completed" | "action.concluded");
+    line.data.get("transaction").filter(|_| tells)?.as_str().map(str::to_owned)
 }
 
 /// What a person reads first: the statement, comment, reason or purpose.

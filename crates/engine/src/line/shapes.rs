@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use countersign_core::catalogue::{Ceiling, Escalation, Place, Rule, Stage};
 use countersign_core::envelope::{Envelope, Reach, Terms};
-use countersign_core::request::{Bounds, Outcome, RowBound, Signature};
+use countersign_core::request::{Bounds, Fate, Outcome, RowBound, Signature, Transaction};
 use countersign_core::ruling::{Gate, PolicyRef};
 use countersign_core::{Digest, PolicyId, RuleName, Span};
 use serde::{Deserialize, Serialize};
@@ -119,6 +119,45 @@ pub(crate) enum ResultShape {
     Failed,
     BeyondBound,
     Unknown,
+}
+
+/// Where a transaction stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum TransactionShape {
+    Open,
+    Committed,
+    RolledBack,
+    Unknown,
+}
+
+impl TransactionShape {
+    /// What became of it, if it is over.
+    pub(super) fn fate(self) -> Option<Fate> {
+        match self {
+            Self::Open => None,
+            Self::Committed => Some(Fate::Committed),
+            Self::RolledBack => Some(Fate::RolledBack),
+            Self::Unknown => Some(Fate::Unknown),
+        }
+    }
+}
+
+impl From<Transaction> for TransactionShape {
+    fn from(transaction: Transaction) -> Self {
+        match transaction {
+            Transaction::Open => Self::Open,
+            Transaction::Over(Fate::Committed) => Self::Committed,
+            Transaction::Over(Fate::RolledBack) => Self::RolledBack,
+            Transaction::Over(Fate::Unknown) => Self::Unknown,
+        }
+    }
+}
+
+impl From<TransactionShape> for Transaction {
+    fn from(shape: TransactionShape) -> Self {
+        shape.fate().map_or(Self::Open, Self::Over)
+    }
 }
 
 impl From<&PolicyRef> for PolicyShape {

@@ -115,6 +115,7 @@ async fn what_has_happened_is_written_when_the_disk_is_back() {
             rows: Some(n as u64),
             bytes: 0,
             micros: 0,
+            transaction: None,
         };
         bench.engine.completed(ran, outcome).await;
     }

@@ -8,7 +8,7 @@ use countersign_core::envelope::{Envelope, Reach, Terms};
 use countersign_core::grant::Event as GrantEvent;
 use countersign_core::principal::Event as PrincipalEvent;
 use countersign_core::request::{
-    Ask, Bounds, Event as RequestEvent, Outcome, RowBound, Signature, Voidance, Withdrawal,
+    Ask, Bounds, Event as RequestEvent, Fate, Outcome, RowBound, Signature, Transaction, Voidance, Withdrawal,
 };
 use countersign_core::ruling::{Gate, PolicyRef};
 use countersign_core::session::{Ending, Event as SessionEvent, Opening};
@@ -92,7 +92,13 @@ fn events() -> Vec<(&'static str, Event)> {
     let request = RequestId(1);
     let comment = Some(Digest([5; 32]));
     let signature = Some(Signature { credential: "key-1".into(), assertion: "AAAA".into() });
-    let settled = |outcome| Event::Request(RequestEvent::Settled { request, outcome });
+    let settled = |outcome| Event::Request(RequestEvent::Settled { request, outcome, transaction: None });
+    let settled_in = |transaction| {
+        let outcome = Outcome::Done { rows: Some(12) };
+        Event::Request(RequestEvent::Settled { request, outcome, transaction: Some(transaction) })
+    };
+    let concluded =
+        |from, fate| Event::Request(RequestEvent::Concluded { request, session: SessionId(2), from, fate });
     let opening = |content| Opening {
         session: SessionId(2),
         principal: who("alice"),
@@ -221,6 +227,11 @@ fn events() -> Vec<(&'static str, Event)> {
             "used_within_an_envelope",
             Event::Request(RequestEvent::Used { request, session: SessionId(2), rows: Some(100) }),
         ),
+        ("settled_in_a_transaction", settled_in(Transaction::Open)),
+        ("settled_and_committed", settled_in(Transaction::Over(Fate::Committed))),
+        ("concluded_committed", concluded(1, Fate::Committed)),
+        ("concluded_rolled_back", concluded(3, Fate::RolledBack)),
+        ("concluded_unknown", concluded(1, Fate::Unknown)),
     ]
 }
 

@@ -18,7 +18,13 @@ fn spoken(bench: &Bench) -> Vec<Line> {
 }
 
 fn done(rows: u64) -> Completion {
-    Completion { result: CompletionResult::Done, rows: Some(rows), bytes: 10, micros: 1_000 }
+    Completion {
+        result: CompletionResult::Done,
+        rows: Some(rows),
+        bytes: 10,
+        micros: 1_000,
+        transaction: None,
+    }
 }
 
 #[tokio::test]
@@ -146,7 +152,7 @@ async fn what_failed_or_ended_late_has_a_line_of_its_own() {
         bench.engine.record_read(judged).await.unwrap().1.at_once().unwrap()
     };
     let failed = CompletionResult::Failed { code: "22012".into() };
-    bench.engine.completed(run().await, Completion { result: failed, rows: None, bytes: 1, micros: 2 }).await;
+    bench.engine.completed(run().await, Completion { result: failed, rows: None, ..done(0) }).await;
     let late = run().await;
     until(|| bench.count("action.allowed") == 2).await;
     bench.engine.completed(late, done(7)).await;

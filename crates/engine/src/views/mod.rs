@@ -12,7 +12,7 @@ use std::cmp::Reverse;
 use countersign_core::catalogue::{Ceiling, Impact};
 use countersign_core::envelope::Envelope;
 use countersign_core::grant::Grant;
-use countersign_core::request::{Outcome, Request};
+use countersign_core::request::{Outcome, Request, Transaction};
 use countersign_core::ruling::Gate;
 use countersign_core::session::Ending;
 use countersign_core::{
@@ -178,6 +178,8 @@ pub struct RequestView {
     pub running: bool,
     /// How what was approved ended.
     pub outcome: Option<Outcome>,
+    /// Where the transaction stands in which it was done last, if there is one.
+    pub transaction: Option<Transaction>,
     /// The same in figures, as the ledger has them: bytes and time beside rows.
     pub ended: Option<EndedView>,
     /// Nobody can satisfy its rules.

@@ -162,6 +162,7 @@ impl Engine {
             most: request.most(),
             running: false,
             outcome: None,
+            transaction: request.transaction(),
             ended: None,
             locked: request.locked,
             erased: content.is_none(),

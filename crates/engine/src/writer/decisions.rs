@@ -163,6 +163,7 @@ fn said_by(command: &Command) -> Option<(&PrincipalId, ActionName)> {
             request::Command::Withdraw { .. }
             | request::Command::Use { .. }
             | request::Command::Settle { .. }
+            | request::Command::Conclude { .. }
             | request::Command::Void { .. },
         )
         | Command::Session(session::Command::Open(_) | session::Command::Close { .. })

@@ -98,6 +98,7 @@ impl Desk<'_> {
             RequestCommand::Withdraw { .. }
             | RequestCommand::Use { .. }
             | RequestCommand::Settle { .. }
+            | RequestCommand::Conclude { .. }
             | RequestCommand::Void { .. } => None,
         }
     }

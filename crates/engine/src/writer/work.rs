@@ -212,7 +212,7 @@ impl Work {
             },
             Self::Deed(deed) => matches!(
                 deed.command,
-                Command::Request(RequestCommand::Settle { .. })
+                Command::Request(RequestCommand::Settle { .. } | RequestCommand::Conclude { .. })
                     | Command::Session(SessionCommand::Close { .. })
             ),
             Self::Note(_) => false,

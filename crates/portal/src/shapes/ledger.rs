@@ -142,6 +142,11 @@ pub struct Event {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub micros: Option<u64>,
+    /// Where the transaction stands that an approved statement was done in: `open`, `committed`, `rolled_back`, `unknown`.
+    /// For `action.completed`, where it is `open` or was over at once, and for `action.concluded`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub transaction: Option<String>,
     /// The controls that this type of line is evidence for.
     pub controls: Vec<String>,
     /// The statement, command or reason behind it, when the caller may see it and it is kept still.
@@ -282,6 +287,7 @@ impl From<audit::EventView> for Event {
             bytes,
             code,
             micros,
+            transaction: view.transaction,
             controls: view.controls.iter().map(ToString::to_string).collect(),
             text: view.text,
         }

@@ -16,7 +16,7 @@ pub use foreseen::{
     Trigger,
 };
 pub use marks::{Mark, MarkKind};
-pub use outcome::{Outcome, OutcomeResult};
+pub use outcome::{Outcome, OutcomeResult, OutcomeTransaction};
 pub use parts::{Encoding, Function, Parameter, Relation, Rows, Setting};
 
 /// Asks for a role.

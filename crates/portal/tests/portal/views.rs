@@ -181,7 +181,13 @@ async fn lines_tell_how_an_action_ended_and_are_found_by_the_beginning_of_their_
     let (_, pending) = house.engine.record_read(judged).await.unwrap();
     let ran = pending.durable().await.unwrap();
     let failed = CompletionResult::Failed { code: "22012".into() };
-    house.engine.completed(ran, Completion { result: failed, rows: Some(3), bytes: 18, micros: 4_000 }).await;
+    house
+        .engine
+        .completed(
+            ran,
+            Completion { result: failed, rows: Some(3), bytes: 18, micros: 4_000, transaction: None },
+        )
+        .await;
     // An outcome is recorded behind the answer: nobody waits for it.
     let line = loop {
         let found = house.get("bob", "/ledger/events?type=action.completed").await.json();

@@ -412,7 +412,13 @@ fn touches(action: &str, relation: u64) -> Vec<String> {
 }
 
 fn done(rows: u64) -> Completion {
-    Completion { result: CompletionResult::Done, rows: Some(rows), bytes: 10, micros: 1_000 }
+    Completion {
+        result: CompletionResult::Done,
+        rows: Some(rows),
+        bytes: 10,
+        micros: 1_000,
+        transaction: None,
+    }
 }
 
 fn relations(relation: u64) -> Vec<RelationVersion> {

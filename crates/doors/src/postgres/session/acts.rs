@@ -9,11 +9,14 @@ use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 use countersign_core::At;
-use countersign_engine::{Completion, CompletionResult, Pending, Ran, Unrecorded, Withheld};
+use countersign_core::request::Transaction;
+use countersign_engine::{Completion, CompletionResult, Pending, Ran, Unrecorded, Used, Withheld};
+use countersign_wire::sql::Facts;
 use tokio_util::sync::ReusableBoxFuture;
 
 use super::super::mask::Cover;
 use super::tongue::Action;
+use super::transaction::Steps;
 
 /// The number of an action, counted from one in the order of forwarding.
 pub(super) type ActId = u64;
@@ -50,6 +53,10 @@ struct Act {
     cover: Option<Box<Cover>>,
     /// Code of users may say anything while it runs.
     foreign: bool,
+    /// The transaction control in it, where that is followed.
+    steps: Option<Box<Steps>>,
+    /// Where the transaction stands that it was done in, if it is a use of a receipt.
+    transaction: Option<Transaction>,
 }
 
 /// The answer of a read whose record is not durable yet, and whatever came behind it.
@@ -107,6 +114,8 @@ impl Acts {
             outcome: None,
             cover: None,
             foreign: false,
+            steps: None,
+            transaction: None,
         });
         self.next
     }
@@ -210,7 +219,8 @@ impl Acts {
         let act = self.acts.pop_front()?;
         let (ran, (result, ended)) = (act.ran?, act.outcome?);
         let micros = u64::try_from(ended.since(act.started).0).unwrap_or(0);
-        Some((ran, Completion { result, rows: act.rows, bytes: act.bytes, micros }))
+        let Act { rows, bytes, transaction, .. } = act;
+        Some((ran, Completion { result, rows, bytes, micros, transaction }))
     }
 
     /// The record of the oldest read is durable, but nobody waits for its answer any more.
@@ -259,6 +269,32 @@ impl Acts {
     /// What covers the answer to this action.
     pub(super) fn cover(&mut self, id: ActId) -> Option<&mut Cover> {
         self.find(id)?.cover.as_deref_mut()
+    }
+
+    /// Its transaction control is followed.
+    pub(super) fn follow(&mut self, id: ActId, facts: &Facts) {
+        if let Some(act) = self.find(id) {
+            let uses = act.ran.as_ref().is_some_and(|ran| ran.used().is_some());
+            act.steps = Steps::of(facts, uses);
+        }
+    }
+
+    /// What is followed of it.
+    pub(super) fn steps(&mut self, id: ActId) -> Option<&mut Steps> {
+        self.find(id)?.steps.as_deref_mut()
+    }
+
+    /// The use of a receipt that it is, as long as it has not ended.
+    pub(super) fn used(&mut self, id: ActId) -> Option<Used> {
+        let act = self.find(id).filter(|act| act.outcome.is_none())?;
+        act.ran.as_ref()?.used()
+    }
+
+    /// Where its transaction stands. False: how it ended was told already.
+    pub(super) fn stands(&mut self, id: ActId, transaction: Transaction) -> bool {
+        let Some(act) = self.find(id) else { return false };
+        act.transaction = Some(transaction);
+        true
     }
 
     fn find(&mut self, id: ActId) -> Option<&mut Act> {

@@ -150,7 +150,12 @@ impl Session {
         self.follow_cover(act, message.body())?;
         let Some(sent) = self.sent.get(number) else { return Ok(()) };
         let rows = match message.body() {
-            Body::CommandComplete(tag) => tag.rows(),
+            Body::CommandComplete(tag) => {
+                if let Some(act) = act {
+                    self.transactions.completed(act, tag.text(), &mut self.acts);
+                }
+                tag.rows()
+            }
             _ => None,
         };
         let is_end = matches!(
@@ -180,7 +185,7 @@ impl Session {
         if last {
             self.sent.take(number);
             if ends {
-                self.done(act);
+                self.done(act, None);
             }
         }
         Ok(())
@@ -203,6 +208,7 @@ impl Session {
             }
             Show::Client | Show::Quiet | Show::Types(_) => self.show(act, message.raw()),
         }
+        self.transactions.failed(act, &mut self.acts);
         if let (Some(act), Body::ErrorResponse(fields)) = (act, message.body()) {
             let code = String::from_utf8_lossy(fields.code().unwrap_or_default()).into_owned();
             let now = self.now();
@@ -225,12 +231,13 @@ impl Session {
             self.known.is_idle();
         }
         let Some(sent) = self.sent.take(number) else { return };
+        if sent.ends {
+            self.done(sent.act, Some(status));
+        }
+        self.transactions.ready(status, &mut self.acts);
         match sent.show {
             Show::Client | Show::Quiet | Show::Refusal(_) => self.show(sent.act, message.raw()),
             Show::Own | Show::Capture | Show::Types(_) => {}
-        }
-        if sent.ends {
-            self.done(sent.act);
         }
     }
 
@@ -246,9 +253,10 @@ impl Session {
         }
     }
 
-    fn done(&mut self, act: Option<u64>) {
+    fn done(&mut self, act: Option<u64>, ready: Option<TransactionStatus>) {
         let now = self.now();
         if let Some(act) = act {
+            self.transactions.done(act, ready, &mut self.acts);
             self.acts.end(act, CompletionResult::Done, now);
         }
     }

@@ -6,6 +6,7 @@
 //! end is kept back until the commit has succeeded.
 
 use bytes::{Bytes, BytesMut};
+use countersign_core::request::{Fate, Transaction};
 use countersign_engine::CompletionResult;
 use countersign_wire::postgres::TransactionStatus;
 use countersign_wire::postgres::encode::Report;
@@ -107,7 +108,9 @@ impl Session {
                     }
                     None => {
                         self.append(&captured.bytes);
-                        self.end(act, CompletionResult::Done);
+                        self.acts.stands(act, Transaction::Over(Fate::Committed));
+                        let now = self.now();
+                        self.acts.end(act, CompletionResult::Done, now);
                     }
                 }
             }
@@ -133,6 +136,9 @@ impl Session {
 
     fn end(&mut self, act: ActId, result: CompletionResult) {
         let now = self.now();
+        if result == CompletionResult::Done {
+            self.transactions.done(act, None, &mut self.acts);
+        }
         self.acts.end(act, result, now);
     }
 }

@@ -202,6 +202,8 @@ impl Session {
     /// What can be known of every action that is on its way is known now; records that are on their way arrive.
     async fn account_for_everything(&mut self) {
         let now = self.now();
+        let was_quiet = self.tracker.pending() == 0;
+        self.transactions.end(was_quiet, &mut self.acts);
         self.acts.end_all(now);
         let records = async {
             while self.acts.has_gates() {

@@ -265,8 +265,10 @@ impl Session {
             let message = raw.slice(start..*end);
             start = *end;
             let last = index + 1 == ends.len();
-            let show = if last && executes && bound.is_some() { Show::Capture } else { Show::Client };
-            let sent = Self::of_act(act, last, show);
+            // What is captured ends when it is known whether it stands.
+            let captured = last && executes && bound.is_some();
+            let show = if captured { Show::Capture } else { Show::Client };
+            let sent = Self::of_act(act, last && !captured, show);
             let routed = match index {
                 0 => {
                     self.route(|session| {
@@ -318,7 +320,7 @@ impl Session {
             return Ok(act);
         };
         let show = if bound.is_some() { Show::Capture } else { Show::Client };
-        self.put(number, &raw, Self::of_act(act, true, show));
+        self.put(number, &raw, Self::of_act(act, bound.is_none(), show));
         if let Some(rows_max) = bound {
             self.keep_bound(act, rows_max).await?;
         }

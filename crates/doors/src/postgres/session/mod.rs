@@ -25,6 +25,7 @@ mod pump;
 mod sent;
 mod simple;
 mod tongue;
+mod transaction;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -51,6 +52,7 @@ use super::upstream::{CancelKey, Place};
 use acts::Acts;
 use own::OwnAnswer;
 use sent::SentQueue;
+use transaction::Transactions;
 
 type Ended = ReusableBoxFuture<'static, Ending>;
 type Interrupted = ReusableBoxFuture<'static, ()>;
@@ -67,6 +69,7 @@ pub(super) struct Session {
     tracker: Tracker<Arc<Statement>, Arc<Portal>>,
     sent: SentQueue,
     acts: Acts,
+    transactions: Transactions,
     known: Known,
     /// What was understood last of a new text.
     latest: Option<Arc<Understood>>,
@@ -176,6 +179,7 @@ impl Session {
             tracker: Tracker::new(),
             sent: SentQueue::default(),
             acts: Acts::default(),
+            transactions: Transactions::default(),
             known: parts.known,
             latest: None,
             prepared: BTreeMap::new(),

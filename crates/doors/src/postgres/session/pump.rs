@@ -174,10 +174,13 @@ impl Session {
         Ok(())
     }
 
-    /// Tells the engine how actions ended, in order. Waits if the ledger's queue is full: outcomes are never dropped.
+    /// Tells the engine how actions ended, in order, and what became of transactions whose actions were told of before. Waits if the ledger's queue is full: outcomes are never dropped.
     pub(super) async fn report_outcomes(&mut self) {
         while let Some((ran, completion)) = self.acts.next_done() {
             self.shared.engine.completed(ran, completion).await;
+        }
+        while let Some((used, fate)) = self.transactions.next_concluded() {
+            self.shared.engine.concluded(used, fate).await;
         }
     }
 

@@ -348,6 +348,7 @@ impl Session {
             Order::First(ran) => self.acts.recorded(ran, now, changing),
             Order::BeforeRelease(pending) => self.acts.reading(pending, granted.action, now, changing),
         };
+        self.acts.follow(act, &facts);
         if let Some(cover) = cover {
             self.acts.covered(act, cover);
         }

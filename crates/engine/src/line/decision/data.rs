@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::line::shapes::{
     BoundsShape, EnvelopeShape, GateShape, ReachShape, ResultShape, SignatureShape, TermsShape,
+    TransactionShape,
 };
 use crate::line::{Sealed, Stamp};
 
@@ -91,6 +92,16 @@ pub(super) struct SettledData {
     pub(super) result: ResultShape,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) rows: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) transaction: Option<TransactionShape>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ConcludedData {
+    /// The first use that it is said of, counted from one.
+    pub(super) from: u32,
+    pub(super) transaction: TransactionShape,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -21,7 +21,8 @@ use super::Envelope;
 pub(crate) type Hydrate<'a> = &'a dyn Fn(&BundleHash) -> Option<Arc<Catalogue>>;
 
 /// The types whose lines are always decisions.
-pub(super) const KINDS: [&str; 18] = [
+pub(super) const KINDS: [&str; 19] = [
+    "action.concluded",
     "action.held",
     "decision.approved",
     "decision.denied",

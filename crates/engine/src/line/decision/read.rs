@@ -9,8 +9,8 @@ use countersign_core::{Event, Span};
 use serde::de::DeserializeOwned;
 
 use super::data::{
-    ActivatedData, AnswerData, AskedData, EscalatedData, IssuedData, Nothing, OpenedData, ReasonData,
-    ReceiptData, SettledData, TerminatedData, UsedData, VoidedData, WithdrawnData,
+    ActivatedData, AnswerData, AskedData, ConcludedData, EscalatedData, IssuedData, Nothing, OpenedData,
+    ReasonData, ReceiptData, SettledData, TerminatedData, UsedData, VoidedData, WithdrawnData,
 };
 use super::{Hydrate, Raw};
 use crate::line::BadLine;
@@ -29,7 +29,8 @@ pub(crate) fn event_of(line: Raw, hydrate: Hydrate<'_>) -> Result<Event, BadLine
         | "request.voided"
         | "request.escalated"
         | "action.allowed"
-        | "action.completed" => request_event(&line).map(Event::Request),
+        | "action.completed"
+        | "action.concluded" => request_event(&line).map(Event::Request),
         "grant.issued" | "grant.expired" | "grant.revoked" | "grant.relinquished" => {
             grant_event(&line).map(Event::Grant)
         }
@@ -125,7 +126,14 @@ fn request_event(line: &Raw) -> Result<RequestEvent, BadLine> {
         "action.completed" => {
             let data: SettledData = data(line)?;
             let outcome = outcome_of(data.result, data.rows, data.code);
-            RequestEvent::Settled { request, outcome: outcome.ok_or_else(|| missing(line, "result"))? }
+            let outcome = outcome.ok_or_else(|| missing(line, "result"))?;
+            RequestEvent::Settled { request, outcome, transaction: data.transaction.map(Into::into) }
+        }
+        "action.concluded" => {
+            let data: ConcludedData = data(line)?;
+            let session = need(line, &line.session, "session")?;
+            let fate = data.transaction.fate().ok_or_else(|| missing(line, "transaction"))?;
+            RequestEvent::Concluded { request, session, from: data.from, fate }
         }
         other => return Err(BadLine::Type(other.to_owned())),
     })

@@ -4,16 +4,16 @@ use countersign_core::Event;
 use countersign_core::bundle::Event as BundleEvent;
 use countersign_core::grant::Event as GrantEvent;
 use countersign_core::principal::Event as PrincipalEvent;
-use countersign_core::request::{Ask, Event as RequestEvent};
+use countersign_core::request::{Ask, Event as RequestEvent, Fate, Transaction};
 use countersign_core::session::Event as SessionEvent;
 use serde::Serialize;
 
 use super::data::{
-    ActivatedData, AnswerData, AskedData, EscalatedData, IssuedData, Nothing, OpenedData, ReasonData,
-    ReceiptData, SettledData, TerminatedData, UsedData, VoidedData, WithdrawnData,
+    ActivatedData, AnswerData, AskedData, ConcludedData, EscalatedData, IssuedData, Nothing, OpenedData,
+    ReasonData, ReceiptData, SettledData, TerminatedData, UsedData, VoidedData, WithdrawnData,
 };
 use super::{Ran, Raw};
-use crate::line::shapes::{ResultShape, TermsShape, outcome_parts};
+use crate::line::shapes::{ResultShape, TermsShape, TransactionShape, outcome_parts};
 use crate::line::{BadLine, Envelope, Outcome, PolicyShape, Sealed, Stamp};
 
 /// The line of an event, without its place. `ran` goes with [`RequestEvent::Settled`].
@@ -94,13 +94,24 @@ fn encode_request(event: &RequestEvent, ran: Option<Ran>) -> Result<Raw, BadLine
             line.session = Some(*session);
             raw(line)
         }
-        RequestEvent::Settled { request, outcome } => {
+        RequestEvent::Settled { request, outcome, transaction } => {
             let (result, rows, code) = outcome_parts(outcome);
             let (bytes, micros) = (ran.map(|ran| ran.bytes), ran.map(|ran| ran.micros));
-            let data = SettledData { bytes, code, micros, result, rows };
+            let transaction = transaction.map(Into::into);
+            let data = SettledData { bytes, code, micros, result, rows, transaction };
             let mut line = Envelope::new("action.completed", data);
             line.request = Some(*request);
             if result != ResultShape::Done {
+                line.outcome = Outcome::Failure;
+            }
+            raw(line)
+        }
+        RequestEvent::Concluded { request, session, from, fate } => {
+            let transaction = TransactionShape::from(Transaction::Over(*fate));
+            let mut line = Envelope::new("action.concluded", ConcludedData { from: *from, transaction });
+            line.request = Some(*request);
+            line.session = Some(*session);
+            if *fate != Fate::Committed {
                 line.outcome = Outcome::Failure;
             }
             raw(line)

@@ -316,7 +316,10 @@ impl From<so_far::Time> for Time {
             at: time.at.rfc3339(),
             state: RequestState::named(time.state),
             answered: time.answered.iter().map(ToString::to_string).collect(),
-            outcome: time.outcome.as_ref().map(Outcome::of),
+            outcome: time
+                .outcome
+                .as_ref()
+                .map(|ended| Outcome { transaction: time.transaction.map(Into::into), ..Outcome::of(ended) }),
         }
     }
 }

@@ -24,6 +24,24 @@ pub struct Outcome {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub micros: Option<u64>,
+    /// Where the transaction stands that it was done in. Absent where nothing of it stands, or none is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub transaction: Option<OutcomeTransaction>,
+}
+
+/// Where a transaction stands, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OutcomeTransaction {
+    /// It goes on: what was done may still be undone.
+    Open,
+    /// It is committed.
+    Committed,
+    /// It was rolled back: nothing of what was done stands.
+    RolledBack,
+    /// Nobody can know, or it differs for parts of what was done.
+    Unknown,
 }
 
 /// How an approved action ended, in one word.

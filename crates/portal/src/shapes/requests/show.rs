@@ -13,8 +13,8 @@ use countersign_wire::sql::layout;
 use super::marks::marks;
 use super::{
     Answer, Approval, By, Effects, Encoding, Envelope, Function, HeldBy, Most, MostEnvelope, Outcome,
-    OutcomeResult, Parameter, Party, Policy, Receipt, Relation, Request, RequestCan, RequestKind,
-    RequestState, Rows, Setting, Stage,
+    OutcomeResult, OutcomeTransaction, Parameter, Party, Policy, Receipt, Relation, Request, RequestCan,
+    RequestKind, RequestState, Rows, Setting, Stage,
 };
 
 impl From<RequestView> for Request {
@@ -95,12 +95,13 @@ fn outcome(view: &RequestView) -> Option<Outcome> {
     if let Some(ended) = &view.ended {
         (outcome.bytes, outcome.micros) = (ended.bytes, ended.micros);
     }
+    outcome.transaction = view.transaction.map(Into::into);
     Some(outcome)
 }
 
 impl Outcome {
     fn plain(result: OutcomeResult) -> Self {
-        Self { result, rows: None, code: None, bytes: None, micros: None }
+        Self { result, rows: None, code: None, bytes: None, micros: None, transaction: None }
     }
 
     /// As the book has it.
@@ -114,6 +115,17 @@ impl Outcome {
                 Self { rows: Some(*rows), ..Self::plain(OutcomeResult::BeyondBound) }
             }
             request::Outcome::Unknown => Self::plain(OutcomeResult::Unknown),
+        }
+    }
+}
+
+impl From<request::Transaction> for OutcomeTransaction {
+    fn from(transaction: request::Transaction) -> Self {
+        match transaction {
+            request::Transaction::Open => Self::Open,
+            request::Transaction::Over(request::Fate::Committed) => Self::Committed,
+            request::Transaction::Over(request::Fate::RolledBack) => Self::RolledBack,
+            request::Transaction::Over(request::Fate::Unknown) => Self::Unknown,
         }
     }
 }
