@@ -1260,6 +1260,11 @@ export interface components {
              * @description How long it took, in microseconds.
              */
             micros?: number;
+            /**
+             * @description Where the transaction stands that an approved statement was done in: `open`, `committed`, `rolled_back`, `unknown`.
+             *     For `action.completed`, where it is `open` or was over at once, and for `action.concluded`.
+             */
+            transaction?: string;
             /** @description The controls that this type of line is evidence for. */
             controls: string[];
             /** @description The statement, command or reason behind it, when the caller may see it and it is kept still. */
@@ -1941,12 +1946,19 @@ export interface components {
              * @description How long it took, in microseconds.
              */
             micros?: number;
+            /** @description Where the transaction stands that it was done in. Absent where nothing of it stands, or none is known. */
+            transaction?: components["schemas"]["OutcomeTransaction"];
         };
         /**
          * @description How an approved action ended, in one word.
          * @enum {string}
          */
         OutcomeResult: "running" | "done" | "failed" | "beyond_bound" | "unknown";
+        /**
+         * @description Where a transaction stands, in one word.
+         * @enum {string}
+         */
+        OutcomeTransaction: "open" | "committed" | "rolled_back" | "unknown";
         /** @description One parameter value. */
         Parameter: {
             /** @description Its place, counted from one. */
