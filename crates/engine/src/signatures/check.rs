@@ -328,6 +328,7 @@ fn request_of(bytes: &[u8]) -> Result<Option<Request>, Fault> {
         escalated: 0,
         approvals: Vec::new(),
         state: State::Pending,
+        uses: Vec::new(),
     }))
 }
 
