@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::budget::Budget;
 use crate::ids::{ActionName, GroupId, PersonId, PrincipalId, ResourceId, RoleId, RuleName};
 use crate::time::Span;
 
@@ -87,6 +88,9 @@ pub struct Role {
     pub account: String,
     /// The longest grant.
     pub longest: Span,
+    /// How much may be taken under it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
 }
 
 /// Something protected.

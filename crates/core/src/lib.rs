@@ -10,6 +10,7 @@
 
 pub mod action;
 pub mod book;
+pub mod budget;
 pub mod bundle;
 pub mod catalogue;
 pub mod envelope;

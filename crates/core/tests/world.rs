@@ -225,6 +225,7 @@ fn role(resources: &[&str]) -> Role {
         resources: resources.iter().map(|name| ResourceId::new(name)).collect(),
         account: "app".into(),
         longest: Span::hours(4),
+        budget: None,
     }
 }
 

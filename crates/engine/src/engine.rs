@@ -14,6 +14,7 @@ use crate::ports::Ports;
 use crate::seal::MasterKey;
 use crate::settings::Settings;
 use crate::snapshot::{Changed, Health, Snapshot};
+use crate::spending::Spending;
 use crate::store::Store;
 use crate::warden::Warden;
 use crate::words::{Refused, RefusedCode};
@@ -36,6 +37,7 @@ pub(crate) struct Inner {
     pub(crate) hall: Arc<Hall>,
     pub(crate) people: People,
     pub(crate) noise: Noise,
+    pub(crate) spending: Arc<Spending>,
     vkey: countersign_ledger::VerifierKey,
     pub(crate) accounts: crate::accounts::Board,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -105,7 +107,9 @@ impl Engine {
         let noise = Noise::new(house.settings.refusals_a_minute);
         let thread = Mutex::new(None);
         let accounts = crate::accounts::Board::default();
-        Ok((Self(Arc::new(Inner { house, queue, hall, people, noise, vkey, accounts, thread })), writer))
+        let spending = Arc::new(Spending::new(Arc::clone(&house.store)));
+        let inner = Inner { house, queue, hall, people, noise, spending, vkey, accounts, thread };
+        Ok((Self(Arc::new(inner)), writer))
     }
 
     /// An engine without a thread and without hours: nothing is written until the stepper is told to. Every run

@@ -24,6 +24,7 @@ pub mod settings;
 pub mod signatures;
 mod snapshot;
 pub mod so_far;
+mod spending;
 pub mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

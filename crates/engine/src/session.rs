@@ -1,7 +1,7 @@
 //! Sessions: opened, looked after, closed.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use countersign_core::book::Standing;
 use countersign_core::question::{Question, Target};
@@ -16,10 +16,11 @@ use tokio::sync::watch;
 use crate::action::again::Again;
 use crate::action::{Client, SessionRefused};
 use crate::engine::Engine;
-use crate::line::Statement;
+use crate::line::{Account, Statement};
 use crate::seal::Field;
 use crate::settings::{CLIENT_BYTES_MAX, TICKET_BYTES_MAX, WORDS_BYTES_MAX};
 use crate::snapshot::Snapshot;
+use crate::spending::{Spending, Tally};
 use crate::warden::Upstream;
 use crate::words::{Refused, RefusedCode, ask_command, ask_link, cut};
 use crate::writer::work::{Deed, From};
@@ -43,6 +44,9 @@ struct Inner {
     ending: watch::Receiver<Option<Ending>>,
     stand: Mutex<Option<Stand>>,
     again: Again,
+    /// Not its owner: an engine that is gone leaves nothing open.
+    spending: Weak<Spending>,
+    spent: Arc<Tally>,
 }
 
 /// What a session was found to stand on, for as long as nothing is decided and no hour comes.
@@ -150,7 +154,14 @@ impl Session {
             Standing::Over(ending) => return Err(ending),
         };
         let in_force = snapshot.book.in_force.as_ref().map(|found| found.bundle);
-        let statement = Arc::new(self.statement(Some(grant.id), in_force));
+        let budget = snapshot.book.catalogue.roles.get(&self.0.role).and_then(|role| role.budget);
+        let account = Account {
+            grant: Spending::of(&self.0.spending, grant.id),
+            session: Arc::clone(&self.0.spent),
+            budget,
+        };
+        let statement = Statement { account: Some(account), ..self.statement(Some(grant.id), in_force) };
+        let statement = Arc::new(statement);
         *cached = Some(Stand {
             decided: snapshot.decided,
             from: grant.not_before,
@@ -177,6 +188,7 @@ impl Session {
             grant,
             bundle,
             key: Arc::clone(&inner.key),
+            account: None,
             standing: OnceLock::new(),
         }
     }
@@ -280,6 +292,8 @@ impl Engine {
             ending,
             stand: Mutex::new(None),
             again: Again::default(),
+            spending: Arc::downgrade(&self.0.spending),
+            spent: Arc::default(),
         }));
         // A grant that ended, or a bundle that changed, while this was being opened rang no bell.
         self.0.hall.look_in(id);

@@ -35,6 +35,8 @@ pub enum RefusedCode {
     TooLarge,
     /// The session is over.
     Ended,
+    /// As much as its role lets it take is taken.
+    Spent,
     /// The ledger can't take it now.
     Unavailable,
 }

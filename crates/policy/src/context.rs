@@ -195,6 +195,7 @@ const STATEMENT: &[Circumstance] = &[
     required("role_change", Type::Bool),
     required("resolved", Type::Bool),
     required("impact", Type::Text),
+    required("over_budget", Type::Texts),
 ];
 
 const UNMASK: &[Circumstance] = &[
@@ -383,6 +384,8 @@ impl From<Sql> for Context {
         if let Some(rows) = sql.rows {
             context.insert("rows", Value::Long(rows));
         }
+        // What is used up is the engine's to say.
+        context.insert("over_budget", Value::Texts(BTreeSet::new()));
         sql.reach.tell(&mut context);
         context
     }

@@ -134,7 +134,7 @@ impl Problem {
 impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         let kind = match refused.code {
-            RefusedCode::NotPermitted | RefusedCode::NoGrant => Kind::Denied,
+            RefusedCode::NotPermitted | RefusedCode::NoGrant | RefusedCode::Spent => Kind::Denied,
             RefusedCode::Unsigned => Kind::Unsigned,
             RefusedCode::NotFound => Kind::NotFound,
             RefusedCode::Conflict | RefusedCode::Ended => Kind::Conflict,

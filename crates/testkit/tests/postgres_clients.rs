@@ -461,3 +461,31 @@ async fn strangers_learn_nothing_and_hostile_starts_are_refused() -> Result<()> 
     house.close().await;
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_takes_more_than_their_role_lets_them() -> Result<()> {
+    let house = House::with(|files| {
+        if let Some(roles) = files.get_mut("roles.toml") {
+            roles.push_str("\n[role.shop-writer.budget]\ngrant = { rows = 10 }\n");
+        }
+    })
+    .await?;
+    house.grant("alice", "shop-writer", Span::minutes(30)).await?;
+    let client = house.connect("alice").await?;
+    client.batch_execute("BEGIN").await?;
+    let six = "SELECT id FROM products ORDER BY id LIMIT 6";
+    assert_eq!(client.query(six, &[]).await?.len(), 6);
+    // What reaches the limit runs to its end.
+    assert_eq!(client.query(six, &[]).await?.len(), 6);
+    let refused = client.query(six, &[]).await.err().context("it ran")?;
+    let words = refused.as_db_error().context("no error of the server's")?;
+    assert_eq!(words.code(), &SqlState::CONFIGURATION_LIMIT_EXCEEDED);
+    assert_eq!(words.message(), "the budget of your grant is used up: 12 of 10 rows");
+    // Nobody is left in the middle of a transaction, and another session has the same grant.
+    client.batch_execute("ROLLBACK").await?;
+    let other = house.connect("alice").await?;
+    let refused = other.simple_query("SELECT 1").await.err().context("it ran")?;
+    assert_eq!(code(&refused), &SqlState::CONFIGURATION_LIMIT_EXCEEDED);
+    other.batch_execute("SET work_mem = '5MB'").await?;
+    Ok(())
+}

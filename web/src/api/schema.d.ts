@@ -1349,6 +1349,12 @@ export interface components {
             purpose?: string;
             /** @description How it ended before its hour. */
             ended?: components["schemas"]["GrantEnd"];
+            /** @description What was taken under it so far. */
+            spent: components["schemas"]["Spent"];
+            /** @description What may be taken under it in all; absent where nothing has a limit. */
+            budget?: components["schemas"]["Limits"];
+            /** @description What may be taken in each session under it; absent where nothing has a limit. */
+            session_budget?: components["schemas"]["Limits"];
             /** @description What the caller may do about it. */
             can: components["schemas"]["GrantCan"];
         };
@@ -1426,6 +1432,29 @@ export interface components {
             /** @description The log's key, as a C2SP vkey. An auditor gets it by another way and compares. */
             vkey: string;
         };
+        /** @description What may be taken; what is absent has no limit. */
+        Limits: {
+            /**
+             * Format: int64
+             * @description Statements that ran.
+             */
+            statements?: number;
+            /**
+             * Format: int64
+             * @description Rows that they gave or touched.
+             */
+            rows?: number;
+            /**
+             * Format: int64
+             * @description Bytes of their answers.
+             */
+            bytes?: number;
+            /**
+             * Format: int64
+             * @description How long the target worked on them, in milliseconds.
+             */
+            time_ms?: number;
+        };
         /** @description A list, newest first. */
         List_Authenticator: {
             /** @description What the caller may see. */
@@ -1486,6 +1515,12 @@ export interface components {
                 purpose?: string;
                 /** @description How it ended before its hour. */
                 ended?: components["schemas"]["GrantEnd"];
+                /** @description What was taken under it so far. */
+                spent: components["schemas"]["Spent"];
+                /** @description What may be taken under it in all; absent where nothing has a limit. */
+                budget?: components["schemas"]["Limits"];
+                /** @description What may be taken in each session under it; absent where nothing has a limit. */
+                session_budget?: components["schemas"]["Limits"];
                 /** @description What the caller may do about it. */
                 can: components["schemas"]["GrantCan"];
             }[];
@@ -2634,6 +2669,29 @@ export interface components {
             line: number;
             /** @description The request that it was allowed by. */
             request?: string;
+        };
+        /** @description What was taken. */
+        Spent: {
+            /**
+             * Format: int64
+             * @description Statements that ran.
+             */
+            statements: number;
+            /**
+             * Format: int64
+             * @description Rows that they gave or touched.
+             */
+            rows: number;
+            /**
+             * Format: int64
+             * @description Bytes of their answers.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description How long the target worked on them, in milliseconds.
+             */
+            time_ms: number;
         };
         /** @description One stage of one approval rule. */
         Stage: {

@@ -1,6 +1,6 @@
 // How the console says things. One word for one thing, as everywhere in the product.
 
-import type { Event, Request, Schemas } from "../api/client";
+import type { Event, Grant, Request, Schemas } from "../api/client";
 import { words } from "./time";
 
 /** What somebody wants, as the rest of a sentence that begins with their name. */
@@ -80,6 +80,23 @@ export function within(known: Schemas["Receipt"]): string {
   const { rows, total } = known.envelope;
   const spent = (known.rows_spent ?? 0).toLocaleString();
   return `${rows.toLocaleString()} rows a statement, ${total.toLocaleString()} in all, ${spent} of them spent or set aside`;
+}
+
+/** What is left of a grant's budget: `37,600 of 50,000 rows`. */
+export function budgetLeft(grant: Grant): string[] {
+  const { budget, spent } = grant;
+  if (!budget) return [];
+  const of = (limit: number | undefined, taken: number, unit: string, size = 1): string | undefined => {
+    if (limit === undefined) return undefined;
+    const count = (n: number): string => Math.floor(n / size).toLocaleString();
+    return `${count(Math.max(0, limit - taken))} of ${count(limit)} ${unit}`;
+  };
+  return [
+    of(budget.statements, spent.statements, "statements"),
+    of(budget.rows, spent.rows, "rows"),
+    of(budget.bytes, spent.bytes, "KiB", 1024),
+    of(budget.time_ms, spent.time_ms, "seconds", 1000),
+  ].filter((one) => one !== undefined);
 }
 
 const ENDINGS: Record<string, string> = {

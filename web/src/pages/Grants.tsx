@@ -8,7 +8,7 @@ import { Link, useSearchParams } from "wouter";
 import { api, type Grant, type Schemas } from "../api/client";
 import { forget } from "../api/live";
 import { grants } from "../api/queries";
-import { Named, State, Tags } from "../parts/Bits";
+import { Budget, Named, State, Tags } from "../parts/Bits";
 import { useConfirm } from "../parts/Confirm";
 import { Blank, Bones, Head, Reading } from "../parts/Page";
 import { Plain } from "../parts/Sql";
@@ -94,7 +94,7 @@ function Row({ grant, live }: { grant: Grant; live: boolean }) {
         <Link href={`/requests/${grant.request}`}>{grant.purpose ? <Plain text={grant.purpose} /> : "request"}</Link>
       </td>
       <td data-label={live ? "Time left" : "Ended"}>
-        {live ? <Left until={grant.not_after} over="ends now" />
+        {live ? <><Left until={grant.not_after} over="ends now" /><Budget of={grant} /></>
           : grant.ended ? <span className="small"><Ago at={grant.ended.at} /> by {grant.ended.display}</span>
             : <span className="row"><State of={grant.state} /><When at={grant.not_after} /></span>}
       </td>

@@ -11,7 +11,7 @@ import { grants, inbox, requests, roles } from "../api/queries";
 import { words } from "../lib/time";
 import { askedOf } from "../lib/words";
 import { MINE } from "../parts/answers";
-import { Command, State, Tags } from "../parts/Bits";
+import { Budget, Command, State, Tags } from "../parts/Bits";
 import { useConfirm } from "../parts/Confirm";
 import { MintButton } from "../parts/Credential";
 import { Blank, Bones, Head, Reading } from "../parts/Page";
@@ -89,6 +89,7 @@ function Held({ grant }: { grant: Grant }) {
         <Fuse from={grant.not_before} until={grant.not_after} />
       </div>
       {grant.purpose && <p className="small quiet"><Plain text={grant.purpose} /></p>}
+      <Budget of={grant} />
       {grant.resources.map((resource) => (
         <div key={resource} className="stack" style={{ gap: 10 }}>
           <Command text={`countersign connect ${resource}`} what="the command" />

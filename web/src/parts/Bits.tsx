@@ -7,8 +7,8 @@ import {
 import { Fragment, type ReactNode } from "react";
 import { Link } from "wouter";
 
-import type { Event } from "../api/client";
-import { initials, verdict } from "../lib/words";
+import type { Event, Grant } from "../api/client";
+import { budgetLeft, initials, verdict } from "../lib/words";
 
 type Tone = "yes" | "wait" | "no" | "seal" | "";
 
@@ -69,6 +69,13 @@ export function Named({ id, display, to }: { id: string; display: string; to?: s
       {display !== id && <span className="small quiet" style={{ display: "block" }}>{id}</span>}
     </span>
   );
+}
+
+/** What is left to take under a grant, where that is limited. */
+export function Budget({ of }: { of: Grant }) {
+  const left = budgetLeft(of);
+  if (left.length === 0) return null;
+  return <p className="small quiet">{left.join(", ")} left</p>;
 }
 
 export function Tags({ of }: { of: readonly string[] }) {

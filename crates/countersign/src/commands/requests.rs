@@ -13,7 +13,7 @@ use super::when;
 use crate::cli::{Approve, Cli, Deny, List, Reasoned, Request, Requests};
 use crate::client::Client;
 use crate::home::Home;
-use crate::output::{Output, harmless, line, note, text_at};
+use crate::output::{Column, Output, harmless, line, note, text_at};
 
 /// A person or a policy said no.
 const DENIED: u8 = 3;
@@ -293,18 +293,35 @@ pub async fn withdraw(cli: &Cli, home: &Home, id: &str) -> Result<()> {
 
 pub async fn grants(cli: &Cli, home: &Home, options: &List) -> Result<()> {
     let found = Client::new(cli, home)?.get(&with_state("/grants", options.state.as_deref())).await?;
-    Output(cli.output).list(
-        &found,
-        "No grant is live.",
-        &[
-            ("id", &|grant| text_at(grant, "/id")),
-            ("state", &|grant| text_at(grant, "/state")),
-            ("who", &|grant| text_at(grant, "/principal")),
-            ("role", &|grant| text_at(grant, "/role")),
-            ("why", &|grant| text_at(grant, "/purpose")),
-            ("ends", &|grant| when(grant, "/not_after")),
-        ],
-    )
+    let mut columns: Vec<Column<'_>> = vec![
+        ("id", &|grant| text_at(grant, "/id")),
+        ("state", &|grant| text_at(grant, "/state")),
+        ("who", &|grant| text_at(grant, "/principal")),
+        ("role", &|grant| text_at(grant, "/role")),
+        ("why", &|grant| text_at(grant, "/purpose")),
+        ("ends", &|grant| when(grant, "/not_after")),
+    ];
+    let limited = |grant: &Value| grant.get("budget").is_some();
+    if found.pointer("/items").and_then(Value::as_array).is_some_and(|items| items.iter().any(limited)) {
+        columns.push(("left", &left));
+    }
+    Output(cli.output).list(&found, "No grant is live.", &columns)
+}
+
+/// What is left of a grant's budget: `37600 rows, 41 s`.
+fn left(grant: &Value) -> String {
+    let units = [
+        ("statements", "statements", 1),
+        ("rows", "rows", 1),
+        ("bytes", "bytes", 1),
+        ("time_ms", "s", 1_000),
+    ];
+    let left = units.iter().filter_map(|(name, unit, size)| {
+        let limit = grant.pointer(&format!("/budget/{name}"))?.as_u64()?;
+        let spent = grant.pointer(&format!("/spent/{name}"))?.as_u64()?;
+        Some(format!("{} {unit}", limit.saturating_sub(spent) / size))
+    });
+    left.collect::<Vec<_>>().join(", ")
 }
 
 pub async fn revoke(cli: &Cli, home: &Home, options: &Reasoned) -> Result<()> {

@@ -27,6 +27,8 @@ pub(crate) const NOT_SUPPORTED: &str = "0A000";
 pub(crate) const PROTOCOL: &str = "08P01";
 /// program_limit_exceeded.
 pub(crate) const LIMIT: &str = "54000";
+/// Configuration limit exceeded: the budget of a grant or a session is used up.
+pub(crate) const SPENT: &str = "53400";
 /// syntax_error.
 pub(crate) const SYNTAX: &str = "42601";
 /// successful_completion, for notices.

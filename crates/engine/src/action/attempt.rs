@@ -12,6 +12,9 @@ use countersign_core::{ActionName, ResourceId};
 
 use crate::foreseen::Foreseen;
 
+/// The action of what only steers a session.
+const STEERING: &str = "sql.session";
+
 /// One execution, as a door understood it.
 #[derive(Clone, Debug)]
 pub struct Attempt {
@@ -187,6 +190,12 @@ impl Attempt {
     pub(super) fn parameter_texts(&self) -> Vec<Option<String>> {
         let text = |parameter: &Parameter| Action::parameter(parameter.binary, &parameter.bytes);
         self.parameters.iter().map(|parameter| parameter.as_ref().map(text)).collect()
+    }
+
+    /// Whether it takes anything of a budget. What only steers the session (transactions, settings) must always be
+    /// possible, or nobody could end what they began.
+    pub(super) fn is_counted(&self) -> bool {
+        self.actions.iter().any(|action| action.as_str() != STEERING)
     }
 
     /// Text and parameters together, in bytes.

@@ -149,6 +149,7 @@ impl Engine {
         let snapshot = self.snapshot();
         let number = snapshot.book.request(request).and_then(receipt_of).map_or(0, |receipt| receipt.used);
         let used = Some(Used { request, session, number });
+        held.statement.ran();
         let ran = Ran { statement: held.statement, entry, used, bounds: Some(bounds) };
         Ok(Recorded { bytes: held.attempt.bytes, ran })
     }

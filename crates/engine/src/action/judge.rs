@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use countersign_core::budget::Over;
 use countersign_core::catalogue::Recording;
 use countersign_core::question::{Context, Question, Target, Value};
 use countersign_core::ruling::{Denial, Gate, PolicyRef, Ruling, Verdict};
@@ -14,7 +15,7 @@ use super::again::Allowed;
 use super::attempt::Attempt;
 use super::proof::{Denied, Held, Judged, Judgement, Why};
 use crate::engine::Engine;
-use crate::line::{Policies, PolicyShape, Statement};
+use crate::line::{Policies, PolicyShape, Statement, Whose};
 use crate::session::Session;
 use crate::snapshot::Snapshot;
 use crate::words::{Refused, RefusedCode, ask_command, ask_link};
@@ -30,7 +31,13 @@ impl Engine {
             Ok(statement) => statement,
             Err(ending) => return self.over(session, attempt, at, ending),
         };
-        if let Some(allowed) = session.again().find(&statement, &attempt) {
+        let over = statement.over_budget().filter(|_| attempt.is_counted());
+        if let Some((Over::Deny, _)) = over {
+            return self.used_up(statement, attempt, at);
+        }
+        if over.is_none()
+            && let Some(allowed) = session.again().find(&statement, &attempt)
+        {
             return Judgement::Allow(Judged { statement, attempt, allowed, at });
         }
         let Some(policy) = &snapshot.policy else {
@@ -38,12 +45,17 @@ impl Engine {
         };
         let mut question = question(session, &attempt.kind, Context::clone(&attempt.context), at);
         tell_impact(&snapshot, session, &mut question.context);
+        if let Some((_, names)) = &over
+            && let Some(told) = question.context.get_mut("over_budget")
+        {
+            *told = Value::Texts(names.iter().map(|name| (*name).to_owned()).collect());
+        }
         let ruling = policy.rule_all(&snapshot.book, &question, &attempt.actions);
         match ruling.verdict() {
             Verdict::Allow => {
                 let alongside = records_alongside(&snapshot, &statement);
                 let allowed = Allowed { policies: shapes(&ruling.permits), alongside };
-                if policy.is_lasting(&question, &attempt.actions) {
+                if over.is_none() && policy.is_lasting(&question, &attempt.actions) {
                     session.again().keep(&statement, &attempt, allowed.clone());
                 }
                 Judgement::Allow(Judged { statement, attempt, allowed, at })
@@ -73,6 +85,31 @@ impl Engine {
         let refused = self.ending_words(session, ending);
         let (statement, policies) = (session.bare(), Arc::new(Policies::default()));
         Judgement::Deny(Denied { statement, attempt, policies, at, why: Why::Over(ending), refused })
+    }
+
+    /// That as much is taken as the role lets be taken.
+    fn used_up(&self, statement: Arc<Statement>, attempt: Attempt, at: At) -> Judgement {
+        let role = &statement.role;
+        let refused = match statement.used_up() {
+            Some((Whose::Session, words)) => {
+                Refused::new(RefusedCode::Spent, format!("the budget of this session is used up: {words}"))
+                    .hint("a new session has a budget of its own, as far as that of the grant goes")
+            }
+            found => {
+                let words = found.map(|(_, words)| words).unwrap_or_default();
+                Refused::new(RefusedCode::Spent, format!("the budget of your grant is used up: {words}"))
+                    .hint(format!("ask for another grant: {}", ask_command(role)))
+                    .link(ask_link(&self.0.house.settings.console_url, role))
+            }
+        };
+        Judgement::Deny(Denied {
+            statement,
+            attempt,
+            policies: Arc::default(),
+            at,
+            why: Why::Policy,
+            refused,
+        })
     }
 
     /// That a session stands on nothing any more, in words.
@@ -168,6 +205,7 @@ fn circumstances(session: &Session, mut context: Context, now: At) -> Context {
     }
     if context.contains_key("verbs") {
         context.insert("purpose", Value::Text(session.purpose().to_owned()));
+        context.insert("over_budget", Value::Texts(BTreeSet::new()));
         match session.ticket() {
             Some(ticket) => context.insert("ticket", Value::Text(ticket.to_owned())),
             None => context.remove("ticket"),

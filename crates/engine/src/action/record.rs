@@ -60,6 +60,7 @@ impl Engine {
     /// Records how an action ended. In order; waits only while the writer's queue is full, and is never dropped. What was
     /// done before its line was written is told in that line.
     pub async fn completed(&self, ran: Ran, outcome: Completion) {
+        ran.statement.ended(&outcome);
         let took = crate::line::Ran { bytes: outcome.bytes, micros: outcome.micros };
         let work = match ran.request() {
             Some(request) => {
@@ -67,6 +68,7 @@ impl Engine {
                 let settle = RequestCommand::Settle { request, outcome, transaction };
                 let mut deed = Deed::new(Command::Request(settle), From::HOUSE);
                 deed.ran = Some(took);
+                deed.spent = Some(ran.statement);
                 Work::Deed(Box::new(deed))
             }
             None => {
@@ -129,6 +131,7 @@ impl Engine {
 /// The work that records an allowed action, its bytes, and the proof that is handed out when it is recorded.
 fn allow(judged: Judged, recorded: &'static str, claims: bool) -> (Work, bytes::Bytes, Ran) {
     let Judged { statement, attempt, allowed, at } = judged;
+    statement.ran();
     let entry = Arc::new(Entry::default());
     let bytes = attempt.bytes.clone();
     let say = Say::Allowed { body: body(attempt), recorded, claims, entry: Arc::clone(&entry) };

@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use countersign_core::budget::{Budget, Limits, Over, Spent};
 use countersign_core::{
     ActionName, AuthenticatorId, BundleHash, CredentialId, GrantId, PersonId, PrincipalId, ResourceId,
     RoleId, SessionId, SignInId,
@@ -14,7 +15,9 @@ use super::Envelope;
 #[cfg(test)]
 use super::Outcome;
 use super::{Sealed, Stamp};
+use crate::action::Completion;
 use crate::line::shapes::ResultShape;
+use crate::spending::Tally;
 
 /// What is recorded besides statements and never feeds the book.
 #[derive(Debug, Serialize)]
@@ -47,9 +50,31 @@ pub(crate) struct Statement {
     pub(crate) bundle: Option<BundleHash>,
     /// The content key of the session.
     pub(crate) key: Arc<str>,
+    /// What is counted of it, and how much may be taken.
+    pub(crate) account: Option<Account>,
     /// What its lines have in common.
     pub(crate) standing: OnceLock<super::statement::Standing>,
 }
+
+/// Where it is counted what a session takes, and how much that may be.
+#[derive(Clone, Debug)]
+pub(crate) struct Account {
+    pub(crate) grant: Arc<Tally>,
+    pub(crate) session: Arc<Tally>,
+    pub(crate) budget: Option<Budget>,
+}
+
+/// Whose budget is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// The grant's.
+    Grant,
+    /// The session's.
+    Session,
+}
+
+/// Microseconds in a second.
+const MICROS: u64 = 1_000_000;
 
 /// A statement that may run.
 #[derive(Debug, Serialize)]
@@ -175,6 +200,50 @@ pub(crate) struct State {
     pub(crate) version: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) why: Option<String>,
+}
+
+impl Statement {
+    /// It runs.
+    pub(crate) fn ran(&self) {
+        self.tallies().for_each(|tally| tally.ran());
+    }
+
+    /// It is over.
+    pub(crate) fn ended(&self, how: &Completion) {
+        self.tallies().for_each(|tally| tally.ended(how));
+    }
+
+    /// What of the budget is used up, and what becomes of an action then.
+    pub(crate) fn over_budget(&self) -> Option<(Over, Vec<&'static str>)> {
+        let account = self.account.as_ref()?;
+        let budget = account.budget?;
+        let over: Vec<_> = budget.over(&account.grant.spent(), &account.session.spent()).collect();
+        (!over.is_empty()).then_some((budget.over, over))
+    }
+
+    /// The first limit that is reached, and whose it is: `50000 of 50000 rows`.
+    pub(crate) fn used_up(&self) -> Option<(Whose, String)> {
+        let account = self.account.as_ref()?;
+        let budget = account.budget?;
+        let words = |limits: &Limits, spent: &Spent| {
+            let pairs = limits.beside(spent).into_iter().zip(["statements", "rows", "bytes", "seconds"]);
+            pairs
+                .filter_map(|((limit, spent), unit)| {
+                    Some((limit.filter(|limit| spent >= *limit)?, spent, unit))
+                })
+                .map(|(limit, spent, unit)| match unit {
+                    "seconds" => format!("{} of {} {unit}", spent / MICROS, limit / MICROS),
+                    _ => format!("{spent} of {limit} {unit}"),
+                })
+                .next()
+        };
+        let of_grant = words(&budget.grant, &account.grant.spent()).map(|words| (Whose::Grant, words));
+        of_grant.or_else(|| Some((Whose::Session, words(&budget.session, &account.session.spent())?)))
+    }
+
+    fn tallies(&self) -> impl Iterator<Item = &Tally> {
+        self.account.iter().flat_map(|account| [&*account.grant, &*account.session])
+    }
 }
 
 #[cfg(test)]

@@ -156,6 +156,7 @@ mod tests {
             grant,
             bundle: grant.map(|_| Digest([0xab; 32])),
             key: "session:7".into(),
+            account: None,
             standing: OnceLock::new(),
         }
     }

@@ -2,6 +2,7 @@
 
 mod again;
 mod audit;
+mod budgets;
 mod bundles;
 mod crash;
 mod identity;

@@ -102,6 +102,8 @@ impl Engine {
         GrantView {
             state: grant.state_at(now),
             resources: role.map(|role| role.resources.iter().cloned().collect()).unwrap_or_default(),
+            spent: self.0.spending.spent(grant.id),
+            budget: role.and_then(|role| role.budget),
             purpose: content.map(|content| content.purpose).filter(|purpose| !purpose.is_empty()),
             ended: match &grant.state {
                 grant::State::Live | grant::State::Expired { .. } => None,

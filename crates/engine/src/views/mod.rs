@@ -9,6 +9,7 @@ mod requests;
 use std::borrow::Cow;
 use std::cmp::Reverse;
 
+use countersign_core::budget::{Budget, Spent};
 use countersign_core::catalogue::{Ceiling, Impact};
 use countersign_core::envelope::Envelope;
 use countersign_core::grant::Grant;
@@ -303,6 +304,10 @@ pub struct GrantView {
     pub purpose: Option<String>,
     /// When and by whom it was ended before its hour.
     pub ended: Option<(At, Named)>,
+    /// What was taken under it.
+    pub spent: Spent,
+    /// What may be taken, by it and by a session under it.
+    pub budget: Option<Budget>,
     /// The caller may end it.
     pub can_revoke: bool,
     /// The caller may give it back.

@@ -13,6 +13,9 @@ use crate::seal::Field;
 impl Writer {
     pub(super) fn statement(&mut self, work: &StatementWork, draft: &mut Draft) -> Reply {
         let said = self.say(work, draft);
+        if said.is_ok() {
+            draft.spend(&work.statement);
+        }
         if said.is_err() {
             // A text that was to be kept beside this line is not.
             self.texts.forget(work.statement.session);

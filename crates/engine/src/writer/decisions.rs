@@ -57,6 +57,9 @@ impl Writer {
             self.append_decision(event, line, deed, draft)?;
         }
         draft.batch.puts.extend_from_slice(&deed.puts);
+        if let Some(statement) = &deed.spent {
+            draft.spend(statement);
+        }
         if let (Command::Request(RequestCommand::Ask { request, .. }), Some(standing)) =
             (&deed.command, &deed.standing)
         {

@@ -23,10 +23,11 @@ use countersign_core::{At, Book, GrantId, RequestId, SessionId};
 use countersign_ledger::{Ed25519Signer, Hash, Sign as _, VerifierKey};
 use countersign_policy::Compiled;
 
-use crate::line::{BadLine, Envelope, Place};
+use crate::line::{BadLine, Envelope, Place, Statement};
 use crate::ports::Ports;
 use crate::settings::SNAPSHOT_EVERY;
 use crate::snapshot::{Snapshot, Topics};
+use crate::spending::Tally;
 use crate::store::{Batch, Drawer, Put, Store, StoreError, StoredLine};
 use content::{Contents, Texts};
 pub(crate) use facts::Desk;
@@ -107,6 +108,8 @@ struct Draft {
     /// What the sessions of statements stand on, until the next decision.
     claims: BTreeMap<SessionId, Option<GrantId>>,
     asked: Vec<(RequestId, Arc<Standing>)>,
+    /// Under which grants something was spent.
+    spent: BTreeMap<GrantId, Arc<Tally>>,
 }
 
 impl Writer {
@@ -130,6 +133,8 @@ impl Writer {
         }
         let checkpoint = self.checkpoint_due().then(|| self.checkpoint(&mut draft)).flatten();
         self.snapshot_if_due(&mut draft);
+        let spent = std::mem::take(&mut draft.spent);
+        draft.batch.puts.extend(spent.into_iter().map(|(grant, tally)| tally.put(grant)));
         if draft.batch.lines.is_empty() && draft.batch.puts.is_empty() {
             return Turn { replies, snapshot: None, changed: Topics::default(), published: None };
         }
@@ -301,6 +306,15 @@ impl Writer {
             self.texts.retain(|session| book.session(session).is_some());
         }
         Ok((draft.topics, checkpoint))
+    }
+}
+
+impl Draft {
+    /// What is spent is kept with what tells of it.
+    fn spend(&mut self, statement: &Statement) {
+        if let Some((grant, account)) = statement.grant.zip(statement.account.as_ref()) {
+            self.spent.entry(grant).or_insert_with(|| Arc::clone(&account.grant));
+        }
     }
 }
 

@@ -54,6 +54,8 @@ pub(crate) struct Deed {
     pub(crate) puts: Vec<Put>,
     /// How long a used receipt ran.
     pub(crate) ran: Option<Ran>,
+    /// Under what something was spent.
+    pub(crate) spent: Option<Arc<Statement>>,
 }
 
 /// From where and how a command was said.
@@ -192,6 +194,7 @@ impl Deed {
             proposed: None,
             puts: Vec::new(),
             ran: None,
+            spent: None,
         }
     }
 }

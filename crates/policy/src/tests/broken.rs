@@ -322,7 +322,7 @@ fn warnings_do_not_stop_a_bundle() {
     );
     let compiled = compile(&source).unwrap();
     insta::assert_snapshot!(lines(&compiled.warnings), @r#"
-    rules.toml:23:11: warning: this stage can never be satisfied: it needs 2 and there is 1 to ask
+    rules.toml:24:11: warning: this stage can never be satisfied: it needs 2 and there is 1 to ask
         hint: whatever it holds is locked; add people to the groups that it names
     "#);
     assert!(compiled.warnings.iter().all(|one| one.severity == Severity::Warning));

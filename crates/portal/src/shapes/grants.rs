@@ -1,6 +1,6 @@
 //! Grants: who holds what, until when.
 
-use countersign_core::At;
+use countersign_core::{At, budget};
 use countersign_engine::views::GrantView;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -86,8 +86,60 @@ pub struct Grant {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub ended: Option<GrantEnd>,
+    /// What was taken under it so far.
+    pub spent: Spent,
+    /// What may be taken under it in all; absent where nothing has a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub budget: Option<Limits>,
+    /// What may be taken in each session under it; absent where nothing has a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub session_budget: Option<Limits>,
     /// What the caller may do about it.
     pub can: GrantCan,
+}
+
+/// What was taken.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Spent {
+    /// Statements that ran.
+    pub statements: u64,
+    /// Rows that they gave or touched.
+    pub rows: u64,
+    /// Bytes of their answers.
+    pub bytes: u64,
+    /// How long the target worked on them, in milliseconds.
+    pub time_ms: u64,
+}
+
+/// What may be taken; what is absent has no limit.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Limits {
+    /// Statements that ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub statements: Option<u64>,
+    /// Rows that they gave or touched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub rows: Option<u64>,
+    /// Bytes of their answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub bytes: Option<u64>,
+    /// How long the target worked on them, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub time_ms: Option<u64>,
+}
+
+impl Limits {
+    fn of(limits: budget::Limits) -> Option<Self> {
+        let budget::Limits { statements, rows, bytes, time } = limits;
+        let time_ms = time.map(|time| u64::try_from(time.millis()).unwrap_or_default());
+        (!limits.is_none()).then_some(Self { statements, rows, bytes, time_ms })
+    }
 }
 
 /// How a grant ended before its hour.
@@ -131,6 +183,14 @@ impl From<GrantView> for Grant {
                 by: by.id.to_string(),
                 display: by.display,
             }),
+            spent: Spent {
+                statements: view.spent.statements,
+                rows: view.spent.rows,
+                bytes: view.spent.bytes,
+                time_ms: view.spent.micros / 1_000,
+            },
+            budget: view.budget.and_then(|budget| Limits::of(budget.grant)),
+            session_budget: view.budget.and_then(|budget| Limits::of(budget.session)),
             can: GrantCan { revoke: view.can_revoke, relinquish: view.can_relinquish },
         }
     }

@@ -57,6 +57,7 @@ fn code(refused: &Refused, understood: &Understood) -> &'static str {
         RefusedCode::Invalid => wording::NOT_SUPPORTED,
         RefusedCode::TooLarge => wording::LIMIT,
         RefusedCode::Unavailable => wording::UNAVAILABLE,
+        RefusedCode::Spent => wording::SPENT,
         RefusedCode::NotPermitted
         | RefusedCode::Unsigned
         | RefusedCode::NoGrant

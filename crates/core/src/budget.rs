@@ -1,0 +1,139 @@
+//! How much may be taken under a role: by one grant, and by one session.
+//!
+//! Budgets are counted by whoever sees the target's answers; here is only what they mean. What is spent is never given
+//! back: a grant that is used up stays so until it ends.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Span;
+
+/// How much may be taken under a role.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Budget {
+    /// By everything that is done under one grant.
+    #[serde(skip_serializing_if = "Limits::is_none")]
+    pub grant: Limits,
+    /// By everything that is done in one session.
+    #[serde(skip_serializing_if = "Limits::is_none")]
+    pub session: Limits,
+    /// What becomes of an action when something is used up.
+    #[serde(skip_serializing_if = "Over::is_deny")]
+    pub over: Over,
+}
+
+/// What may be taken in all; what is absent has no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Statements that ran.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub statements: Option<u64>,
+    /// Rows that they gave or touched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
+    /// Bytes of their answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// How long the target worked on them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time: Option<Span>,
+}
+
+/// What becomes of an action when something is used up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Over {
+    /// It is denied.
+    #[default]
+    Deny,
+    /// Policies say: they see what is used up (`context.over_budget`).
+    Policy,
+}
+
+/// What was taken so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spent {
+    /// Statements that ran.
+    pub statements: u64,
+    /// Rows that they gave or touched.
+    pub rows: u64,
+    /// Bytes of their answers.
+    pub bytes: u64,
+    /// How long the target worked on them, in microseconds.
+    pub micros: u64,
+}
+
+impl Budget {
+    /// What is used up, as policies see it: `grant.rows`, `session.time`.
+    pub fn over(self, grant: &Spent, session: &Spent) -> impl Iterator<Item = &'static str> {
+        const GRANT: [&str; 4] = ["grant.statements", "grant.rows", "grant.bytes", "grant.time"];
+        const SESSION: [&str; 4] = ["session.statements", "session.rows", "session.bytes", "session.time"];
+        let of = |limits: Limits, spent: &Spent, names: [&'static str; 4]| {
+            let pairs = limits.beside(spent).into_iter().zip(names);
+            pairs.filter_map(|((limit, spent), name)| {
+                limit.is_some_and(|limit| spent >= limit).then_some(name)
+            })
+        };
+        of(self.grant, grant, GRANT).chain(of(self.session, session, SESSION))
+    }
+
+    /// Whether anything has a limit.
+    #[must_use]
+    pub fn limits_anything(&self) -> bool {
+        !self.grant.is_none() || !self.session.is_none()
+    }
+}
+
+impl Limits {
+    /// Whether nothing has a limit.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Each limit beside what is spent of it, time in microseconds.
+    #[must_use]
+    pub fn beside(&self, spent: &Spent) -> [(Option<u64>, u64); 4] {
+        let time = self.time.map(|time| u64::try_from(time.0).unwrap_or_default());
+        [
+            (self.statements, spent.statements),
+            (self.rows, spent.rows),
+            (self.bytes, spent.bytes),
+            (time, spent.micros),
+        ]
+    }
+}
+
+impl Over {
+    fn is_deny(&self) -> bool {
+        *self == Self::Deny
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_reached_is_used_up() {
+        let grant = Limits { rows: Some(10), time: Some(Span(2_000_000)), ..Limits::default() };
+        let session = Limits { statements: Some(0), ..Limits::default() };
+        let budget = Budget { grant, session, over: Over::Deny };
+        let over = |rows, micros| {
+            let spent = Spent { rows, micros, bytes: u64::MAX, ..Spent::default() };
+            budget.over(&spent, &Spent::default()).collect::<Vec<_>>()
+        };
+        assert_eq!(over(9, 1_999_999), ["session.statements"]);
+        assert_eq!(over(10, 2_000_000), ["grant.rows", "grant.time", "session.statements"]);
+        assert_eq!(Budget::default().over(&Spent::default(), &Spent::default()).count(), 0);
+    }
+
+    #[test]
+    fn a_budget_says_only_what_it_limits() {
+        let budget = Budget { grant: Limits { rows: Some(1), ..Limits::default() }, ..Budget::default() };
+        assert_eq!(serde_json::to_string(&budget).unwrap(), r#"{"grant":{"rows":1}}"#);
+        assert_eq!(serde_json::from_str::<Budget>("{}").unwrap(), Budget::default());
+    }
+}
