@@ -55,7 +55,8 @@ pub fn against_demo(browser: &Path) -> Result<()> {
     // What the second binds to an account, the first would be asked for.
     let result = npm_with(&["run", "e2e"], &env)
         .and_then(|()| npm_with(&["run", "e2e:identity"], &env))
-        .and_then(|()| npm_with(&["run", "e2e:signing"], &env));
+        .and_then(|()| npm_with(&["run", "e2e:signing"], &env))
+        .and_then(|()| npm_with(&["run", "e2e:oidc"], &env));
     result.and(demo.stop())
 }
 

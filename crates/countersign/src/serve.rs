@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use countersign_core::{PrincipalId, Span};
 use countersign_doors::postgres::{Door, DoorSettings, ServerTls};
+use countersign_engine::federation::Matching;
 use countersign_engine::{Engine, Settings};
+use countersign_integrations::oidc::{ProviderSettings, Providers};
 use countersign_portal::{DoorAddress, Portal, PortalSettings};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -52,6 +54,38 @@ struct SignInSection {
     r#for: Option<String>,
     /// Unused.
     idle: Option<String>,
+    /// Identity providers.
+    oidc: Vec<ProviderSection>,
+}
+
+/// An identity provider. Its secret is a reference: it is never in this file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProviderSection {
+    /// In links.
+    name: String,
+    /// As people call it; the name if absent.
+    #[serde(default)]
+    title: Option<String>,
+    issuer: String,
+    client_id: String,
+    /// `env:NAME` or `file:PATH`; none for a public client.
+    #[serde(default)]
+    client_secret: Option<String>,
+    #[serde(default = "usual_scopes")]
+    scopes: Vec<String>,
+    /// `email`, or the claim that is the principal's name.
+    r#match: String,
+    /// Whose verified addresses count; all if absent.
+    #[serde(default)]
+    email_domains: Vec<String>,
+    /// Values of `amr` or `acr` that stand for two factors.
+    #[serde(default)]
+    two_factors: Vec<String>,
+}
+
+fn usual_scopes() -> Vec<String> {
+    ["openid", "email", "profile"].map(str::to_owned).into()
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -226,6 +260,9 @@ pub async fn serve(options: &Serve) -> Result<()> {
         ..defaults
     };
     let engine = folder.engine(found.gateway.master_key.as_deref(), settings)?;
+    if let Some(providers) = providers(&found.sign_in.oidc)? {
+        engine.federate(Arc::new(providers));
+    }
     if let Some(bootstrap) = &found.bootstrap {
         first_bundle(&engine, &options.config.join("bundle"), &bootstrap.by).await?;
     }
@@ -289,6 +326,39 @@ impl SignInSection {
         }
         Ok((longest, idle))
     }
+}
+
+/// The identity providers, if there are any.
+fn providers(sections: &[ProviderSection]) -> Result<Option<Providers>> {
+    if sections.is_empty() {
+        return Ok(None);
+    }
+    let ports = crate::wiring::ports();
+    let read = |section: &ProviderSection| -> Result<ProviderSettings> {
+        let secret = section.client_secret.as_deref().map(|reference| ports.secrets.resolve(reference));
+        let client_secret = secret.transpose().map_err(anyhow::Error::msg);
+        let client_secret = client_secret
+            .with_context(|| format!("`client_secret` of the provider `{}` is not right", section.name))?;
+        let matching = match section.r#match.as_str() {
+            "email" => Matching::Email { domains: section.email_domains.clone() },
+            _ if !section.email_domains.is_empty() => {
+                bail!("`email_domains` of the provider `{}` goes with `match = \"email\"`", section.name)
+            }
+            claim => Matching::Name { claim: claim.to_owned() },
+        };
+        Ok(ProviderSettings {
+            name: section.name.clone(),
+            title: section.title.clone().unwrap_or_else(|| section.name.clone()),
+            issuer: section.issuer.clone(),
+            client_id: section.client_id.clone(),
+            client_secret,
+            scopes: section.scopes.clone(),
+            matching,
+            two_factors: section.two_factors.clone(),
+        })
+    };
+    let settings = sections.iter().map(read).collect::<Result<Vec<_>>>()?;
+    Ok(Some(Providers::new(settings, ports.clock).context("[[sign_in.oidc]] is not right")?))
 }
 
 fn given(listener: &Listener) -> Result<Option<Certificate>> {

@@ -10,6 +10,7 @@ pub mod action;
 mod api;
 pub mod audit;
 mod engine;
+pub mod federation;
 pub mod follow;
 pub mod foreseen;
 mod house;
@@ -47,10 +48,10 @@ pub use countersign_policy::context::Via;
 pub use engine::Engine;
 pub use house::{Kept, NoContent};
 pub use people::{
-    AuthenticatorView, Caller, ClientIdentity, Means, MeansSet, Minted, NewPlace, PasskeyAsked, PasskeyMade,
-    PasskeyOffer, PasskeyShown, Proof, ScramVerifiers, SecondStep, SecretError, SetPasswordError,
-    SignInClient, SignInRefused, SignInStep, SignInView, SignatureAsked, SignedIn, TotpBound, TotpOffer,
-    Unauthenticated,
+    AuthenticatorView, Caller, ClientIdentity, FederatedAnswer, FederatedBegun, Means, MeansSet, Minted,
+    NewPlace, PasskeyAsked, PasskeyMade, PasskeyOffer, PasskeyShown, Proof, ScramVerifiers, SecondStep,
+    SecretError, SetPasswordError, SignInClient, SignInRefused, SignInStep, SignInView, SignatureAsked,
+    SignedIn, TotpBound, TotpOffer, Unauthenticated,
 };
 pub use ports::{Clock, Entropy, Ports, SecretSource};
 pub use seal::{MasterKey, Unreadable};

@@ -1,1 +1,3 @@
-//! Countersign: integrations.
+//! The outside world behind the engine's ports.
+
+pub mod oidc;

@@ -92,6 +92,28 @@ impl Home {
         Some(value)
     }
 
+    /// The cookie of a browser that was sent to an identity provider. It has to come back with the link from there, so it
+    /// is `Lax`; none and an empty value takes it away.
+    #[must_use]
+    pub fn begun_cookie(&self, value: &str, seconds: i64) -> Option<HeaderValue> {
+        let secure = if self.secure { "; Secure" } else { "" };
+        let name = self.begun_name();
+        let text = format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
+        let mut value = HeaderValue::from_str(&text).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
+
+    /// What the cookie of [`Self::begun_cookie`] says.
+    #[must_use]
+    pub fn begun_of<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+        self.named(headers, self.begun_name())
+    }
+
+    fn begun_name(&self) -> &'static str {
+        if self.secure { "__Host-countersign-begun" } else { "countersign-begun" }
+    }
+
     /// Refuses what another site's page sent.
     ///
     /// # Errors
@@ -134,13 +156,17 @@ impl Home {
 
     /// The console's cookie. Two of them mean that somebody planted one: neither is believed.
     fn cookie_of<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+        self.named(headers, self.cookie_name())
+    }
+
+    fn named<'a>(&self, headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
         let mut ours = headers
             .get_all(header::COOKIE)
             .iter()
             .filter_map(|line| line.to_str().ok())
             .flat_map(|line| line.split(';'))
             .filter_map(|pair| pair.trim().split_once('='))
-            .filter(|(name, _)| *name == self.cookie_name())
+            .filter(|(name, _)| *name == wanted)
             .map(|(_, value)| value);
         let token = ours.next().filter(|token| is_token(token))?;
         ours.next().is_none().then_some(token)

@@ -27,6 +27,12 @@ export const me = queryOptions({
   staleTime: 30_000,
 });
 
+export const signInProviders = queryOptions({
+  queryKey: ["sign-in-providers"],
+  queryFn: async () => (await body(api.GET("/sign-in/providers"))).items,
+  staleTime: 300_000,
+});
+
 export const signIns = queryOptions({
   queryKey: ["sign-ins"],
   queryFn: async () => (await body(api.GET("/me/sign-ins"))).items,

@@ -771,6 +771,57 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sign-in/oidc/logout": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ends sign-ins whose sessions have ended at a provider (OpenID Connect Back-Channel Logout 1.0). */
+        post: operations["oidc_logout"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sign-in/oidc/{provider}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Sends a browser to a provider. */
+        get: operations["begin_oidc"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sign-in/oidc/{provider}/callback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Signs in whoever comes back from a provider. */
+        get: operations["oidc_callback"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sign-in/passkey": {
         parameters: {
             query?: never;
@@ -799,6 +850,23 @@ export interface paths {
         put?: never;
         /** Asks for a passkey: whoever it belongs to signs in. */
         post: operations["ask_passkey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sign-in/providers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The identity providers that people may sign in with. */
+        get: operations["sign_in_providers"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1804,6 +1872,16 @@ export interface components {
                 can: components["schemas"]["SessionCan"];
             }[];
         };
+        /** @description A list, newest first. */
+        List_SignInProvider: {
+            /** @description What the caller may see. */
+            items: {
+                /** @description Its name: `/sign-in/oidc/NAME` begins. */
+                name: string;
+                /** @description As people call it. */
+                title: string;
+            }[];
+        };
         /** @description A sign-in that is live. */
         LiveSignIn: {
             /** @description Which. */
@@ -1897,7 +1975,7 @@ export interface components {
          * @description By what somebody proved who they are.
          * @enum {string}
          */
-        Means: "password" | "totp" | "recovery-code" | "passkey";
+        Means: "password" | "totp" | "recovery-code" | "passkey" | "oidc" | "oidc-two-factors";
         /** @description For which resource a credential is wanted. */
         MintCredential: {
             /**
@@ -2594,6 +2672,13 @@ export interface components {
              * @description The password. Never recorded, never logged.
              */
             password: string;
+        };
+        /** @description An identity provider to sign in with. */
+        SignInProvider: {
+            /** @description Its name: `/sign-in/oidc/NAME` begins. */
+            name: string;
+            /** @description As people call it. */
+            title: string;
         };
         /**
          * @description Whether a sign-in can still be used.
@@ -4328,6 +4413,109 @@ export interface operations {
             };
         };
     };
+    oidc_logout: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": string;
+            };
+        };
+        responses: {
+            /** @description They have ended */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    begin_oidc: {
+        parameters: {
+            query?: {
+                /** @description The console's path to lead to afterwards. */
+                to?: string;
+            };
+            header?: never;
+            path: {
+                /** @description the provider's name */
+                provider: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The provider */
+            303: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    oidc_callback: {
+        parameters: {
+            query?: {
+                /** @description The code. */
+                code?: string;
+                /** @description What was asked with. */
+                state?: string;
+                /** @description Who answers (RFC 9207). */
+                iss?: string;
+                /** @description Why there is no code. */
+                error?: string;
+            };
+            header?: never;
+            path: {
+                /** @description the provider's name */
+                provider: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The console; signed in, or told why not */
+            303: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     sign_in_passkey: {
         parameters: {
             query?: never;
@@ -4377,6 +4565,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PasskeyAsked"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sign_in_providers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Providers */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_SignInProvider"];
                 };
             };
             /** @description A problem (RFC 9457) */

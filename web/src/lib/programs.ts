@@ -36,6 +36,8 @@ const MEANS: Record<Schemas["Means"], string> = {
   totp: "authenticator app",
   "recovery-code": "recovery codes",
   passkey: "passkey",
+  oidc: "identity provider",
+  "oidc-two-factors": "two factors there",
 };
 
 export const means = (of: Schemas["Means"]): string => MEANS[of];

@@ -1,19 +1,44 @@
 // Sign in. What one wanted to see is shown right after.
 
 import { Button, PasswordInput, TextInput } from "@mantine/core";
-import { IconFingerprint } from "@tabler/icons-react";
+import { IconBuilding, IconFingerprint } from "@tabler/icons-react";
+import { useQuery } from "@tanstack/react-query";
 import { useState, type FormEvent } from "react";
 
 import { api, body, type Schemas } from "../api/client";
+import { signInProviders } from "../api/queries";
 import { hasPasskeys, show } from "../lib/passkeys";
 import { Mark } from "../parts/Mark";
 import { Fault, Note, useTitle } from "../parts/Page";
+
+/** What the gateway says in the address of somebody who came back from a provider and is not signed in. */
+const REASONS: Record<string, string> = {
+  "not-known": "nobody here is who the identity provider says you are; ask those who keep the list of people",
+  disabled: "this account is disabled; ask somebody who may enable it",
+  "too-late": "this sign-in took too long, or was begun in another browser; begin again",
+  unavailable: "nobody can sign in now, because it can't be recorded; try again in a moment",
+  refused: "the identity provider did not sign you in; try again, or sign in otherwise",
+};
+
+function cameBack(): Error | undefined {
+  const said = new URLSearchParams(location.search).get("sign-in");
+  const reason = said === null ? undefined : REASONS[said];
+  return reason === undefined ? undefined : new Error(reason);
+}
+
+/** Where somebody wanted to go, without what an earlier try said. */
+function wantedPath(): string {
+  const query = new URLSearchParams(location.search);
+  query.delete("sign-in");
+  return location.pathname + (query.size > 0 ? `?${query}` : "");
+}
 
 export function SignIn({ ended, done }: { ended: boolean; done: () => void }) {
   const [user, setUser] = useState("");
   const [password, setPassword] = useState("");
   const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<Error>();
+  const [error, setError] = useState<Error | undefined>(cameBack);
+  const others = useQuery(signInProviders);
   const [step, setStep] = useState<Schemas["SecondStep"]>();
   const heading = useTitle("Sign in");
   const send = async (event: FormEvent): Promise<void> => {
@@ -72,6 +97,12 @@ export function SignIn({ ended, done }: { ended: boolean; done: () => void }) {
         </div>
         {error && <Fault error={error} />}
         <Button type="submit" size="md" loading={busy} fullWidth>Sign in</Button>
+        {(others.data ?? []).map((one) => (
+          <Button key={one.name} component="a" variant="default" size="md" disabled={busy} fullWidth leftSection={<IconBuilding size={19} stroke={1.7} />}
+            href={`/api/v1/sign-in/oidc/${one.name}?to=${encodeURIComponent(wantedPath())}`}>
+            Sign in with {one.title}
+          </Button>
+        ))}
         {hasPasskeys() && (
           <Button variant="default" size="md" disabled={busy} fullWidth leftSection={<IconFingerprint size={19} stroke={1.7} />} onClick={() => void passkey()}>
             Use a passkey

@@ -40,6 +40,22 @@ pub(super) struct Bound {
     pub(super) recovery: Vec<[u8; 32]>,
     pub(super) recovery_at: Option<At>,
     pub(super) passkeys: Vec<Passkey>,
+    /// Who they are at identity providers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) links: Vec<Link>,
+}
+
+/// Somebody's identity at a provider.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Link {
+    pub(super) id: AuthenticatorId,
+    /// As people call the provider.
+    pub(super) name: String,
+    pub(super) issuer: String,
+    pub(super) subject: String,
+    pub(super) bound_at: At,
+    pub(super) used_at: At,
 }
 
 /// A passkey: a public key, so nothing that has to be wiped.
@@ -150,7 +166,15 @@ impl Bound {
             used_at: passkey.used_at,
             left: None,
         });
-        passkeys.chain(totp).chain(recovery).collect()
+        let links = self.links.iter().map(|link| AuthenticatorView {
+            id: Some(link.id),
+            means: Means::Oidc,
+            name: Some(link.name.clone()),
+            bound_at: link.bound_at,
+            used_at: Some(link.used_at),
+            left: None,
+        });
+        passkeys.chain(totp).chain(recovery).chain(links).collect()
     }
 }
 

@@ -17,6 +17,10 @@ pub enum Means {
     RecoveryCode,
     /// A key that a device keeps and uses only for whoever it knows (WebAuthn with user verification).
     Passkey,
+    /// An identity provider's word (OpenID Connect).
+    Oidc,
+    /// An identity provider's word that it took two factors.
+    OidcTwoFactors,
 }
 
 /// A set of means.
@@ -34,7 +38,8 @@ pub struct Proof {
 
 impl Means {
     /// All means.
-    pub const ALL: [Self; 4] = [Self::Password, Self::Totp, Self::RecoveryCode, Self::Passkey];
+    pub const ALL: [Self; 6] =
+        [Self::Password, Self::Totp, Self::RecoveryCode, Self::Passkey, Self::Oidc, Self::OidcTwoFactors];
 
     /// As lines, policies and clients see it.
     #[must_use]
@@ -44,6 +49,8 @@ impl Means {
             Self::Totp => "totp",
             Self::RecoveryCode => "recovery-code",
             Self::Passkey => "passkey",
+            Self::Oidc => "oidc",
+            Self::OidcTwoFactors => "oidc-two-factors",
         }
     }
 
@@ -53,6 +60,8 @@ impl Means {
             Self::Totp => 2,
             Self::RecoveryCode => 4,
             Self::Passkey => 8,
+            Self::Oidc => 16,
+            Self::OidcTwoFactors => 32,
         }
     }
 }
@@ -79,6 +88,7 @@ impl MeansSet {
     #[must_use]
     pub const fn is_two_factors(self) -> bool {
         self.contains(Means::Passkey)
+            || self.contains(Means::OidcTwoFactors)
             || self.contains(Means::Password)
                 && (self.contains(Means::Totp) || self.contains(Means::RecoveryCode))
     }
@@ -112,7 +122,8 @@ mod tests {
         assert!(is_two(&[Means::Passkey]));
         assert!(is_two(&[Means::Password, Means::Totp]));
         assert!(is_two(&[Means::Password, Means::RecoveryCode]));
-        for one in [Means::Password, Means::Totp, Means::RecoveryCode] {
+        assert!(is_two(&[Means::Oidc, Means::OidcTwoFactors]));
+        for one in [Means::Password, Means::Totp, Means::RecoveryCode, Means::Oidc] {
             assert!(!is_two(&[one]), "{one:?}");
         }
         assert!(!is_two(&[Means::Totp, Means::RecoveryCode]));
@@ -120,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_set_reads_as_it_is_written() {
-        for bits in 0..16 {
+        for bits in 0..64 {
             let set = MeansSet(bits);
             let json = serde_json::to_string(&set).unwrap();
             assert_eq!(serde_json::from_str::<MeansSet>(&json).unwrap(), set, "{json}");

@@ -6,6 +6,7 @@
 
 mod authenticators;
 mod credentials;
+mod federated;
 mod lockouts;
 mod means;
 mod noise;
@@ -29,6 +30,7 @@ use countersign_policy::context::Via;
 
 pub use authenticators::AuthenticatorView;
 pub use credentials::{Minted, ScramVerifiers};
+pub use federated::{FederatedAnswer, FederatedBegun};
 pub use means::{Means, MeansSet, Proof};
 pub(crate) use noise::Noise;
 pub use own::{NewPlace, SignInView};
@@ -47,6 +49,7 @@ use crate::store::StoreError;
 use crate::writer::work::From;
 use authenticators::Authenticators;
 use credentials::Credentials;
+use federated::Federated;
 use lockouts::Lockouts;
 use passkeys::Challenges;
 use passwords::Hashing;
@@ -81,6 +84,7 @@ pub(crate) struct People {
     places: Places,
     seconds: Seconds,
     challenges: Challenges,
+    federated: Federated,
     lockouts: Lockouts,
     hashing: Hashing,
 }
@@ -94,6 +98,7 @@ impl People {
             places: Places::load(house)?,
             seconds: Seconds::default(),
             challenges: Challenges::default(),
+            federated: Federated::default(),
             lockouts: Lockouts::default(),
             hashing: Hashing::new(house),
         })

@@ -11,6 +11,7 @@ use super::{Caller, SignInClient};
 use crate::engine::Engine;
 use crate::line::Topic;
 use crate::words::{Refused, RefusedCode};
+use crate::writer::work::Note;
 
 /// A sign-in, for whoever may see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,10 +110,15 @@ impl Engine {
         note.line.actor = Some(caller.principal.clone());
         note.line.person = self.snapshot().book.person(&caller.principal).cloned();
         note.line.subject = (!is_this).then(|| kept.principal.clone());
-        note.puts.extend(self.0.people.tokens.remove(key));
         if let Topic::SignIn(line) = &mut note.line.data {
             line.sign_in = Some(kept.id);
         }
+        self.forget(key, note).await
+    }
+
+    /// Forgets a token, with the line about it. Also where that can't be written the token opens nothing any more.
+    pub(super) async fn forget(&self, key: &[u8; 32], mut note: Note) -> Result<(), Refused> {
+        note.puts.extend(self.0.people.tokens.remove(key));
         let put = note.puts.first().cloned();
         let noted = self.note(note).await;
         if let (Err(_), Some(put)) = (&noted, put) {

@@ -308,10 +308,22 @@ impl Engine {
         if credential.is_empty() || credential.len() > webauthn::CREDENTIAL_ID_BYTES_MAX {
             return None;
         }
-        let (store, key) = (std::sync::Arc::clone(&self.0.house.store), index_key(credential));
+        self.owner_at(index_key(credential)).await.ok()?
+    }
+
+    /// To whom a key of the index leads.
+    ///
+    /// # Errors
+    /// It could not be read, which is not nobody.
+    pub(super) async fn owner_at(&self, key: Vec<u8>) -> Result<Option<PrincipalId>, Refused> {
+        let store = std::sync::Arc::clone(&self.0.house.store);
         let read = tokio::task::spawn_blocking(move || store.get(Drawer::Authenticators, &key)).await;
-        let name = read.ok()?.ok()??;
-        std::str::from_utf8(&name).ok()?.parse().ok()
+        let name = read.map_err(|_| Refused::unavailable())?.map_err(|_| Refused::unavailable())?;
+        let name = name.map(|name| std::str::from_utf8(&name).ok().and_then(|name| name.parse().ok()));
+        match name {
+            None => Ok(None),
+            Some(found) => found.map(Some).ok_or_else(Refused::unavailable),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use super::means::{Means, MeansSet};
 use super::passwords::PASSWORD_BYTES_MAX;
 use super::second::SecondStep;
+use super::tokens::Came;
 use crate::engine::Engine;
 use crate::line::{Sealed, SignIn, Topic};
 use crate::seal::Field;
@@ -80,6 +81,12 @@ pub enum SignInRefused {
     /// The second step took too long, or never had a first.
     #[error("this sign-in took too long; begin again with the password")]
     TooLate,
+    /// The identity provider did not say who it is, or what it said is not right.
+    #[error("the identity provider did not sign you in; try again, or sign in otherwise")]
+    Provider,
+    /// The identity provider says who it is, and nobody here is that.
+    #[error("nobody here is who the identity provider says you are; ask those who keep the list of people")]
+    NotKnown,
     /// Too many wrong passwords or codes from this address.
     #[error("too many wrong tries for this name from this address; wait until {}", until.rfc3339())]
     Locked {
@@ -139,8 +146,19 @@ impl Engine {
         client: &SignInClient,
         puts: Vec<Put>,
     ) -> Result<SignedIn, SignInRefused> {
-        let (house, people) = (&self.0.house, &self.0.people);
-        let mut fresh = people.tokens.mint(house, &principal, means, client);
+        self.admit_as(principal, Came::here(means, self.now()), client, puts).await
+    }
+
+    /// As [`Engine::admit`], for whoever may have come by another way.
+    pub(super) async fn admit_as(
+        &self,
+        principal: PrincipalId,
+        came: Came,
+        client: &SignInClient,
+        puts: Vec<Put>,
+    ) -> Result<SignedIn, SignInRefused> {
+        let (house, people, means) = (&self.0.house, &self.0.people, came.means);
+        let mut fresh = people.tokens.mint_as(house, &principal, came, client);
         let mut visit = people.places.visit(house, &fresh.kept);
         let mut note = self.sign_in_note("auth.succeeded", principal.as_str(), client);
         if let Topic::SignIn(line) = &mut note.line.data {

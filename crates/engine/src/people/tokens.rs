@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 use super::means::{MeansSet, Proof};
 use super::{Caller, SignInClient};
 use crate::engine::Engine;
+use crate::federation::LoggedOut;
 use crate::house::House;
 use crate::settings::{CLIENT_BYTES_MAX, Settings};
 use crate::store::{Drawer, Order, Put, Scan, StoreError};
@@ -48,6 +49,8 @@ pub(crate) struct Kept {
     pub(crate) signed_in_at: At,
     pub(crate) seen_at: At,
     pub(crate) means: MeansSet,
+    /// When they were there to prove it: before they signed in, where a provider vouches for it.
+    proved_at: At,
     pub(crate) from: Origin,
     /// [`Origin`] as it is stored.
     sealed: Arc<str>,
@@ -60,6 +63,34 @@ pub(crate) struct Origin {
     pub(crate) address: Option<IpAddr>,
     pub(crate) program: Option<String>,
     pub(crate) via: String,
+    /// The session at a provider that it stands on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) federation: Option<FederatedSession>,
+}
+
+/// A session at an identity provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FederatedSession {
+    pub(crate) issuer: String,
+    pub(crate) subject: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) session: Option<String>,
+}
+
+/// How somebody came to sign in.
+#[derive(Clone, Debug)]
+pub(crate) struct Came {
+    pub(crate) means: MeansSet,
+    pub(crate) proved_at: At,
+    pub(crate) federation: Option<FederatedSession>,
+}
+
+impl Came {
+    /// Proved here, now.
+    pub(crate) fn here(means: MeansSet, now: At) -> Self {
+        Self { means, proved_at: now, federation: None }
+    }
 }
 
 /// A sign-in as it is stored.
@@ -71,6 +102,8 @@ struct Stored {
     signed_in_at: At,
     seen_at: At,
     means: MeansSet,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    proved_at: Option<At>,
     from: Arc<str>,
 }
 
@@ -88,6 +121,7 @@ impl Origin {
             address: client.source,
             program: client.user_agent.as_deref().map(|agent| cut(agent, CLIENT_BYTES_MAX).to_owned()),
             via: client.via.as_str().to_owned(),
+            federation: None,
         }
     }
 
@@ -126,7 +160,8 @@ impl Tokens {
         Ok(Self { live: Mutex::new(live) })
     }
 
-    /// A new sign-in, and what is to be stored with the line about it.
+    /// A new sign-in that was proved here, and what is to be stored with the line about it.
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn mint(
         &self,
         house: &House,
@@ -134,14 +169,26 @@ impl Tokens {
         means: MeansSet,
         client: &SignInClient,
     ) -> Fresh {
+        self.mint_as(house, principal, Came::here(means, house.ports.clock.now()), client)
+    }
+
+    /// A new sign-in, and what is to be stored with the line about it.
+    pub(crate) fn mint_as(
+        &self,
+        house: &House,
+        principal: &PrincipalId,
+        came: Came,
+        client: &SignInClient,
+    ) -> Fresh {
+        let Came { means, proved_at, federation } = came;
         let bytes = Zeroizing::new(house.ports.random::<32>());
         let token = Zeroizing::new(URL_SAFE_NO_PAD.encode(bytes.as_ref()));
         let (key, now) = (key_of(&token), house.ports.clock.now());
         let id = SignInId(house.ports.entropy.id());
-        let from = Origin::of(client);
+        let from = Origin { federation, ..Origin::of(client) };
         let sealed = from.sealed(house, &place(id)).into();
         let principal = principal.clone();
-        let kept = Kept { id, principal, signed_in_at: now, seen_at: now, means, from, sealed };
+        let kept = Kept { id, principal, signed_in_at: now, seen_at: now, means, proved_at, from, sealed };
         let surplus = self.surplus(&kept.principal);
         let mut puts: Vec<Put> = surplus.map(|key| Put::remove(Drawer::Tokens, key)).into_iter().collect();
         puts.push(kept.put(&key));
@@ -170,6 +217,19 @@ impl Tokens {
         let live = self.live();
         let own = live.values().filter(|kept| kept.principal == *principal && kept.is_live(now, settings));
         own.cloned().collect()
+    }
+
+    /// The sign-ins that stand on what a provider says has ended.
+    pub(super) fn came_by(&self, over: &LoggedOut) -> Vec<([u8; 32], Kept)> {
+        let is_over = |stands: &FederatedSession| {
+            // A session that is named is that one; without one it is all of the person's.
+            let session = over.session.as_ref().is_none_or(|over| stands.session.as_ref() == Some(over));
+            let subject = over.subject.as_ref().is_none_or(|over| stands.subject == *over);
+            stands.issuer == over.issuer && session && subject
+        };
+        let live = self.live();
+        let over = live.iter().filter(|(_, kept)| kept.from.federation.as_ref().is_some_and(is_over));
+        over.map(|(key, kept)| (*key, kept.clone())).collect()
     }
 
     /// The live sign-in of this name.
@@ -209,10 +269,11 @@ impl Tokens {
 
 impl Kept {
     fn read(house: &House, value: &[u8]) -> Option<Self> {
-        let Stored { id, principal, signed_in_at, seen_at, means, from: sealed } =
+        let Stored { id, principal, signed_in_at, seen_at, means, proved_at, from: sealed } =
             serde_json::from_slice(value).ok()?;
         let from = Origin::unsealed(house, &place(id), &sealed)?;
-        Some(Self { id, principal, signed_in_at, seen_at, means, from, sealed })
+        let proved_at = proved_at.unwrap_or(signed_in_at);
+        Some(Self { id, principal, signed_in_at, seen_at, means, proved_at, from, sealed })
     }
 
     fn put(&self, key: &[u8; 32]) -> Put {
@@ -222,6 +283,7 @@ impl Kept {
             signed_in_at: self.signed_in_at,
             seen_at: self.seen_at,
             means: self.means,
+            proved_at: (self.proved_at != self.signed_in_at).then_some(self.proved_at),
             from: Arc::clone(&self.sealed),
         };
         // A struct of texts and numbers cannot fail to serialise.
@@ -266,7 +328,7 @@ impl Engine {
             source,
             signed_in_at: kept.signed_in_at,
             sign_in: kept.id,
-            proof: Proof { means: kept.means, age: now.since(kept.signed_in_at) },
+            proof: Proof { means: kept.means, age: now.since(kept.proved_at) },
             token: key,
         })
     }

@@ -4,7 +4,7 @@ use countersign_core::{AuthenticatorId, PrincipalId};
 
 use super::authenticators::Bound;
 use super::means::Means;
-use super::{Caller, passkeys};
+use super::{Caller, federated, passkeys};
 use crate::engine::Engine;
 use crate::store::{Drawer, Put};
 use crate::words::{Refused, RefusedCode};
@@ -22,6 +22,12 @@ impl Engine {
         let note = if bound.totp.as_ref().is_some_and(|totp| totp.id == id) {
             (bound.totp, bound.recovery, bound.recovery_at) = (None, Vec::new(), None);
             self.binding_note("authenticator.revoked", whose, (Means::Totp, Some(id), &bound))
+        } else if let Some(found) = bound.links.iter().position(|link| link.id == id) {
+            let gone = bound.links.remove(found);
+            let mut note = self.binding_note("authenticator.revoked", whose, (Means::Oidc, Some(id), &bound));
+            let index = federated::link_key(&gone.issuer, &gone.subject);
+            note.puts.push(Put::remove(Drawer::Authenticators, index));
+            note
         } else {
             let found = bound.passkeys.iter().position(|passkey| passkey.id == id).ok_or_else(|| {
                 Refused::new(RefusedCode::NotFound, format!("you have no authenticator `{id}`"))
@@ -74,7 +80,8 @@ impl Engine {
         let what = (Means::Totp, bound.totp.as_ref().map(|totp| totp.id), &Bound::default());
         let mut note = self.binding_note("authenticator.revoked", (by, whose), what);
         let keys = bound.passkeys.iter().map(|passkey| passkeys::index_key(&passkey.credential));
-        note.puts.extend(keys.map(|key| Put::remove(Drawer::Authenticators, key)));
+        let links = bound.links.iter().map(|link| federated::link_key(&link.issuer, &link.subject));
+        note.puts.extend(keys.chain(links).map(|key| Put::remove(Drawer::Authenticators, key)));
         self.note(note).await.map(|_| ())
     }
 }

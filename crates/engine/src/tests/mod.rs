@@ -5,6 +5,7 @@ mod audit;
 mod budgets;
 mod bundles;
 mod crash;
+mod federated;
 mod identity;
 mod lines;
 pub(crate) mod passkeys;

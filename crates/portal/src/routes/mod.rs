@@ -8,6 +8,7 @@ mod grants;
 mod identity;
 mod ledger;
 mod me;
+mod oidc;
 mod principals;
 mod requests;
 mod roles;
@@ -54,6 +55,7 @@ pub(crate) fn api() -> OpenApiRouter<Rooms> {
         .merge(identity::router())
         .merge(ledger::router())
         .merge(me::router())
+        .merge(oidc::router())
         .merge(principals::router())
         .merge(requests::router())
         .merge(roles::router())

@@ -35,8 +35,8 @@ pub(crate) fn router() -> OpenApiRouter<Rooms> {
 }
 
 /// Who signs in, as far as the call itself tells.
-struct From {
-    client: SignInClient,
+pub(super) struct From {
+    pub(super) client: SignInClient,
     is_browser: bool,
 }
 
@@ -167,7 +167,7 @@ fn user_agent(headers: &HeaderMap) -> Option<String> {
     Some(agent.chars().take(USER_AGENT_BYTES_MAX).collect())
 }
 
-fn too_many(wait_s: u64) -> Problem {
+pub(super) fn too_many(wait_s: u64) -> Problem {
     let mut problem = Problem::new(Kind::TooMany, "too many sign-ins from this address")
         .hint(format!("try again in {wait_s} s"));
     problem.retry_after_s = Some(wait_s);
@@ -181,6 +181,8 @@ fn said(refused: SignInRefused, now: At) -> Problem {
         | SignInRefused::WrongCode
         | SignInRefused::Passkey(_)
         | SignInRefused::TooLate
+        | SignInRefused::Provider
+        | SignInRefused::NotKnown
         | SignInRefused::Disabled => Problem::new(Kind::SignInRefused, refused.to_string()),
         SignInRefused::Locked { until } => {
             let wait = until.since(now);

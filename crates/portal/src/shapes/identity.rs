@@ -20,6 +20,10 @@ pub enum Means {
     RecoveryCode,
     /// A key that a device keeps.
     Passkey,
+    /// An identity provider's word.
+    Oidc,
+    /// An identity provider's word that it took two factors.
+    OidcTwoFactors,
 }
 
 /// The password was right; the account has a second factor, which comes next.
@@ -190,6 +194,8 @@ impl From<engine::Means> for Means {
             engine::Means::Totp => Self::Totp,
             engine::Means::RecoveryCode => Self::RecoveryCode,
             engine::Means::Passkey => Self::Passkey,
+            engine::Means::Oidc => Self::Oidc,
+            engine::Means::OidcTwoFactors => Self::OidcTwoFactors,
         }
     }
 }

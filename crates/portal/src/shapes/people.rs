@@ -33,6 +33,15 @@ pub struct SignedIn {
     pub principal: String,
 }
 
+/// An identity provider to sign in with.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct SignInProvider {
+    /// Its name: `/sign-in/oidc/NAME` begins.
+    pub name: String,
+    /// As people call it.
+    pub title: String,
+}
+
 /// The caller.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Me {
