@@ -12,6 +12,7 @@ import { Face, State, Tags } from "../parts/Bits";
 import { useConfirm } from "../parts/Confirm";
 import { Blank, Bones, Head, Reading } from "../parts/Page";
 import { failed, said } from "../parts/toast";
+import { may, useMe } from "../parts/who";
 
 type Principal = Schemas["Principal"];
 
@@ -54,6 +55,7 @@ export default function People() {
 
 function Row({ of }: { of: Principal }) {
   const client = useQueryClient();
+  const me = useMe();
   const { ask, confirm } = useConfirm();
   const call = async (how: "disable" | "enable", reason: string): Promise<void> => {
     const params = { path: { name: of.id } };
@@ -74,6 +76,20 @@ function Row({ of }: { of: Principal }) {
     title: `Enable ${of.name}?`, label: "Enable", run: () => call("enable", ""),
     children: "They can sign in and ask again. Grants that ended stay ended.",
   });
+  const reset = (): void => ask({
+    title: `Take away what ${of.name} has bound?`, label: "Take it away", danger: true,
+    children: "For somebody who lost their passkeys or their app. They are signed out everywhere, and a password is enough until they bind something again. Make sure that it is they who ask.",
+    run: async () => {
+      try {
+        await api.POST("/principals/{name}/authenticators/reset", { params: { path: { name: of.id } } });
+        said(`What ${of.name} had bound counts no more`);
+      } catch (error) {
+        failed(error as Error);
+      }
+    },
+  });
+  // Nobody does it to themselves; whether policy lets it be done to this very person, the gateway judges.
+  const resettable = of.kind === "user" && of.person !== me.person && may(me, "authenticator.reset");
   return (
     <tr>
       <td data-label="Name">
@@ -87,6 +103,7 @@ function Row({ of }: { of: Principal }) {
       <td data-label="Holds now">{of.roles.length > 0 ? <Tags of={[...new Set(of.roles)]} /> : <span className="quiet">nothing</span>}</td>
       <td data-label="State"><State of={of.state} /></td>
       <td className="end">
+        {resettable && <Button size="xs" variant="subtle" onClick={reset}>Reset sign-in</Button>}
         {of.state === "enabled" && of.can.disable && <Button size="xs" variant="default" onClick={disable}>Disable</Button>}
         {of.state === "disabled" && of.can.enable && <Button size="xs" variant="default" onClick={enable}>Enable</Button>}
         {confirm}

@@ -3,6 +3,7 @@
 //
 //   BASE_URL        the gateway, at a name (`http://localhost:...`): passkeys have no addresses of numbers
 //   PASSWORD_ALICE  her password; she has bound nothing yet
+//   PASSWORD_DAVE   his, who is an administrator
 //   SHOTS           a folder for screenshots; none are written without it
 //   CHROMIUM        the browser, /usr/bin/chromium by default
 
@@ -141,6 +142,22 @@ try {
   await phone.page.goto(`${base}/account`);
   await phone.page.getByText("9 left").waitFor();
   seen(true, "a recovery code stands in for the app, once");
+
+  const desk = await machine();
+  await desk.page.goto(`${base}/people`);
+  await desk.page.getByLabel("Name").fill("dave");
+  await desk.page.getByLabel("Password", { exact: true }).fill(env.PASSWORD_DAVE);
+  await desk.page.getByRole("button", { name: "Sign in", exact: true }).click();
+  await desk.page.getByRole("row", { name: /Alice/ }).getByRole("button", { name: "Reset sign-in" }).click();
+  await shot(desk.page, "7-reset");
+  await desk.page.getByRole("button", { name: "Take it away" }).click();
+  await desk.page.getByText("had bound counts no more", { exact: false }).waitFor();
+  seen(await desk.page.getByRole("row", { name: /Dave/ }).getByRole("button", { name: "Reset sign-in" }).count() === 0, "nobody resets themselves");
+  await phone.page.goto(`${base}/account`);
+  await phone.page.getByLabel("Password", { exact: true }).waitFor();
+  await signIn(phone.page);
+  await phone.page.getByText("Your password is all there is").waitFor();
+  seen(true, "what alice had bound is taken away by an administrator, and she begins anew");
 } catch (error) {
   problems.push(error.stack ?? String(error));
 } finally {
