@@ -248,6 +248,8 @@ async fn wait<T: Tongue>(
         let remind_at = engine.now().plus(REMIND);
         match tongue.attend(waiting.answer_by(remind_at)).await? {
             Attended::Done(Some(answer)) => return Ok(Attended::Done(answer)),
+            // Its hour is over, and that is about to be said.
+            Attended::Done(None) if waiting.lapses_at() <= engine.now() => {}
             Attended::Done(None) => tongue.tell(News::StillWaits(waiting)),
             Attended::Cancelled => return Ok(Attended::Cancelled),
         }
