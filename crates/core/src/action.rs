@@ -118,9 +118,15 @@ impl Action {
     /// One parameter value in the form that [`Action::parameters`] holds.
     #[must_use]
     pub fn parameter(binary: bool, bytes: &[u8]) -> String {
-        let mut text = String::from(if binary { "b:" } else { "t:" });
-        STANDARD.encode_string(bytes, &mut text);
+        let mut text = String::new();
+        Self::write_parameter(binary, bytes, &mut text);
         text
+    }
+
+    /// [`Action::parameter`], behind what is there.
+    pub fn write_parameter(binary: bool, bytes: &[u8], text: &mut String) {
+        text.push_str(if binary { "b:" } else { "t:" });
+        STANDARD.encode_string(bytes, text);
     }
 }
 

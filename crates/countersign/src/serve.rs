@@ -155,7 +155,7 @@ impl Gateway {
         let tls = ServerTls::new(&start.postgres_tls.config, &start.postgres_tls.end);
         let settings = DoorSettings {
             parse_here_bytes_max: PARSE_HERE_BYTES_MAX,
-            ..DoorSettings::new(Arc::new(SystemEntropy))
+            ..DoorSettings::new(Arc::new(SystemEntropy::default()))
         };
         let door = Door::new(engine.clone(), start.postgres, Some(tls), settings)?;
         let (host, port) = start.postgres_address;
@@ -166,7 +166,7 @@ impl Gateway {
             public_url: start.console_url,
             doors: vec![DoorAddress { kind: "postgres".into(), host, port }],
             authority,
-            entropy: Arc::new(SystemEntropy),
+            entropy: Arc::new(SystemEntropy::default()),
         };
         let router =
             Portal::router(engine.clone(), settings).context("the console's address is not right")?;

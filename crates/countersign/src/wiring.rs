@@ -5,7 +5,7 @@ use std::future::Future;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -44,7 +44,11 @@ pub fn install_crypto() -> Result<()> {
 /// The ports of a real gateway.
 #[must_use]
 pub fn ports() -> Ports {
-    Ports { clock: Arc::new(WallClock), entropy: Arc::new(SystemEntropy), secrets: Arc::new(OutsideSecrets) }
+    Ports {
+        clock: Arc::new(WallClock),
+        entropy: Arc::new(SystemEntropy::default()),
+        secrets: Arc::new(OutsideSecrets),
+    }
 }
 
 /// The system's clock.
@@ -70,14 +74,35 @@ impl Clock for WallClock {
 }
 
 /// The system's randomness.
+#[derive(Debug, Default)]
+pub struct SystemEntropy {
+    ready: Mutex<Ready>,
+}
+
+/// How much randomness is drawn at once, in bytes.
+const READY_BYTES: usize = 2_048;
+/// What is longer is drawn by itself: keys and tokens are, salts and nonces, of which each statement needs some, are not.
+const DRAWN_ALONE_BYTES: usize = 17;
+
+/// Randomness that nobody has been given yet.
 #[derive(Debug)]
-pub struct SystemEntropy;
+struct Ready {
+    bytes: Zeroizing<[u8; READY_BYTES]>,
+    left: usize,
+}
+
+impl Default for Ready {
+    fn default() -> Self {
+        Self { bytes: Zeroizing::new([0; READY_BYTES]), left: 0 }
+    }
+}
 
 impl Entropy for SystemEntropy {
     fn fill(&self, into: &mut [u8]) {
-        // Without randomness nothing here is safe: better no gateway than a predictable one.
-        if rand::fill(into).is_err() {
-            std::process::abort();
+        if into.len() < DRAWN_ALONE_BYTES {
+            self.ready.lock().unwrap_or_else(PoisonError::into_inner).give(into);
+        } else {
+            draw(into);
         }
     }
 
@@ -87,11 +112,35 @@ impl Entropy for SystemEntropy {
     }
 }
 
+impl Ready {
+    /// Gives away bytes that were given to nobody, and forgets them.
+    fn give(&mut self, into: &mut [u8]) {
+        if self.left < into.len() {
+            draw(self.bytes.as_mut_slice());
+            self.left = READY_BYTES;
+        }
+        let from = self.left.saturating_sub(into.len());
+        if let Some(given) = self.bytes.get_mut(from..self.left) {
+            into.copy_from_slice(given);
+            given.fill(0);
+        }
+        self.left = from;
+    }
+}
+
+/// Draws from the system.
+fn draw(into: &mut [u8]) {
+    // Without randomness nothing here is safe: better no gateway than a predictable one.
+    if rand::fill(into).is_err() {
+        std::process::abort();
+    }
+}
+
 /// Random bytes as text that needs no quoting anywhere.
 #[must_use]
 pub fn random_text(bytes: usize) -> String {
     let mut random = vec![0; bytes];
-    SystemEntropy.fill(&mut random);
+    draw(&mut random);
     random.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -329,4 +378,25 @@ fn authority(folder: &DataFolder) -> Result<(Authority, Issuer<'static, KeyPair>
 fn validity(days: i64) -> Result<(time::OffsetDateTime, time::OffsetDateTime)> {
     let now = time::OffsetDateTime::from_unix_timestamp(WallClock.now().0 / 1_000_000)?;
     Ok((now - time::Duration::days(1), now + time::Duration::days(days)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn randomness_is_given_away_once() {
+        let entropy = SystemEntropy::default();
+        let mut seen = BTreeSet::new();
+        for length in (8..=40).cycle().take(2_000) {
+            let mut bytes = vec![0; length];
+            entropy.fill(&mut bytes);
+            assert!(seen.insert(bytes[..8].to_vec()), "the same again");
+        }
+        let ready = entropy.ready.lock().unwrap();
+        assert!(ready.bytes[ready.left..].iter().all(|byte| *byte == 0), "what was given away is kept");
+        assert!(ready.bytes[..ready.left].chunks(8).all(|bytes| !seen.contains(bytes)));
+    }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use countersign_core::{At, Command, PrincipalId, SessionId};
+use countersign_core::{At, BundleHash, Command, PrincipalId, SessionId};
 use tokio::sync::watch;
 
 use crate::house::House;
@@ -167,6 +167,12 @@ impl Engine {
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.0.hall.snapshot.load_full()
+    }
+
+    /// The bundle in force.
+    #[must_use]
+    pub fn bundle(&self) -> Option<BundleHash> {
+        self.0.hall.snapshot.load().book.in_force.as_ref().map(|in_force| in_force.bundle)
     }
 
     /// The instant.

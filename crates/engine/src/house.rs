@@ -16,7 +16,8 @@ use crate::ports::Ports;
 use crate::request::RequestContent;
 use crate::seal::{Field, Key, Keyring, Unreadable};
 use crate::settings::Settings;
-use crate::store::{Drawer, Put, Scan, Store, StoreError};
+use crate::sheet;
+use crate::store::{Drawer, Order, Put, Scan, Store, StoreError};
 use crate::writer::work::{From, Standing};
 
 /// How many compiled bundles are kept besides the one in force.
@@ -94,14 +95,30 @@ impl House {
 
     /// The content kept beside the line at `index`.
     pub(crate) fn content(&self, index: u64) -> Result<Vec<Kept>, NoContent> {
-        let value = self.store.get(Drawer::Content, &index.to_be_bytes())?.ok_or(NoContent::Erased)?;
         let unreadable = || Unreadable(format!("content of line {index}"));
+        let Some(value) = self.store.get(Drawer::Content, &index.to_be_bytes())? else {
+            return self.content_in_sheet(index);
+        };
         let (length, rest) = value.split_first().ok_or_else(unreadable)?;
         let (name, sealed) = rest.split_at_checked(usize::from(*length)).ok_or_else(unreadable)?;
         let name = std::str::from_utf8(name).map_err(|_| unreadable())?;
         let key = self.content_key(name)?.ok_or(NoContent::Erased)?;
         let plain = key.open(&place_of(index, name), sealed).ok_or_else(unreadable)?;
         Ok(unpack(&plain).ok_or_else(unreadable)?)
+    }
+
+    /// The content of a line that shares a row with others: the nearest row that begins with this line or an earlier one.
+    fn content_in_sheet(&self, index: u64) -> Result<Vec<Kept>, NoContent> {
+        let unreadable = || Unreadable(format!("content of line {index}"));
+        let next = index.saturating_add(1).to_be_bytes();
+        let scan = Scan { prefix: &[], after: Some(&next), order: Order::Down, count: 1 };
+        let (first, row) =
+            self.store.scan(Drawer::Sheets, &scan)?.into_iter().next().ok_or(NoContent::Erased)?;
+        let first = u64::from_be_bytes(first.as_slice().try_into().map_err(|_| unreadable())?);
+        let found = sheet::find(&row, first, index).ok_or(NoContent::Erased)?;
+        let key = self.content_key(found.name)?.ok_or(NoContent::Erased)?;
+        let plain = key.open(&found.place, found.sealed).ok_or_else(unreadable)?;
+        Ok(found.contents(&plain).ok_or_else(unreadable)?)
     }
 
     /// One content of a line, wherever its text is kept.
@@ -224,8 +241,14 @@ pub(crate) fn place_of(index: u64, name: &str) -> Vec<u8> {
 
 /// Fields one after the other: two short texts, a salt, and bytes behind their length.
 pub(crate) fn pack(fields: &[Field]) -> Vec<u8> {
-    let length = fields.iter().map(|field| field.bytes.len() + 128).sum();
-    let mut packed = Vec::with_capacity(length);
+    let mut packed = Vec::new();
+    pack_into(&mut packed, fields);
+    packed
+}
+
+/// As [`pack`], behind what is there.
+pub(crate) fn pack_into(packed: &mut Vec<u8>, fields: &[Field]) {
+    packed.reserve(fields.iter().map(|field| field.bytes.len() + 128).sum());
     for field in fields {
         for text in [field.at, field.kind] {
             packed.push(u8::try_from(text.len()).unwrap_or_default());
@@ -235,11 +258,10 @@ pub(crate) fn pack(fields: &[Field]) -> Vec<u8> {
         packed.extend_from_slice(&(field.bytes.len() as u64).to_be_bytes());
         packed.extend_from_slice(&field.bytes);
     }
-    packed
 }
 
 /// Reads [`pack`].
-fn unpack(mut packed: &[u8]) -> Option<Vec<Kept>> {
+pub(crate) fn unpack(mut packed: &[u8]) -> Option<Vec<Kept>> {
     let mut fields = Vec::new();
     while !packed.is_empty() {
         let at = take_text(&mut packed)?;

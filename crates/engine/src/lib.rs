@@ -22,6 +22,7 @@ mod request;
 mod seal;
 mod session;
 pub mod settings;
+mod sheet;
 pub mod signatures;
 mod snapshot;
 pub mod so_far;
@@ -40,7 +41,7 @@ mod writer;
 pub use action::{
     Answer, Attempt, Client, Completion, CompletionResult, Cover, Covered, Denied, Forward, Ground, Held,
     Judged, Judgement, Look, LookFunction, LookRelation, LookType, NotCovered, NotUsed, Parameter, Pending,
-    Ran, Recorded, SessionRefused, Unrecorded, Used, Waiting, Withheld,
+    Ran, Recorded, SessionRefused, Telling, Unrecorded, Used, Waiting, Withheld,
 };
 pub use api::{Applied, ApplyError, AskAccess, Preview, PreviewVerdict, Yes};
 pub use audit::{ContentView, EventDetail, EventView, LedgerQuery, LedgerState, SearchPage, Stage};

@@ -311,14 +311,20 @@ pub(crate) fn classification(
     let job = move || {
         let catalogue = loaded.as_ref().map(|loaded| &*loaded.catalogue);
         let context = Context { session: &session, catalogue, parameter_types: &types };
-        let facts = match parse(&raw) {
-            Ok(parsed) => classify(&parsed, &context),
-            Err(unparsed) => classify_unparsed(&unparsed, &raw),
-        };
-        let facts = Arc::new(facts);
         let catalogue_version = loaded.as_ref().map(|loaded| &loaded.version);
         let key = ClassKey { text: &raw, parameter_types: &types, session: &session, catalogue_version };
-        cache.insert(key, Arc::clone(&facts));
+        let facts = match parse(&raw) {
+            Ok(parsed) => {
+                let facts = Arc::new(classify(&parsed, &context));
+                cache.learn(key, &parsed, Arc::clone(&facts));
+                facts
+            }
+            Err(unparsed) => {
+                let facts = Arc::new(classify_unparsed(&unparsed, &raw));
+                cache.insert(key, Arc::clone(&facts));
+                facts
+            }
+        };
         let _ = sender.send(facts);
     };
     match parser.submit(job) {

@@ -129,8 +129,12 @@ impl Known {
         let changes = facts.taints_session
             || facts.role_change
             || facts.settings.iter().any(|change| is_followed(&change.name));
+        let taken_back = self.provisional && takes_back(facts);
+        if !taken_back && self.session.outlasts(facts) {
+            return;
+        }
         let mut next = self.session.after_in_transaction(facts);
-        if changes || (self.provisional && takes_back(facts)) {
+        if changes || taken_back {
             self.doubtful = true;
             next.search_path = None;
             next.role = None;

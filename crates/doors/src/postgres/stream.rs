@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::buf::Limit;
-use bytes::{Buf, BufMut, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -20,6 +20,11 @@ use tokio::net::TcpStream;
 const READ_BYTES_MIN: usize = 8 * 1024;
 /// What a busy connection's read buffer grows to, in bytes: large reads are what makes rows cheap.
 const READ_BYTES_MAX: usize = 64 * 1024;
+/// What was read in one go and is no longer than this is cut into messages as it is, in bytes: whoever keeps a message keeps
+/// all of it.
+const SHARED_BYTES_MAX: usize = 1_024;
+/// Of what is longer, messages up to this length are copied, longer ones cut off, in bytes.
+const COPIED_BYTES_MAX: usize = 4_096;
 /// An empty write buffer larger than this is given back, in bytes.
 const WRITE_BYTES_KEPT: usize = 4 * 1024;
 
@@ -103,6 +108,8 @@ pub(crate) struct Link {
     pub(crate) output: BytesMut,
     read_bytes: usize,
     read_bytes_max: usize,
+    /// All that is in `input`, and no more, is what one short read has brought.
+    short: bool,
     unflushed: bool,
     eof: bool,
 }
@@ -116,6 +123,7 @@ impl Link {
             output: BytesMut::new(),
             read_bytes: READ_BYTES_MIN,
             read_bytes_max: READ_BYTES_MAX,
+            short: false,
             unflushed: false,
             eof: false,
         }
@@ -157,6 +165,7 @@ impl Link {
         let read = if self.input.is_empty() && self.read_bytes == READ_BYTES_MIN {
             self.poll_fill_little(cx)
         } else {
+            self.short = false;
             self.input.reserve(self.read_bytes);
             let mut into = (&mut self.input).limit(self.read_bytes_max);
             poll_read_buf(&mut self.stream, cx, &mut into)
@@ -182,8 +191,23 @@ impl Link {
         let limit = self.read_bytes_max.min(READ_BYTES_MIN);
         let mut into = ReadBuf::uninit(space.get_mut(..limit).unwrap_or_default());
         ready!(Pin::new(&mut self.stream).poll_read(cx, &mut into))?;
-        self.input.extend_from_slice(into.filled());
+        self.input = BytesMut::from(into.filled());
+        self.short = into.filled().len() <= SHARED_BYTES_MAX;
         Poll::Ready(Ok(into.filled().len()))
+    }
+
+    /// Takes so many bytes off the front of what was read.
+    pub(crate) fn take(&mut self, count: usize) -> Bytes {
+        let count = count.min(self.input.len());
+        if count == self.input.len() && self.short {
+            return std::mem::take(&mut self.input).freeze();
+        }
+        if self.short || count > COPIED_BYTES_MAX {
+            return self.input.split_to(count).freeze();
+        }
+        let bytes = Bytes::copy_from_slice(self.input.get(..count).unwrap_or_default());
+        self.input.advance(count);
+        bytes
     }
 
     /// Whether nothing has come, the end neither.
@@ -269,6 +293,24 @@ mod tests {
         let socket = SockRef::from(&one);
         assert!(socket.keepalive().unwrap() && socket.tcp_nodelay().unwrap());
         assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE_AFTER);
+    }
+
+    #[tokio::test]
+    async fn what_is_taken_is_what_was_read_however_much_that_is() {
+        let (one, mut other) = pair().await;
+        let mut link = Link::new(Stream::Plain(one));
+        let text: Vec<u8> = (0..200_000_u32).map(|n| n.to_be_bytes()[3]).collect();
+        let (mut sent, mut taken) = (0, 0);
+        for (write, take) in [(10, 3), (1_024, 1_031), (5_000, 5_000), (60_000, 100), (20, 59_920)] {
+            other.write_all(&text[sent..sent + write]).await.unwrap();
+            sent += write;
+            while link.input.len() < take {
+                link.fill().await.unwrap();
+            }
+            assert_eq!(&link.take(take)[..], &text[taken..taken + take]);
+            taken += take;
+        }
+        assert_eq!((sent, &link.take(usize::MAX)[..]), (taken, &b""[..]));
     }
 
     #[tokio::test]

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use countersign_core::action::{Action, RelationVersion};
 use countersign_core::question::Context;
-use countersign_core::request::{HoldsUp, Outcome, Transaction};
+use countersign_core::request::{Outcome, Transaction};
 use countersign_core::{ActionName, ResourceId};
 
 use crate::foreseen::Foreseen;
+use crate::writer::work::Ended;
 
 /// The action of what only steers a session.
 const STEERING: &str = "sql.session";
@@ -97,8 +98,6 @@ pub struct Look {
     /// What it does to which version of which relation, each in one text. Empty unless it is known for certain that it
     /// touches nothing else.
     pub touches: Vec<String>,
-    /// What it holds up while it waits.
-    pub holds_up: HoldsUp,
 }
 
 /// What is known of a relation.
@@ -200,6 +199,25 @@ impl Attempt {
         self.actions.iter().any(|action| action.as_str() != STEERING)
     }
 
+    /// [`Attempt::parameter_texts`] as canonical JSON. Base64 and its prefix need no escaping.
+    pub(super) fn parameters_json(&self) -> Vec<u8> {
+        let bytes = self.parameters.iter().flatten().map(|parameter| parameter.bytes.len());
+        let mut json = String::with_capacity(bytes.sum::<usize>() * 3 / 2 + self.parameters.len() * 12 + 2);
+        for (place, parameter) in self.parameters.iter().enumerate() {
+            json.push(if place == 0 { '[' } else { ',' });
+            match parameter {
+                Some(Parameter { binary, bytes }) => {
+                    json.push('"');
+                    Action::write_parameter(*binary, bytes, &mut json);
+                    json.push('"');
+                }
+                None => json.push_str("null"),
+            }
+        }
+        json.push_str(if self.parameters.is_empty() { "[]" } else { "]" });
+        json.into_bytes()
+    }
+
     /// Text and parameters together, in bytes.
     pub(super) fn shown_bytes(&self) -> usize {
         let parameters = self.parameters.iter().flatten().map(|parameter| parameter.bytes.len());
@@ -208,6 +226,11 @@ impl Attempt {
 }
 
 impl Completion {
+    pub(super) fn ended(&self) -> Ended {
+        let ran = crate::line::Ran { bytes: self.bytes, micros: self.micros };
+        Ended { outcome: self.outcome(), rows: self.rows, ran }
+    }
+
     pub(super) fn outcome(&self) -> Outcome {
         match &self.result {
             CompletionResult::Done => Outcome::Done { rows: self.rows },

@@ -25,7 +25,7 @@ impl Engine {
     /// Judges an attempt in a session, on the state as it is now.
     #[must_use]
     pub fn judge(&self, session: &Session, attempt: Attempt) -> Judgement {
-        let snapshot = self.snapshot();
+        let snapshot = self.0.hall.snapshot.load();
         let at = self.now().max(snapshot.at);
         let statement = match session.stand(&snapshot, at) {
             Ok(statement) => statement,

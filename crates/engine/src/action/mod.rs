@@ -27,5 +27,5 @@ pub use attempt::{
 pub use cover::{Cover, Covered, NotCovered};
 pub use hold::{Answer, NotUsed, Waiting};
 pub use proof::{
-    Denied, Forward, Held, Judged, Judgement, Pending, Ran, Recorded, Unrecorded, Used, Withheld,
+    Denied, Forward, Held, Judged, Judgement, Pending, Ran, Recorded, Telling, Unrecorded, Used, Withheld,
 };

@@ -8,7 +8,7 @@ use countersign_core::session::Ending;
 use countersign_core::{At, RequestId, ResourceId, RoleId, SessionId};
 
 use super::again::Allowed;
-use super::attempt::Attempt;
+use super::attempt::{Attempt, Completion};
 use crate::line::{Policies, Statement};
 use crate::session::Session;
 use crate::words::Refused;
@@ -86,6 +86,10 @@ pub struct Pending {
     /// Nothing for a read that is recorded alongside: it is in the queue, in its place.
     pub(super) answering: Option<Answering>,
 }
+
+/// Where it can be told how a read ended while its record is on its way, so that one line tells both.
+#[derive(Debug)]
+pub struct Telling(Arc<Entry>);
 
 /// Something that was forwarded after, or whose answer was released after, it was recorded.
 #[derive(Debug)]
@@ -195,6 +199,12 @@ impl Pending {
         if self.answering.is_none() { Ok(self.ran) } else { Err(self) }
     }
 
+    /// Where its outcome can be told while it is on its way.
+    #[must_use]
+    pub fn telling(&self) -> Telling {
+        Telling(Arc::clone(&self.ran.entry))
+    }
+
     /// Resolves once the answer may be released: when the record is durable, or, recorded alongside, at once.
     ///
     /// # Errors
@@ -204,6 +214,15 @@ impl Pending {
             answering.reply().await.map_err(Unrecorded::from)?;
         }
         Ok(self.ran)
+    }
+}
+
+impl Telling {
+    /// Tells how it ended. Whether its own line says so; if not, [`Engine::completed`](crate::Engine::completed) has to be told once
+    /// the record is durable.
+    #[must_use]
+    pub fn tell(&self, completion: &Completion) -> bool {
+        self.0.tell(completion.ended()).is_none()
     }
 }
 

@@ -13,7 +13,7 @@ use crate::seal::Field;
 use crate::settings::{CLIENT_BYTES_MAX, WORDS_BYTES_MAX};
 use crate::words::{Refused, cut};
 use crate::writer::entry::Entry;
-use crate::writer::work::{Body, Deed, Ended, FIRST, From, Note, Say, StatementWork, Work};
+use crate::writer::work::{Body, Deed, FIRST, From, Note, Say, StatementWork, Work};
 
 impl Engine {
     /// Records an action before it is forwarded. It is durable when this returns.
@@ -61,7 +61,7 @@ impl Engine {
     /// done before its line was written is told in that line.
     pub async fn completed(&self, ran: Ran, outcome: Completion) {
         ran.statement.ended(&outcome);
-        let took = crate::line::Ran { bytes: outcome.bytes, micros: outcome.micros };
+        let took = outcome.ended().ran;
         let work = match ran.request() {
             Some(request) => {
                 let (transaction, outcome) = (outcome.transaction, outcome.outcome());
@@ -72,8 +72,7 @@ impl Engine {
                 Work::Deed(Box::new(deed))
             }
             None => {
-                let ended = Ended { outcome: outcome.outcome(), rows: outcome.rows, ran: took };
-                let Some(ended) = ran.entry.tell(ended) else { return };
+                let Some(ended) = ran.entry.tell(outcome.ended()) else { return };
                 let say = Say::Completed { of: ran.entry, ended };
                 let (statement, at) = (ran.statement, self.now());
                 Work::Statement(Box::new(StatementWork { statement, at, policies: None, say }))
@@ -82,6 +81,11 @@ impl Engine {
         if self.0.queue.send_alongside(work).await.is_err() {
             tracing::warn!("the outcome of an action came after the ledger was closed");
         }
+    }
+
+    /// The line that records an action has told how it ended ([`super::Telling`]), so nothing more is written.
+    pub fn completed_within(&self, ran: &Ran, outcome: &Completion) {
+        ran.statement.ended(outcome);
     }
 
     /// Records what became of the transaction in which a receipt was used: of this use, and of all later ones of the same
@@ -142,9 +146,6 @@ fn allow(judged: Judged, recorded: &'static str, claims: bool) -> (Work, bytes::
 }
 
 fn body(attempt: Attempt) -> Body {
-    let parameters = (!attempt.parameters.is_empty()).then(|| {
-        // A list of texts cannot fail to serialise.
-        serde_json::to_vec(&attempt.parameter_texts()).unwrap_or_default().into()
-    });
+    let parameters = (!attempt.parameters.is_empty()).then(|| attempt.parameters_json().into());
     Body { action: attempt.kind, verbs: attempt.verbs, text: attempt.text, parameters }
 }

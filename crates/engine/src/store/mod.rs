@@ -51,6 +51,8 @@ pub enum Drawer {
     Meta,
     /// Content of lines by index, encrypted.
     Content,
+    /// Content of many lines by the index of the first, encrypted.
+    Sheets,
     /// Content keys by name, wrapped.
     Keys,
     /// Bundles by hash, encrypted.
@@ -79,9 +81,10 @@ pub enum Drawer {
 
 impl Drawer {
     /// All drawers.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Meta,
         Self::Content,
+        Self::Sheets,
         Self::Keys,
         Self::Bundles,
         Self::Secrets,
@@ -102,6 +105,7 @@ impl Drawer {
         match self {
             Self::Meta => "meta",
             Self::Content => "content",
+            Self::Sheets => "content_sheets",
             Self::Keys => "content_keys",
             Self::Bundles => "bundles",
             Self::Secrets => "secrets",

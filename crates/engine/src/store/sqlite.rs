@@ -25,10 +25,10 @@ const KEY_BYTES_MAX: usize = 256;
 const APPLICATION: i32 = 0x4353_4732;
 
 /// The version of the tables (`PRAGMA user_version`).
-const VERSION: i32 = 2;
+const VERSION: i32 = 3;
 
-/// A version that only lacks drawers.
-const FEWER_DRAWERS: i32 = 1;
+/// Versions that only lack drawers.
+const FEWER_DRAWERS: std::ops::Range<i32> = 1..VERSION;
 
 /// A ledger in one SQLite file.
 pub struct SqliteStore {
@@ -248,7 +248,7 @@ fn prepare_schema(writer: &Connection, path: &Path) -> Result<(), StoreError> {
     let format = |why: String| StoreError::Format { path: path.display().to_string(), why };
     match (pragma("application_id").map_err(&fail)?, pragma("user_version").map_err(&fail)?) {
         (APPLICATION, VERSION) => Ok(()),
-        (APPLICATION, FEWER_DRAWERS) => writer
+        (APPLICATION, version) if FEWER_DRAWERS.contains(&version) => writer
             .execute_batch(&format!("BEGIN; {} PRAGMA user_version = {VERSION}; COMMIT;", drawers()))
             .map_err(&fail),
         (APPLICATION, version) => Err(format(format!("its version is {version}, not {VERSION}"))),
@@ -371,6 +371,7 @@ const fn sql_of(drawer: Drawer) -> &'static Sql {
     match drawer {
         Drawer::Meta => &sql!("meta"),
         Drawer::Content => &sql!("content"),
+        Drawer::Sheets => &sql!("content_sheets"),
         Drawer::Keys => &sql!("content_keys"),
         Drawer::Bundles => &sql!("bundles"),
         Drawer::Secrets => &sql!("secrets"),

@@ -12,7 +12,7 @@ use super::{Bench, drop_table, select, until};
 use crate::audit::{LedgerQuery, Stage};
 use crate::follow::{FollowError, Follower, Handling};
 use crate::line::Line;
-use crate::store::Store as _;
+use crate::store::{Drawer, Put, Scan, Store as _};
 use crate::{Judgement, RefusedCode};
 
 fn query() -> LedgerQuery {
@@ -197,13 +197,57 @@ async fn erased_content_breaks_no_proof() {
     let bench = Bench::new().await;
     let id = bench.ask("alice", "shop-writer").await;
     let key = format!("request:{id}").into_bytes();
-    bench.store.put(&[crate::store::Put::remove(crate::store::Drawer::Keys, key)]).unwrap();
+    bench.store.put(&[Put::remove(Drawer::Keys, key)]).unwrap();
     let view = bench.engine.request_view(&bench.caller("bob"), id).unwrap();
     assert!(view.erased && view.purpose.is_none());
     publish(&bench).await;
     let index = bench.kinds().iter().position(|kind| kind == "request.created").unwrap() as u64;
     let detail = bench.engine.event(&bench.caller("bob"), index).await.unwrap();
     assert!(detail.contents[0].kept.is_none() && detail.proof.is_some());
+}
+
+#[tokio::test]
+async fn what_many_statements_say_is_kept_line_by_line_and_erased_by_session() {
+    let bench = Bench::new().await;
+    let sessions =
+        [bench.session("alice", "metrics-reader").await, bench.session("bob", "metrics-reader").await];
+    let (text, value) = (|n: usize| format!("SELECT {n}"), |n: usize| format!("value {n}").into_bytes());
+    for n in 0..600 {
+        let mut attempt = select(&text(n));
+        if n % 3 == 0 {
+            let parameter = crate::Parameter { binary: false, bytes: value(n).into() };
+            attempt.parameters = [Some(parameter), None].into();
+        }
+        let Judgement::Allow(judged) = bench.engine.judge(&sessions[n % 2], attempt) else { panic!() };
+        bench.engine.record_read(judged).await.unwrap();
+    }
+    until(|| bench.count("action.allowed") == 600).await;
+    let kept = |line: &Line| {
+        let kept = bench.engine.kept(line.index);
+        kept.iter().for_each(|one| {
+            let said = line.data.pointer(one.at.strip_prefix("/data").unwrap());
+            let commitment =
+                countersign_ledger::content::Commitment(countersign_ledger::Hash(one.commitment().0));
+            assert_eq!(said.unwrap().as_str(), Some(&*commitment.to_string()));
+        });
+        kept.into_iter().map(|one| String::from_utf8(one.bytes).unwrap()).collect::<Vec<_>>()
+    };
+    let lines = bench.lines_of("action.allowed");
+    for (n, line) in lines.iter().enumerate() {
+        let mut expected = vec![text(n)];
+        if n % 3 == 0 {
+            let parameter = countersign_core::action::Action::parameter(false, &value(n));
+            expected.push(format!("[\"{parameter}\",null]"));
+        }
+        assert_eq!(kept(line), expected);
+    }
+    let rows = |drawer| bench.store.scan(drawer, &Scan::of(b"", usize::MAX >> 1)).unwrap().len();
+    assert!(rows(Drawer::Sheets) < 60, "{} rows", rows(Drawer::Sheets));
+    let key = format!("session:{}", sessions[0].id()).into_bytes();
+    bench.store.put(&[Put::remove(Drawer::Keys, key)]).unwrap();
+    for (n, line) in lines.iter().enumerate() {
+        assert_eq!(kept(line).is_empty(), n % 2 == 0);
+    }
 }
 
 #[tokio::test]

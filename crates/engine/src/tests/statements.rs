@@ -144,6 +144,41 @@ async fn alongside_is_in_order_and_loses_nothing() {
 }
 
 #[tokio::test]
+async fn how_a_read_ended_before_its_record_was_written_is_told_once() {
+    let bench = Bench::new().await;
+    let session = bench.session("alice", "shop-writer").await;
+    let mut told_within = 0;
+    for n in 0..100 {
+        let Judgement::Allow(judged) = bench.engine.judge(&session, select("SELECT $1")) else { panic!() };
+        let (_, pending) = bench.engine.record_read(judged).await.unwrap();
+        let telling = pending.telling();
+        if n % 2 == 0 {
+            tokio::task::yield_now().await;
+        }
+        let told = telling.tell(&done(n));
+        let ran = pending.durable().await.unwrap();
+        let line = bench.engine.line(ran.index()).unwrap();
+        assert_eq!(line.data["recorded"], "release");
+        assert_eq!(line.data.get("ended").is_some(), told);
+        if told {
+            assert_eq!(line.data["ended"]["rows"], n);
+        } else {
+            bench.engine.completed(ran, done(n)).await;
+        }
+        told_within += usize::from(told);
+    }
+    until(|| bench.count("action.completed") == 100 - told_within).await;
+    // Somebody who failed, or comes late, is told of in a line of its own.
+    let Judgement::Allow(judged) = bench.engine.judge(&session, select("SELECT $1")) else { panic!() };
+    let (_, pending) = bench.engine.record_read(judged).await.unwrap();
+    let telling = pending.telling();
+    let failed = CompletionResult::Failed { code: "22012".into() };
+    assert!(!telling.tell(&Completion { result: failed, ..done(0) }));
+    pending.durable().await.unwrap();
+    assert!(!telling.tell(&done(0)));
+}
+
+#[tokio::test]
 async fn what_failed_or_ended_late_has_a_line_of_its_own() {
     let bench = Bench::new().await;
     let session = bench.session("alice", "metrics-reader").await;

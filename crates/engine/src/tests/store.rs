@@ -90,6 +90,20 @@ fn other_files_are_refused() {
 }
 
 #[test]
+fn a_store_that_lacks_drawers_gets_them() {
+    let (folder, store) = fresh();
+    drop(store);
+    let path = folder.path().join("ledger.db");
+    for version in [1, 2] {
+        let older = rusqlite::Connection::open(&path).unwrap();
+        older.execute_batch(&format!("DROP TABLE content_sheets; PRAGMA user_version = {version};")).unwrap();
+        drop(older);
+        let store = SqliteStore::open(&path).unwrap();
+        store.put(&[Put::set(Drawer::Sheets, *b"k", *b"v")]).unwrap();
+    }
+}
+
+#[test]
 fn what_is_taken_out_is_gone_from_the_file() {
     let (folder, store) = fresh();
     let secret = b"a very particular secret".repeat(20);

@@ -75,12 +75,20 @@ impl Writer {
     pub(super) fn note(&mut self, note: &Note, draft: &mut Draft) -> Reply {
         let index = self.live.index;
         let now = self.now();
-        self.append_with(now, (&note.key, &note.fields), draft, |place| note.line.borrowed().seal(place))?;
+        if !note.fields.is_empty() {
+            // The key is stored whatever becomes of the line: it is in the cache from here on.
+            let sealing = self.contents.key(&self.house, &note.key, &mut draft.batch.puts)?;
+            let put = content::sealed(&self.ports, &sealing, &note.key, index, &note.fields);
+            self.append_sealed(now, false, draft, |place| note.line.borrowed().seal(place))?;
+            draft.batch.puts.push(put);
+        } else {
+            self.append_sealed(now, false, draft, |place| note.line.borrowed().seal(place))?;
+        }
         draft.batch.puts.extend_from_slice(&note.puts);
         Ok(Done { index: Some(index), events: Vec::new() })
     }
 
-    /// A line with content beside it.
+    /// A line about a statement, with content beside it.
     fn append_with(
         &mut self,
         at: At,
@@ -94,9 +102,11 @@ impl Writer {
         }
         // The key is stored whatever becomes of the line: it is in the cache from here on.
         let sealing = self.contents.key(&self.house, key, &mut draft.batch.puts)?;
-        let put = content::sealed(&self.ports, &sealing, key, index, fields);
         self.append_sealed(at, false, draft, seal)?;
-        draft.batch.puts.push(put);
+        draft.sheet.add(index, (key, &sealing), fields);
+        if draft.sheet.is_full() {
+            draft.batch.puts.extend(draft.sheet.put_away(&self.ports));
+        }
         Ok(())
     }
 

@@ -26,6 +26,7 @@ use countersign_policy::Compiled;
 use crate::line::{BadLine, Envelope, Place, Statement};
 use crate::ports::Ports;
 use crate::settings::SNAPSHOT_EVERY;
+use crate::sheet::Sheet;
 use crate::snapshot::{Snapshot, Topics};
 use crate::spending::Tally;
 use crate::store::{Batch, Drawer, Put, Store, StoreError, StoredLine};
@@ -102,6 +103,8 @@ pub(crate) struct Turn {
 #[derive(Default)]
 struct Draft {
     batch: Batch,
+    /// What is kept beside statements.
+    sheet: Sheet,
     leaves: Vec<Hash>,
     topics: Topics,
     decisions: u64,
@@ -135,6 +138,7 @@ impl Writer {
         self.snapshot_if_due(&mut draft);
         let spent = std::mem::take(&mut draft.spent);
         draft.batch.puts.extend(spent.into_iter().map(|(grant, tally)| tally.put(grant)));
+        draft.batch.puts.extend(draft.sheet.put_away(&self.ports));
         if draft.batch.lines.is_empty() && draft.batch.puts.is_empty() {
             return Turn { replies, snapshot: None, changed: Topics::default(), published: None };
         }

@@ -2,13 +2,15 @@
 //!
 //! Only the classification is kept, never a verdict: every execution is judged anew. The key is everything a
 //! judgement depends on, compared in full: a hash finds the place, equality decides, so two texts that hash alike
-//! are still two texts.
+//! are still two texts. Texts that differ in plain values alone may share one judgement (see [`super::alike`]).
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::alike::{Outline, Pins};
 use super::facts::Facts;
+use super::parse::Parsed;
 use super::session::SessionState;
 
 /// What a text longer than this costs to parse is small against what keeping it costs.
@@ -50,7 +52,10 @@ struct Inner {
 #[derive(Debug)]
 struct Entry {
     hash: u64,
+    /// The text, or the outline of all texts that are judged like it.
     text: Box<[u8]>,
+    /// What the literals of a text with this outline have to be; nothing for one that is itself.
+    pins: Option<Pins>,
     parameter_types: Box<[u32]>,
     session: Arc<SessionState>,
     catalogue_version: Option<Arc<str>>,
@@ -74,24 +79,55 @@ impl ClassCache {
         facts
     }
 
-    /// The judgement of a key if it is stored.
+    /// The judgement of a key if it is stored, or that of a text that is judged alike.
     pub fn get(&self, key: ClassKey<'_>) -> Option<Arc<Facts>> {
-        let hash = key.hash();
+        let outline = key.outline();
+        let alike = outline.and_then(|outline| {
+            let of_outline = ClassKey { text: &outline.rest, ..key };
+            self.find(of_outline, true, |pins| pins.is_some_and(|pins| outline.fits(key.text, pins)))
+        });
+        alike.or_else(|| self.find(key, false, |pins| pins.is_none()))
+    }
+
+    fn find(
+        &self,
+        key: ClassKey<'_>,
+        of_outline: bool,
+        fits: impl FnOnce(Option<&Pins>) -> bool,
+    ) -> Option<Arc<Facts>> {
+        let hash = key.hash(of_outline);
         let mut inner = self.lock();
         let place = *inner.places.get(&hash)?;
-        let entry = inner.entries.get_mut(place).filter(|e| e.matches(&key))?;
+        let entry = inner.entries.get_mut(place).filter(|e| e.matches(&key) && fits(e.pins.as_ref()))?;
         entry.used = true;
         Some(Arc::clone(&entry.facts))
     }
 
     /// Stores a judgement, giving up one that was not used for longest when full.
     pub fn insert(&self, key: ClassKey<'_>, facts: Arc<Facts>) {
+        self.put(key, None, facts);
+    }
+
+    /// Stores the judgement of what was parsed: for all texts that are judged alike, if there are any.
+    pub fn learn(&self, key: ClassKey<'_>, parsed: &Parsed, facts: Arc<Facts>) {
+        let alike = key.outline().and_then(|outline| {
+            let pins = outline.pins(key.text, parsed, &facts)?;
+            Some((outline.rest, pins))
+        });
+        match alike {
+            Some((rest, pins)) => self.put(ClassKey { text: &rest, ..key }, Some(pins), facts),
+            None => self.put(key, None, facts),
+        }
+    }
+
+    fn put(&self, key: ClassKey<'_>, pins: Option<Pins>, facts: Arc<Facts>) {
         if key.text.len() > KEPT_TEXT_BYTES_MAX {
             return;
         }
         let entry = Entry {
-            hash: key.hash(),
+            hash: key.hash(pins.is_some()),
             text: key.text.into(),
+            pins,
             parameter_types: key.parameter_types.into(),
             session: Arc::clone(key.session),
             catalogue_version: key.catalogue_version.map(Arc::clone),
@@ -118,9 +154,14 @@ impl ClassCache {
 }
 
 impl ClassKey<'_> {
-    fn hash(&self) -> u64 {
+    fn outline(&self) -> Option<Outline> {
+        if self.text.len() > KEPT_TEXT_BYTES_MAX { None } else { Outline::of(self.text) }
+    }
+
+    fn hash(&self, of_outline: bool) -> u64 {
         // The catalogue is one for all users of a store, but for the moment when it changes: compared, not hashed.
         let mut hasher = DefaultHasher::new();
+        of_outline.hash(&mut hasher);
         self.text.hash(&mut hasher);
         self.parameter_types.hash(&mut hasher);
         self.session.hash(&mut hasher);

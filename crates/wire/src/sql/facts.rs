@@ -202,9 +202,11 @@ impl Facts {
 
     /// The cursor that the text does nothing but fetch from, or move: its query runs, and no name changes.
     pub fn fetched_cursor(&self) -> Option<&str> {
-        let fetches = self.has_verb("fetch") || self.has_verb("move");
-        let alone = self.statements == 1 && self.cursors.len() == 1 && !self.has_verb("declare");
-        self.cursors.first().filter(|_| fetches && alone).map(String::as_str)
+        if self.statements != 1 || self.cursors.len() != 1 {
+            return None;
+        }
+        let fetches = (self.has_verb("fetch") || self.has_verb("move")) && !self.has_verb("declare");
+        self.cursors.first().filter(|_| fetches).map(String::as_str)
     }
 
     /// The cursor that the text does nothing but declare.

@@ -23,6 +23,7 @@
 //! exception to purity is [`Parser`], a handful of threads with stacks large enough for hostile nesting.
 
 mod access;
+mod alike;
 mod build;
 mod cache;
 mod catalogue;

@@ -59,7 +59,7 @@ pub(super) fn may_hold_secrets(tree: &Tree) -> bool {
         | "CreateForeignServerStmt"
         | "AlterForeignServerStmt"
         | "CreateFdwStmt"
-        | "AlterFdwStmt" => tree.nodes("options").any(|o| is_secretive(o.text("defname"))),
+        | "AlterFdwStmt" => tree.nodes("options").any(|o| is_secretive(o.text("defname").as_bytes())),
         "CreateSubscriptionStmt" | "AlterSubscriptionStmt" => tree.has("conninfo"),
         "ExplainStmt" | "PrepareStmt" | "CreateSchemaStmt" => {
             tree.fields.iter().any(|(_, value)| match value {
@@ -74,7 +74,7 @@ pub(super) fn may_hold_secrets(tree: &Tree) -> bool {
 
 /// The ranges of `text` that hold secrets. `secretive` covers every literal.
 pub(super) fn spans(text: &str, secretive: bool) -> Vec<Range<usize>> {
-    if !secretive && !is_secretive(text) {
+    if !secretive && !is_secretive(text.as_bytes()) {
         return Vec::new();
     }
     let Ok(scanned) = pg_query::scan(text) else {
@@ -99,20 +99,20 @@ pub(super) fn spans(text: &str, secretive: bool) -> Vec<Range<usize>> {
 
 /// The ranges of a text that does not parse: all of it when it smells of a secret.
 pub(super) fn spans_of_unparsed(text: &[u8]) -> Vec<Range<usize>> {
-    if is_secretive(&String::from_utf8_lossy(text)) { whole(text.len()) } else { Vec::new() }
+    if is_secretive(text) { whole(text.len()) } else { Vec::new() }
 }
 
 fn whole(length: usize) -> Vec<Range<usize>> {
     std::iter::once(0..length).collect()
 }
 
-fn is_secretive(text: &str) -> bool {
-    SECRETIVE.iter().any(|word| contains_ignoring_case(text.as_bytes(), word.as_bytes()))
+pub(super) fn is_secretive(text: &[u8]) -> bool {
+    SECRETIVE.iter().any(|word| contains_ignoring_case(text, word.as_bytes()))
 }
 
 /// Whether a literal holds `password=...`, or itself a statement that sets one.
 fn gives_away(literal: &str) -> bool {
-    is_secretive(literal) && literal.contains([' ', '='])
+    is_secretive(literal.as_bytes()) && literal.contains([' ', '='])
 }
 
 fn contains_ignoring_case(text: &[u8], word: &[u8]) -> bool {

@@ -93,6 +93,17 @@ impl SessionState {
         next
     }
 
+    /// Whether a statement with these facts leaves everything as it is: [`SessionState::after_in_transaction`] would
+    /// give an equal state.
+    #[must_use]
+    pub fn outlasts(&self, facts: &Facts) -> bool {
+        facts.settings.is_empty()
+            && !facts.taints_session
+            && !facts.role_change
+            && !facts.creates_temporary
+            && !facts.may_define()
+    }
+
     /// What quotes and bytes mean is not known.
     fn doubt_reading(&mut self) {
         self.standard_conforming_strings = false;

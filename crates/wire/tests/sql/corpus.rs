@@ -73,7 +73,7 @@ impl Case {
             && !self.sql.contains('$')
     }
 
-    fn session(&self) -> SessionState {
+    pub fn session(&self) -> SessionState {
         let mut session = SessionState::fresh(self.version.unwrap_or(SERVER), "postgres");
         if let Some(path) = &self.path {
             session.search_path = Some(path.clone());
@@ -88,6 +88,16 @@ impl Case {
             session.client_encoding.clone_from(encoding);
         }
         session
+    }
+
+    /// Whether the catalogue is not known.
+    pub fn is_blind(&self) -> bool {
+        self.no_catalogue
+    }
+
+    /// The types that its parameters are declared with.
+    pub fn types(&self) -> &[u32] {
+        &self.parameter_types
     }
 
     pub fn judge(&self) -> Facts {

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use bytes::BytesMut;
 use countersign_core::At;
 use countersign_core::request::Transaction;
-use countersign_engine::{Completion, CompletionResult, Pending, Ran, Unrecorded, Used, Withheld};
+use countersign_engine::{Completion, CompletionResult, Pending, Ran, Telling, Unrecorded, Used, Withheld};
 use countersign_wire::sql::Facts;
 use tokio_util::sync::ReusableBoxFuture;
 
@@ -49,6 +49,8 @@ struct Act {
     rows: Option<u64>,
     bytes: u64,
     outcome: Option<(CompletionResult, At)>,
+    /// The line that records it tells the outcome.
+    told: bool,
     /// What covers its answer, for a session that may not see all of it.
     cover: Option<Box<Cover>>,
     /// Code of users may say anything while it runs.
@@ -63,10 +65,21 @@ struct Act {
 struct Gate {
     id: ActId,
     durable: Durable,
+    telling: Telling,
     /// What it is, should it have to be judged again.
     action: Option<Action>,
     withheld: Withheld<BytesMut>,
     bytes: usize,
+}
+
+impl Act {
+    /// How it ended, if that is known.
+    fn completion(&self) -> Option<Completion> {
+        let (result, ended) = self.outcome.clone()?;
+        let micros = u64::try_from(ended.since(self.started).0).unwrap_or(0);
+        let (rows, bytes, transaction) = (self.rows, self.bytes, self.transaction);
+        Some(Completion { result, rows, bytes, micros, transaction })
+    }
 }
 
 impl Acts {
@@ -82,9 +95,10 @@ impl Acts {
             Err(pending) => pending,
         };
         let id = self.begin(None, now, changing);
+        let telling = pending.telling();
         let durable = Durable::new(pending.durable());
         let withheld = Withheld::new(BytesMut::new());
-        self.gates.push_back(Gate { id, durable, action: Some(action), withheld, bytes: 0 });
+        self.gates.push_back(Gate { id, durable, telling, action: Some(action), withheld, bytes: 0 });
         id
     }
 
@@ -95,9 +109,13 @@ impl Acts {
 
     /// The oldest read was judged again, and its new record is on its way. Its answer goes on being withheld.
     pub(super) fn read_again(&mut self, pending: Pending, action: Action) {
-        if let Some(gate) = self.gates.front_mut() {
-            gate.durable = Durable::new(pending.durable());
-            gate.action = Some(action);
+        let Some(gate) = self.gates.front_mut() else { return };
+        gate.telling = pending.telling();
+        gate.durable = Durable::new(pending.durable());
+        gate.action = Some(action);
+        let id = gate.id;
+        if let Some(act) = self.find(id) {
+            act.told = false;
         }
     }
 
@@ -112,6 +130,7 @@ impl Acts {
             rows: None,
             bytes: 0,
             outcome: None,
+            told: false,
             cover: None,
             foreign: false,
             steps: None,
@@ -193,12 +212,25 @@ impl Acts {
         if act.outcome.is_none() {
             let done = result == CompletionResult::Done;
             act.outcome = Some((result, now));
-            let changing = act.changing;
+            let (changing, recorded) = (act.changing, act.ran.is_some());
+            if !recorded {
+                self.tell(id);
+            }
             self.changing = self.changing.saturating_sub(usize::from(changing));
             self.last_done = done;
             if !done {
                 self.last_failed = self.last_failed.max(id);
             }
+        }
+    }
+
+    /// Tells how an action ended whose record is on its way, in the hope that one line tells both.
+    fn tell(&mut self, id: ActId) {
+        let Some(completion) = self.find(id).and_then(|act| act.completion()) else { return };
+        let gate = self.gates.iter().find(|gate| gate.id == id);
+        let told = gate.is_some_and(|gate| gate.telling.tell(&completion));
+        if let Some(act) = self.find(id) {
+            act.told = told;
         }
     }
 
@@ -210,17 +242,11 @@ impl Acts {
         self.changing = 0;
     }
 
-    /// The oldest action, if both its record and its outcome are there.
-    pub(super) fn next_done(&mut self) -> Option<(Ran, Completion)> {
-        let front = self.acts.front()?;
-        if front.ran.is_none() || front.outcome.is_none() {
-            return None;
-        }
+    /// The oldest action, if both its record and its outcome are there, and whether the record tells the outcome.
+    pub(super) fn next_done(&mut self) -> Option<(Ran, Completion, bool)> {
+        let completion = self.acts.front().filter(|front| front.ran.is_some())?.completion()?;
         let act = self.acts.pop_front()?;
-        let (ran, (result, ended)) = (act.ran?, act.outcome?);
-        let micros = u64::try_from(ended.since(act.started).0).unwrap_or(0);
-        let Act { rows, bytes, transaction, .. } = act;
-        Some((ran, Completion { result, rows, bytes, micros, transaction }))
+        Some((act.ran?, completion, act.told))
     }
 
     /// The record of the oldest read is durable, but nobody waits for its answer any more.
@@ -282,11 +308,6 @@ impl Acts {
     /// What is followed of it.
     pub(super) fn steps(&mut self, id: ActId) -> Option<&mut Steps> {
         self.find(id)?.steps.as_deref_mut()
-    }
-
-    /// When it was sent.
-    pub(super) fn started(&mut self, id: ActId) -> Option<At> {
-        self.find(id).map(|act| act.started)
     }
 
     /// The use of a receipt that it is, as long as it has not ended.

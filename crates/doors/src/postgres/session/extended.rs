@@ -23,6 +23,9 @@ use super::sent::{Sent, Show};
 use super::tongue::{Action, Granted};
 use super::{End, Portal, Session};
 
+/// How long a `Describe` and an `Execute` of a portal with a short name are, in bytes.
+const FOLLOWING_BYTES: usize = 32;
+
 /// A `Bind`, and perhaps a `Describe` of its portal, that waits for its `Execute`.
 pub(super) struct Deferred {
     name: Bytes,
@@ -104,9 +107,11 @@ impl Session {
             understood: OnceLock::new(),
             types: OnceLock::new(),
         });
-        let bytes = BytesMut::from(&raw[..]);
-        self.deferred =
-            Some(Deferred { name: raw.slice_ref(bind.portal), portal, ends: vec![bytes.len()], bytes });
+        let mut bytes = BytesMut::with_capacity(raw.len() + FOLLOWING_BYTES);
+        bytes.extend_from_slice(raw);
+        let mut ends = Vec::with_capacity(3);
+        ends.push(bytes.len());
+        self.deferred = Some(Deferred { name: raw.slice_ref(bind.portal), portal, ends, bytes });
         Ok(())
     }
 

@@ -35,11 +35,11 @@ impl Session {
 
     /// What is masked is learnt when a session begins. A bundle that masks otherwise ends it.
     fn masks_hold(&mut self) -> Result<(), End> {
-        let snapshot = self.shared.engine.snapshot();
-        let bundle = snapshot.book.in_force.as_ref().map(|in_force| in_force.bundle);
-        if bundle == self.masks_of {
+        if self.shared.engine.bundle() == self.masks_of {
             return Ok(());
         }
+        let snapshot = self.shared.engine.snapshot();
+        let bundle = snapshot.book.in_force.as_ref().map(|in_force| in_force.bundle);
         let described = snapshot.book.catalogue.resources.get(&self.target.resource);
         if described.is_some_and(|described| !self.target.masks_as(described)) {
             let report =

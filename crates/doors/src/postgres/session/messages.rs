@@ -1,6 +1,6 @@
 //! What the client says, one message at a time.
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use countersign_wire::postgres::encode::client as to_server;
 use countersign_wire::postgres::frontend::{Body, Message};
 use countersign_wire::postgres::track::{Refused, Route, Sent as Kind};
@@ -11,8 +11,6 @@ use super::acts::ActId;
 use super::sent::{Sent, Show};
 use super::{End, Incoming, Session};
 
-/// Messages up to this length are copied out of the read buffer, longer ones cut off it, in bytes.
-const COPIED_BYTES_MAX: usize = 4_096;
 /// The stand-in's text: it does not parse, so it can do nothing but fail.
 const STAND_IN: &[u8] = b"countersign refused a statement here";
 /// The stand-in's name: not the empty one, whose statement a failed `Parse` would drop.
@@ -28,7 +26,7 @@ impl Session {
             Ok(Some((Piece::Body { .. }, used))) => (used, Incoming::CopyBody),
             Err(malformed) => return Err(violation(&malformed)),
         };
-        Ok(Some(make(self.take(used))))
+        Ok(Some(make(self.client.take(used))))
     }
 
     /// Whether the message at the front is not there whole, so that more must be read however much there is.
@@ -36,25 +34,9 @@ impl Session {
         matches!(self.client_frames.clone().next(&self.client.input), Ok(None))
     }
 
-    fn take(&mut self, used: usize) -> Bytes {
-        if used <= COPIED_BYTES_MAX {
-            let bytes = Bytes::copy_from_slice(self.client.input.get(..used).unwrap_or_default());
-            self.client.input.advance(bytes.len());
-            bytes
-        } else {
-            self.client.input.split_to(used).freeze()
-        }
-    }
-
     /// Does what a message asks for.
     pub(super) async fn message(&mut self, message: Incoming) -> Result<(), End> {
-        self.take_in_hand().await?;
-        let dealt = self.deal_with(message).await;
-        self.is_dealt_with();
-        dealt
-    }
-
-    async fn deal_with(&mut self, message: Incoming) -> Result<(), End> {
+        self.cancelled = false;
         let raw = match message {
             Incoming::Whole(raw) => raw,
             Incoming::CopyHead(raw) => return self.copy_data(&raw).await,
@@ -125,12 +107,8 @@ impl Session {
 
     /// Puts a routed message on its way.
     pub(super) fn put(&mut self, number: Option<u64>, raw: &[u8], sent: Sent) {
-        let acts = sent.act.is_some();
         if let Some(slot) = number.and_then(|number| self.sent.get(number)) {
             *slot = sent;
-        }
-        if acts {
-            self.cancelling.sends();
         }
         self.server.output.extend_from_slice(raw);
         self.flushed = false;

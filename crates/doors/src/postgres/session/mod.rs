@@ -11,14 +11,13 @@
 
 mod acts;
 mod answers;
+mod bell;
 mod bound;
 mod call;
-mod cancelling;
 mod copy;
 mod cursors;
 mod cut;
 mod extended;
-mod locks;
 mod masked;
 mod messages;
 mod no;
@@ -29,7 +28,7 @@ mod simple;
 mod tongue;
 mod transaction;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, OnceLock};
 
 use bytes::{Bytes, BytesMut};
@@ -52,6 +51,7 @@ use super::target::Target;
 use super::upstream::{CancelKey, Place};
 
 use acts::Acts;
+use bell::Bell;
 use own::OwnAnswer;
 use sent::SentQueue;
 use transaction::Transactions;
@@ -73,8 +73,8 @@ pub(super) struct Session {
     acts: Acts,
     transactions: Transactions,
     known: Known,
-    /// What was understood last of a new text.
-    latest: Option<Arc<Understood>>,
+    /// What was understood of new texts, the latest first.
+    latest: VecDeque<Arc<Understood>>,
     /// Statements that were prepared by SQL, by name.
     prepared: BTreeMap<String, Arc<Statement>>,
     /// Cursors that were declared by SQL.
@@ -99,10 +99,12 @@ pub(super) struct Session {
     _registered: Registered,
     notify: Arc<Notify>,
     interrupted: Interrupted,
+    /// Rings for the end and for the interruption.
+    bell: Arc<Bell>,
     /// A transaction of our own, around a client's statement, is being committed.
     committing: bool,
-    /// What the client has asked to cancel.
-    cancelling: cancelling::Cancelling,
+    /// The client has asked to cancel what waits.
+    cancelled: bool,
     /// Nothing more is said to the client.
     muted: bool,
     /// A long copy message is coming from the client, and whether it goes on to the server.
@@ -171,6 +173,7 @@ impl Session {
             ended: ReusableBoxFuture::new(ended),
             interrupted: ReusableBoxFuture::new(Arc::clone(&notify).notified_owned()),
             notify,
+            bell: Bell::new(),
             shared: parts.shared,
             target: parts.target,
             me: parts.me,
@@ -183,7 +186,7 @@ impl Session {
             acts: Acts::default(),
             transactions: Transactions::default(),
             known: parts.known,
-            latest: None,
+            latest: VecDeque::new(),
             prepared: BTreeMap::new(),
             cursors: cursors::Cursors::default(),
             called: BTreeMap::new(),
@@ -197,7 +200,7 @@ impl Session {
             cancel_key: parts.cancel_key,
             _registered: parts.registered,
             committing: false,
-            cancelling: cancelling::Cancelling::default(),
+            cancelled: false,
             muted: false,
             long_copy: false,
             masks_of: None,

@@ -5,7 +5,8 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use countersign_core::session::Ending;
@@ -28,8 +29,6 @@ enum Happening {
     Cut(Ending),
     Durable(Result<Ran, Unrecorded>),
     Interrupted,
-    /// The server was asked to cancel.
-    Asked,
     Server(io::Result<usize>),
     Client(io::Result<usize>),
     Lost(io::Error, Side),
@@ -67,7 +66,7 @@ impl Session {
     pub(super) async fn attend<W: Future>(&mut self, work: W) -> Result<Option<W::Output>, End> {
         let mut work = std::pin::pin!(work);
         loop {
-            if self.cancelling.take() {
+            if std::mem::take(&mut self.cancelled) {
                 return Ok(None);
             }
             if self.client.is_eof() {
@@ -113,13 +112,17 @@ impl Session {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Happening> {
-        if let Poll::Ready(ending) = self.ended.poll(cx) {
-            return Poll::Ready(Happening::Cut(ending));
+        let rung = self.bell.has_rung(cx);
+        if rung && let Some(cut) = self.feels_cut() {
+            return Poll::Ready(cut);
         }
         if let Poll::Ready(result) = self.acts.poll_durable(cx) {
+            if rung {
+                self.bell.again();
+            }
             return Poll::Ready(Happening::Durable(result));
         }
-        if self.interrupted.poll(cx).is_ready() {
+        if rung && self.heeds_cancel() {
             return Poll::Ready(Happening::Interrupted);
         }
         if self.server.has_output()
@@ -131,9 +134,6 @@ impl Session {
             && let Poll::Ready(Err(error)) = self.client.poll_drain(cx)
         {
             return Poll::Ready(Happening::Lost(error, Side::Client));
-        }
-        if self.poll_cancelling(cx).is_ready() {
-            return Poll::Ready(Happening::Asked);
         }
         let ready = self.client.output.len() + self.acts.withheld_bytes();
         if ready < ANSWERS_BYTES_MAX
@@ -147,6 +147,28 @@ impl Session {
             return Poll::Ready(Happening::Client(read));
         }
         Poll::Pending
+    }
+
+    /// Whether the ground of the session is gone. Asked when the bell has rung.
+    fn feels_cut(&mut self) -> Option<Happening> {
+        let waker = Waker::from(Arc::clone(&self.bell));
+        match self.ended.poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(ending) => {
+                self.bell.again();
+                Some(Happening::Cut(ending))
+            }
+            Poll::Pending => None,
+        }
+    }
+
+    /// Whether the client asks to cancel. Asked when the bell has rung.
+    fn heeds_cancel(&mut self) -> bool {
+        let waker = Waker::from(Arc::clone(&self.bell));
+        let asked = self.interrupted.poll(&mut Context::from_waker(&waker)).is_ready();
+        if asked {
+            self.bell.again();
+        }
+        asked
     }
 
     fn wants_client(&self) -> bool {
@@ -166,7 +188,6 @@ impl Session {
                 return Err(End::Unrecorded);
             }
             Happening::Interrupted => self.interrupt(),
-            Happening::Asked => {}
             Happening::Server(Ok(0)) => return Err(End::Server),
             Happening::Server(Ok(_)) => self.answers()?,
             Happening::Client(Ok(_)) => {}
@@ -182,11 +203,30 @@ impl Session {
 
     /// Tells the engine how actions ended, in order, and what became of transactions whose actions were told of before. Waits if the ledger's queue is full: outcomes are never dropped.
     pub(super) async fn report_outcomes(&mut self) {
-        while let Some((ran, completion)) = self.acts.next_done() {
-            self.shared.engine.completed(ran, completion).await;
+        while let Some((ran, completion, told)) = self.acts.next_done() {
+            match told {
+                true => self.shared.engine.completed_within(&ran, &completion),
+                false => self.shared.engine.completed(ran, completion).await,
+            }
         }
         while let Some((used, fate)) = self.transactions.next_concluded() {
             self.shared.engine.concluded(used, fate).await;
+        }
+    }
+
+    /// The client asks to cancel: what waits for an approval is withdrawn by whoever waits for it; what runs on the server is
+    /// cancelled there, by its own key.
+    fn interrupt(&mut self) {
+        self.interrupted.set(Arc::clone(&self.notify).notified_owned());
+        self.cancelled = true;
+        if self.tracker.pending() > 0 {
+            let (address, place, key) =
+                (self.target.address.clone(), self.place.clone(), self.cancel_key.clone());
+            tokio::spawn(async move {
+                if let Err(error) = super::super::upstream::cancel(&address, &place, &key).await {
+                    tracing::warn!(error = %error, "a cancel request did not reach the server");
+                }
+            });
         }
     }
 }

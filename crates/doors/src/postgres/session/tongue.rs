@@ -19,11 +19,13 @@ use super::super::mask::{self, Cover, Masked};
 use super::super::touches::touches;
 use super::super::{state, wording};
 use super::acts::ActId;
-use super::cancelling::cancelled;
 use super::cursors::{has_open_types, is_declared};
 use super::no::{ABORTED, no_wait, refusal, void};
 use super::{End, Portal, Session};
 use crate::flow::{self, Attended, Leave, News, No, Tongue};
+
+/// How many of the texts that a session sends one after the other are known again when they come with other values.
+const LATEST_MAX: usize = 8;
 
 /// One thing that a client wants to run.
 pub(super) struct Action {
@@ -236,22 +238,23 @@ impl Session {
         })
     }
 
-    /// What the facts amount to. Texts that differ in their values alone come one after the other, and amount to the same.
+    /// What the facts amount to. Texts that differ in their values alone amount to the same, and what is known to be the
+    /// same is judged by what was judged before.
     fn named(&mut self, facts: Arc<Facts>) -> Arc<Understood> {
-        if let Some(latest) = self.latest.as_ref().filter(|latest| latest.facts == facts) {
-            return Arc::clone(latest);
+        let same = |one: &Arc<Understood>| Arc::ptr_eq(&one.facts, &facts);
+        let equal = |one: &Arc<Understood>| one.facts == facts;
+        let known = self.latest.iter().position(same).or_else(|| self.latest.iter().position(equal));
+        if let Some(known) = known.and_then(|known| self.latest.get(known)) {
+            return Arc::clone(known);
         }
         let understood = Arc::new(Understood::of(facts));
-        self.latest = Some(Arc::clone(&understood));
+        self.latest.truncate(LATEST_MAX - 1);
+        self.latest.push_front(Arc::clone(&understood));
         understood
     }
 
     /// Asks for an action; refuses it in the client's own protocol where the answer is no.
     pub(super) async fn permit(&mut self, mut action: Action, simple: bool) -> Result<Option<Granted>, End> {
-        if self.cancelling.take() {
-            self.refuse(cancelled(), simple).await?;
-            return Ok(None);
-        }
         match self.weigh(&action.understood)? {
             Ok(Some(hidden)) if hidden.guesses => {
                 action.understood = Arc::new(action.understood.with_verb(mask::GUESS));
@@ -284,12 +287,6 @@ impl Session {
         action: Action,
         simple: bool,
     ) -> Result<Option<Granted>, End> {
-        if self.cancelling.take() {
-            let act = self.begin(Granted { bytes, order, action, cover: None });
-            let (code, now) = (wording::CANCELED.to_owned(), self.now());
-            self.acts.end(act, countersign_engine::CompletionResult::Failed { code }, now);
-            return self.refuse(cancelled(), simple).await.map(|()| None);
-        }
         match self.weigh(&action.understood)? {
             Ok(hidden) => {
                 let cover = hidden.map(|hidden| self.cover(hidden, &action));
@@ -532,9 +529,6 @@ impl Tongue for Asking<'_> {
             Err(refused) => return Ok(Err(refused)),
         };
         look.touches = touches(&self.action.understood, &self.action.seen);
-        let held_up = self.session.held_up().await?;
-        look.holds_up = held_up.what;
-        look.notes.extend(held_up.note);
         Ok(Ok(look))
     }
 

@@ -374,10 +374,10 @@ impl Oracle {
         must(variant.verdict(&action, &resource) == Verdict::Allow, "gates hold what they should", || {
             format!("{action} on {resource} ran under {variant:?} without a yes")
         })?;
+        if recorded != "first" && line.data.get("ended").is_some() {
+            self.completed.insert(line.index);
+        }
         if recorded == "alongside" {
-            if line.data.get("ended").is_some() {
-                self.completed.insert(line.index);
-            }
             let may = action == "sql.select" && resource == "metrics";
             return must(may, "only reads are recorded alongside", || format!("{action} on {resource}"));
         }
