@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::budget::Budget;
 use crate::ids::{ActionName, GroupId, PersonId, PrincipalId, ResourceId, RoleId, RuleName};
+use crate::request::HoldsUp;
 use crate::time::Span;
 
 pub use relations::{BadRelationName, Column, MaskStyle, RELATION_NAME_BYTES_MAX, Relation, RelationName};
@@ -174,6 +175,26 @@ pub struct Rule {
     /// A yes counts only if the approver's passkey signed it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub signed: bool,
+    /// Unanswered for this long it lapses while the requester's own transaction is open; no less than otherwise if absent,
+    /// and if it is nothing, nobody is asked then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_in_transaction: Option<Span>,
+    /// The same while that transaction holds locks which others may wait for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_with_locks: Option<Span>,
+}
+
+impl Rule {
+    /// How long a request may be pending that holds up so much.
+    #[must_use]
+    pub fn pending_for(&self, holds_up: HoldsUp) -> Span {
+        let within = |limit: Option<Span>| limit.unwrap_or(self.pending_for).min(self.pending_for);
+        match holds_up {
+            HoldsUp::Nothing => self.pending_for,
+            HoldsUp::Transaction => within(self.pending_in_transaction),
+            HoldsUp::Locks => within(self.pending_in_transaction).min(within(self.pending_with_locks)),
+        }
+    }
 }
 
 /// The widest envelope that approvers may give.

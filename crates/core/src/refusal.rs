@@ -1,6 +1,6 @@
 //! Why the house said no. Every one of these is told to whoever asked, and recorded.
 
-use crate::ids::{GrantId, PrincipalId, RequestId, ResourceId, RoleId, SessionId};
+use crate::ids::{GrantId, PrincipalId, RequestId, ResourceId, RoleId, RuleName, SessionId};
 use crate::time::Span;
 
 /// Why a command was refused.
@@ -75,6 +75,9 @@ pub enum Refusal {
     /// Nobody can satisfy the rules.
     #[error("request `{0}` is locked: nobody can satisfy its approval rules")]
     Locked(RequestId),
+    /// A rule lets nobody be asked while others are held up.
+    #[error("rule `{0}` lets nothing wait for an approval {1}")]
+    HoldsUp(RuleName, &'static str),
     /// No such role.
     #[error("there is no role `{0}`")]
     NoSuchRole(RoleId),

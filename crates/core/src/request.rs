@@ -36,6 +36,8 @@ pub enum Command {
         content: Option<Digest>,
         /// Minted by the caller, used if an access request needs nobody's yes.
         grant: GrantId,
+        /// What is held up while it waits.
+        holds_up: HoldsUp,
     },
     /// Says yes. The ruling in the facts is on `request.approve`, the standing ruling on the action asked for.
     Approve {
@@ -259,6 +261,18 @@ pub enum Ask {
         /// Which.
         bundle: BundleHash,
     },
+}
+
+/// What an action holds up for others while it waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HoldsUp {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The requester's own transaction stays open.
+    Transaction,
+    /// And it holds locks which others may wait for.
+    Locks,
 }
 
 /// What a yes covers at most.
@@ -542,6 +556,18 @@ impl Request {
             State::Denied { .. } | State::Lapsed { .. } | State::Withdrawn { .. } | State::Void { .. } => {
                 true
             }
+        }
+    }
+}
+
+impl HoldsUp {
+    /// Where it waits, in words.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Nothing => "outside of transactions",
+            Self::Transaction => "in an open transaction",
+            Self::Locks => "in a transaction that holds locks",
         }
     }
 }

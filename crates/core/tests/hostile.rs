@@ -6,7 +6,7 @@ use std::sync::Arc;
 use countersign_core::catalogue::{Catalogue, Ceiling, Escalation, Place, PrincipalKind, Rule, Stage};
 use countersign_core::envelope::{Claim, Envelope, Reach, Terms};
 use countersign_core::request::{
-    self, Ask, Bounds, Fate, Outcome, RowBound, Signature, Transaction, Voidance, Withdrawal,
+    self, Ask, Bounds, Fate, HoldsUp, Outcome, RowBound, Signature, Transaction, Voidance, Withdrawal,
 };
 use countersign_core::ruling::{Gate, Ruling};
 use countersign_core::session::{self, Ending};
@@ -147,6 +147,8 @@ fn a_gate() -> BoxedStrategy<Gate> {
                 pending_for: Span(pending),
                 valid_for: Span(valid),
                 uses,
+                pending_in_transaction: (uses == 1).then_some(Span(valid)),
+                pending_with_locks: (hash == 1).then_some(Span(pending / 2)),
                 envelope: (uses == 2).then_some(Ceiling { rows: 3, total: 3, uses, longest: Span(valid) }),
                 signed: uses == 1,
                 escalate: steps
@@ -291,7 +293,8 @@ fn a_command() -> impl Strategy<Value = Command> {
     let id = || number().prop_map(RequestId);
     let ask =
         (id(), principal(), an_ask(), a_digest(), number()).prop_map(|(request, by, ask, digest, grant)| {
-            R::Ask { request, by, ask, digest, content: None, grant: GrantId(grant) }
+            let holds_up = [HoldsUp::Nothing, HoldsUp::Transaction, HoldsUp::Locks][(grant % 3) as usize];
+            R::Ask { request, by, ask, digest, content: None, grant: GrantId(grant), holds_up }
         });
     let approve = (id(), principal(), a_digest(), a_signature(), some_terms(), number());
     let approve = approve.prop_map(|(request, by, digest, signature, terms, grant)| R::Approve {

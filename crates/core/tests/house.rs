@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use countersign_core::envelope::{Claim, Terms};
 use countersign_core::request::{
-    self, Ask, Bounds, Fate, Outcome, Request, RowBound, State, Transaction, Voidance, Withdrawal,
+    self, Ask, Bounds, Fate, HoldsUp, Outcome, Request, RowBound, State, Transaction, Voidance, Withdrawal,
 };
 use countersign_core::session::{self, Ending, Opening};
 use countersign_core::{
@@ -215,6 +215,7 @@ pub fn ask(id: u128, by: &str, ask: Ask) -> Command {
         digest: digest(id),
         content: None,
         grant: GrantId(id),
+        holds_up: HoldsUp::Nothing,
     })
 }
 

@@ -185,6 +185,8 @@ fn rules() -> [(&'static str, Rule); 4] {
         uses: 1,
         escalate: vec![],
         envelope: None,
+        pending_in_transaction: None,
+        pending_with_locks: None,
         signed: false,
     };
     let escalating = |steps: &[(i64, &str)]| -> Vec<Escalation> {

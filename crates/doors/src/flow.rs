@@ -8,11 +8,10 @@
 //! until its `Pending` is.
 
 use std::future::Future;
-use std::time::Duration;
 
 use bytes::Bytes;
-use countersign_core::PrincipalId;
 use countersign_core::request::{Voidance, Withdrawal};
+use countersign_core::{PrincipalId, Span};
 use countersign_engine::{
     Answer, Attempt, Covered, Engine, Ground, Held, Judgement, Look, NotCovered, NotUsed, Pending, Ran,
     Refused, Session, Unrecorded, Waiting,
@@ -23,8 +22,8 @@ use countersign_engine::{
 const JUDGED_MAX: u32 = 6;
 /// How often an action is asked for anew because the ground of its request moved while it waited.
 const ASKED_MAX: u32 = 2;
-/// How often a waiting client is told how much time is left, in seconds.
-const REMIND_S: u64 = 30;
+/// How often a waiting client is told how much time is left.
+const REMIND: Span = Span::seconds(30);
 
 /// What a protocol supplies.
 pub trait Tongue: Send {
@@ -219,7 +218,7 @@ async fn ask<T: Tongue>(engine: &Engine, tongue: &mut T, held: Held, look: Look)
         Err(refused) => return Ok(Asked::No(No::Refused(refused))),
     };
     tongue.tell(News::Waits(&waiting));
-    let answer = match wait(tongue, &mut waiting).await {
+    let answer = match wait(engine, tongue, &mut waiting).await {
         Ok(Attended::Done(answer)) => answer,
         Ok(Attended::Cancelled) => {
             engine.withdraw(waiting, Withdrawal::Cancelled).await;
@@ -239,13 +238,19 @@ async fn ask<T: Tongue>(engine: &Engine, tongue: &mut T, held: Held, look: Look)
     }
 }
 
-/// Waits for the answer, and says every now and then that it does.
-async fn wait<T: Tongue>(tongue: &mut T, waiting: &mut Waiting) -> Result<Attended<Answer>, T::Lost> {
+/// Waits for the answer, and says every now and then that it does, by the engine's clock.
+async fn wait<T: Tongue>(
+    engine: &Engine,
+    tongue: &mut T,
+    waiting: &mut Waiting,
+) -> Result<Attended<Answer>, T::Lost> {
     loop {
-        let turn = tokio::time::timeout(Duration::from_secs(REMIND_S), waiting.answer());
-        match tongue.attend(turn).await? {
-            Attended::Done(Ok(answer)) => return Ok(Attended::Done(answer)),
-            Attended::Done(Err(_)) => tongue.tell(News::StillWaits(waiting)),
+        let remind_at = engine.now().plus(REMIND);
+        match tongue.attend(waiting.answer_by(remind_at)).await? {
+            Attended::Done(Some(answer)) => return Ok(Attended::Done(answer)),
+            // Its hour is over, and that is about to be said.
+            Attended::Done(None) if waiting.lapses_at() <= engine.now() => {}
+            Attended::Done(None) => tongue.tell(News::StillWaits(waiting)),
             Attended::Cancelled => return Ok(Attended::Cancelled),
         }
     }

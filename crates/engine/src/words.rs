@@ -109,6 +109,10 @@ fn kind(refusal: &Refusal) -> (RefusedCode, Option<&'static str>) {
             RefusedCode::Conflict,
             Some("somebody must be added to the groups its rules name; then ask again"),
         ),
+        Refusal::HoldsUp(..) => (
+            RefusedCode::Conflict,
+            Some("end the transaction and send it by itself, or as the first statement of another"),
+        ),
         Refusal::OtherAction
         | Refusal::Exists(_)
         | Refusal::NotDisabled(_)

@@ -174,6 +174,8 @@ fn another_person(old: &Compiled) -> Option<Gate> {
         escalate: Vec::new(),
         envelope: None,
         signed: false,
+        pending_in_transaction: None,
+        pending_with_locks: None,
     };
     Some(Gate {
         rule: RuleName::new(floor::ANOTHER_PERSON),

@@ -13,6 +13,10 @@ struct Form {
     envelope: Option<Bounds>,
     escalate: Vec<Step>,
     pending_for: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pending_in_transaction: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pending_with_locks: Option<i64>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     signed: bool,
     stages: Vec<Seats>,
@@ -46,6 +50,8 @@ pub(crate) fn rule_hash(rule: &Rule) -> Digest {
         envelope: rule.envelope.map(bounds),
         escalate: rule.escalate.iter().map(step).collect(),
         pending_for: rule.pending_for.0,
+        pending_in_transaction: rule.pending_in_transaction.map(|span| span.0),
+        pending_with_locks: rule.pending_with_locks.map(|span| span.0),
         signed: rule.signed,
         stages: rule.stages.iter().map(seats).collect(),
         uses: rule.uses,

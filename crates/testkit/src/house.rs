@@ -15,6 +15,7 @@ use countersign_doors::postgres::{Door, DoorSettings};
 use countersign_engine::people::Caller;
 use countersign_engine::ports::{Clock, Entropy, Ports, SecretSource};
 use countersign_engine::settings::Argon2Cost;
+use countersign_engine::testing::ManualClock;
 use countersign_engine::views::{GrantFilter, RequestFilter, RequestView};
 use countersign_engine::{
     AskAccess, Engine, MasterKey, Minted, Settings, SignInClient, SqliteStore, Via, Yes,
@@ -92,10 +93,32 @@ impl House {
         Self::built(database, change, settings).await
     }
 
+    /// As [`House::with`], with the clock in the hand of the test.
+    ///
+    /// # Errors
+    /// Whatever is missing.
+    pub async fn on_clock(
+        clock: &ManualClock,
+        change: impl FnOnce(&mut BTreeMap<String, String>),
+    ) -> Result<Self> {
+        let database = ScratchPostgres::shared().await?.database().await?;
+        let ports = Ports { clock: Arc::new(clock.clone()), ..system_ports() };
+        Self::with_ports(database, change, DoorSettings::new(Arc::new(Random)), ports).await
+    }
+
     async fn built(
         database: Database,
         change: impl FnOnce(&mut BTreeMap<String, String>),
         door_settings: DoorSettings,
+    ) -> Result<Self> {
+        Self::with_ports(database, change, door_settings, system_ports()).await
+    }
+
+    async fn with_ports(
+        database: Database,
+        change: impl FnOnce(&mut BTreeMap<String, String>),
+        door_settings: DoorSettings,
+        ports: Ports,
     ) -> Result<Self> {
         let mut files = bundle(&database)?;
         change(&mut files);
@@ -106,7 +129,7 @@ impl House {
             console_url: "http://localhost:1".into(),
             ..Settings::default()
         };
-        let engine = Engine::start(Arc::new(store), MasterKey::new([7; 32]), system_ports(), settings)?;
+        let engine = Engine::start(Arc::new(store), MasterKey::new([7; 32]), ports, settings)?;
         let dave = PrincipalId::new("dave");
         engine.first_bundle(files, &dave).await.map_err(|error| anyhow!("{error:?}"))?;
         for account in ACCOUNTS {

@@ -9,15 +9,15 @@ use crate::envelope::Terms;
 use crate::ids::{Digest, GrantId, PrincipalId, RequestId};
 use crate::refusal::Refusal;
 use crate::request::{
-    Approval, Ask, Command, Event as RequestEvent, Receipt, Request, Signature, State, Withdrawal,
+    Approval, Ask, Command, Event as RequestEvent, HoldsUp, Receipt, Request, Signature, State, Withdrawal,
 };
 use crate::ruling::{Gate, Verdict};
 use crate::time::At;
 
 pub(super) fn decide(book: &Book, command: Command, facts: &Facts) -> Result<Vec<Event>, Refusal> {
     match command {
-        Command::Ask { request, by, ask, digest, content, grant } => {
-            ask_for(book, Asking { request, by, ask, digest, content, grant }, facts)
+        Command::Ask { request, by, ask, digest, content, grant, holds_up } => {
+            ask_for(book, Asking { request, by, ask, digest, content, grant, holds_up }, facts)
         }
         Command::Approve { request, by, digest, comment, signature, terms, grant } => {
             approve(book, Approving { request, by, digest, comment, signature, terms, grant }, facts)
@@ -41,6 +41,7 @@ struct Asking {
     digest: Digest,
     content: Option<Digest>,
     grant: GrantId,
+    holds_up: HoldsUp,
 }
 
 struct Approving {
@@ -71,7 +72,12 @@ fn ask_for(book: &Book, asking: Asking, facts: &Facts) -> Result<Vec<Event>, Ref
             "{PENDING_PER_PERSON_MAX} requests of `{person}` wait already; withdraw some first"
         )));
     }
-    let pending_for = shortest(gates, |rule| rule.pending_for);
+    let pending_for = shortest(gates, |rule| rule.pending_for(asking.holds_up));
+    if asking.holds_up != HoldsUp::Nothing
+        && let Some(gate) = gates.iter().find(|gate| gate.terms.pending_for(asking.holds_up).0 <= 0)
+    {
+        return Err(Refusal::HoldsUp(gate.rule.clone(), asking.holds_up.as_str()));
+    }
     let mut request = Request {
         id: asking.request,
         by: asking.by,

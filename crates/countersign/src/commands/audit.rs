@@ -187,12 +187,14 @@ fn sentences(report: &Report, signed: Option<Tally>) -> Vec<String> {
 /// What is to be said of signed approvals, if there are any.
 fn signatures_in_words(Tally { held, undisclosed }: Tally) -> Option<String> {
     let erased = "the assertion is not in the export: erased, or not disclosed";
+    let signed = match held {
+        1 => "1 approval is signed by its approver's passkey".to_owned(),
+        _ => format!("{held} approvals are signed by their approvers' passkeys"),
+    };
     match (held, undisclosed) {
         (0, 0) => None,
-        (_, 0) => Some(format!("{held} approvals are signed by their approvers' passkeys.")),
-        (_, _) => Some(format!(
-            "{held} approvals are signed by their approvers' passkeys; {undisclosed} more could not be checked ({erased})."
-        )),
+        (_, 0) => Some(format!("{signed}.")),
+        (_, _) => Some(format!("{signed}; {undisclosed} more could not be checked ({erased}).")),
     }
 }
 

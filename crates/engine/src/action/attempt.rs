@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use countersign_core::action::{Action, RelationVersion};
 use countersign_core::question::Context;
-use countersign_core::request::{Outcome, Transaction};
+use countersign_core::request::{HoldsUp, Outcome, Transaction};
 use countersign_core::{ActionName, ResourceId};
 
 use crate::foreseen::Foreseen;
@@ -98,6 +98,8 @@ pub struct Look {
     /// What it does to which version of which relation, each in one text. Empty unless it is known for certain that it
     /// touches nothing else.
     pub touches: Vec<String>,
+    /// What it holds up while it waits.
+    pub holds_up: HoldsUp,
 }
 
 /// What is known of a relation.

@@ -89,6 +89,7 @@ impl Engine {
         let mut asking = Asking::new(&action, Arc::clone(&held.standing), held.session.from());
         (asking.purpose, asking.ticket) = (held.session.purpose(), held.session.ticket());
         let touches = if look.can_bound_rows { look.touches.clone() } else { Vec::new() };
+        asking.holds_up = look.holds_up;
         asking.look = Some(look_content(look));
         let statement = &held.statement;
         asking.so_far = Some(self.so_far(statement.session));
@@ -254,6 +255,16 @@ impl Waiting {
             if self.changed.changed().await.is_err() {
                 return Answer::Withdrawn(Withdrawal::SessionEnded);
             }
+        }
+    }
+
+    /// As [`Waiting::answer`], but not beyond this instant of the engine's clock: then nothing.
+    pub async fn answer_by(&mut self, at: At) -> Option<Answer> {
+        let over = self.engine.0.house.ports.clock.sleep_until(at);
+        tokio::select! {
+            biased;
+            answer = self.answer() => Some(answer),
+            () = over => None,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use countersign_core::action::{Action, digest};
-use countersign_core::request::{Ask, Command as RequestCommand};
+use countersign_core::request::{Ask, Command as RequestCommand, HoldsUp};
 use countersign_core::{Command, GrantId, RequestId};
 use countersign_policy::Compiled;
 
@@ -31,6 +31,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) proposed: Option<Arc<Compiled>>,
     /// What is kept beside its line.
     pub(crate) puts: Vec<Put>,
+    /// What is held up while it waits.
+    pub(crate) holds_up: HoldsUp,
 }
 
 /// A question that is in the ledger.
@@ -54,6 +56,7 @@ impl<'a> Asking<'a> {
             so_far: None,
             proposed: None,
             puts: Vec::new(),
+            holds_up: HoldsUp::Nothing,
         }
     }
 }
@@ -70,7 +73,8 @@ impl Engine {
     ) -> Result<Filed, Refused> {
         let ports = &self.0.house.ports;
         let (id, salt) = (RequestId(ports.entropy.id()), ports.random());
-        let Asking { action, standing, from, purpose, ticket, look, so_far, proposed, mut puts } = asking;
+        let Asking { action, standing, from, purpose, ticket, look, so_far, proposed, mut puts, holds_up } =
+            asking;
         let canonical = action.canonical();
         let mut content = RequestContent::new(&canonical, &salt, from).words(purpose, ticket);
         (content.look, content.so_far) = (look, so_far);
@@ -83,6 +87,7 @@ impl Engine {
             digest: digest(&salt, &canonical),
             content: Some(field.commitment()),
             grant: GrantId(ports.entropy.id()),
+            holds_up,
         };
         let mut deed = Deed::new(Command::Request(command), from);
         deed.standing = Some(standing);

@@ -36,6 +36,10 @@ struct RuleShape {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     escalate: Vec<EscalationShape>,
     pending_for_us: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pending_in_transaction_us: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pending_with_locks_us: Option<i64>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     signed: bool,
     stages: Vec<StageShape>,
@@ -205,6 +209,8 @@ impl From<&Rule> for RuleShape {
                 .map(|step| EscalationShape { add: places(&step.add), after_us: step.after.0 })
                 .collect(),
             pending_for_us: rule.pending_for.0,
+            pending_in_transaction_us: rule.pending_in_transaction.map(|span| span.0),
+            pending_with_locks_us: rule.pending_with_locks.map(|span| span.0),
             signed: rule.signed,
             stages: rule
                 .stages
@@ -236,6 +242,8 @@ impl From<RuleShape> for Rule {
                 .collect(),
             envelope: shape.envelope.map(Into::into),
             signed: shape.signed,
+            pending_in_transaction: shape.pending_in_transaction_us.map(Span),
+            pending_with_locks: shape.pending_with_locks_us.map(Span),
         }
     }
 }

@@ -39,6 +39,8 @@ fn gate() -> Gate {
         uses: 1,
         escalate: vec![Escalation { after: Span::minutes(5), add: vec![Place::User(who("carol"))] }],
         envelope: None,
+        pending_in_transaction: None,
+        pending_with_locks: None,
         signed: false,
     };
     Gate {

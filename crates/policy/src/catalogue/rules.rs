@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use countersign_core::RuleName;
 use countersign_core::catalogue::{Ceiling, Escalation, Place, Rule, Stage};
+use countersign_core::{RuleName, Span};
 
 use crate::diagnostic::Problems;
 use crate::floor;
@@ -27,6 +27,26 @@ const RULE: Shape = Shape {
             "pending_for",
             Kind::Span,
             "unanswered for this long, a request lapses; it is never granted",
+        ),
+        optional(
+            "pending_in_transaction",
+            Kind::Span,
+            "the same while the client's own transaction is open; no less if absent",
+        ),
+        optional(
+            "pending_with_locks",
+            Kind::Span,
+            "the same while that transaction holds locks which others may wait for",
+        ),
+        optional(
+            "wait_in_transaction",
+            Kind::Flag,
+            "whether anything waits while the client's own transaction is open; it does if absent",
+        ),
+        optional(
+            "wait_with_locks",
+            Kind::Flag,
+            "whether anything waits while that transaction holds locks; it does if absent",
         ),
         required("valid_for", Kind::Span, "how long a yes may be used"),
         optional("uses", Kind::Whole(1, 1_000), "how often a yes may be used; once if absent"),
@@ -103,8 +123,15 @@ fn rule(table: &Table) -> Rule {
             })
             .collect(),
         envelope: table.table("envelope").map(ceiling),
+        pending_in_transaction: pending(table, "wait_in_transaction", "pending_in_transaction"),
+        pending_with_locks: pending(table, "wait_with_locks", "pending_with_locks"),
         signed: table.flag("signed").unwrap_or(false),
     }
+}
+
+/// How long something may wait in such circumstances; no time at all where it may not.
+fn pending(table: &Table, waits: &str, within: &str) -> Option<Span> {
+    if table.flag(waits) == Some(false) { Some(Span::default()) } else { table.span(within) }
 }
 
 fn ceiling(table: &Table) -> Ceiling {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use bytes::Bytes;
 use countersign_core::question::Context;
+use countersign_core::request::HoldsUp;
 use countersign_core::{ActionName, At};
 use countersign_engine::foreseen::Foreseen;
 use countersign_engine::{Attempt, Judgement, Look, LookFunction, LookRelation, Parameter, Via};
@@ -113,6 +114,7 @@ async fn a_held_statement_is_shown_in_full() {
         types: Vec::new(),
         can_bound_rows: true,
         touches: Vec::new(),
+        holds_up: HoldsUp::Nothing,
         foreseen: Foreseen::default(),
     };
     let waiting = house.engine.hold(held, look).await.unwrap();

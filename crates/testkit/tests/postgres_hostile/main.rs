@@ -1,6 +1,7 @@
 //! Clients that want one thing approved and another one run, or run and not recorded. Each test is one way that would
 //! work if a rule of the door were not kept.
 
+mod cancelling;
 mod meaning;
 mod names;
 mod portals;

@@ -22,6 +22,8 @@ pub(crate) struct Raw {
     socket: TcpStream,
     input: BytesMut,
     output: BytesMut,
+    /// Process and key, for a cancel request.
+    key: (u32, Vec<u8>),
 }
 
 impl Raw {
@@ -29,7 +31,7 @@ impl Raw {
     pub(crate) async fn start(house: &House, person: &str, settings: &[(&str, &str)]) -> Result<Self> {
         let credential = house.credential(person).await?;
         let socket = TcpStream::connect(house.door).await?;
-        let mut raw = Self { socket, input: BytesMut::new(), output: BytesMut::new() };
+        let mut raw = Self { socket, input: BytesMut::new(), output: BytesMut::new(), key: (0, Vec::new()) };
         let mut parameters: Vec<(&[u8], &[u8])> =
             vec![(b"user", credential.user.as_bytes()), (b"database", b"shop")];
         parameters.extend(settings.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
@@ -37,7 +39,20 @@ impl Raw {
         raw.prove(credential.password.as_bytes()).await?;
         let said = raw.ready().await?;
         ensure!(errors(&said).is_empty(), "not let in: {:?}", errors(&said));
+        let key = said.iter().find(|(tag, _)| *tag == b'K').context("no key to cancel with")?;
+        raw.key = ((&key.1[..]).get_u32(), key.1[4..].to_vec());
         Ok(raw)
+    }
+
+    /// Asks to cancel, on a connection of its own, and waits until the gateway has taken it in.
+    pub(crate) async fn cancel(&self) -> Result<()> {
+        let peer = self.socket.peer_addr()?;
+        let mut socket = TcpStream::connect(peer).await?;
+        let mut request = BytesMut::new();
+        client::cancel_request(&mut request, self.key.0, &self.key.1)?;
+        socket.write_all(&request).await?;
+        tokio::time::timeout(SOON, socket.read_to_end(&mut Vec::new())).await??;
+        Ok(())
     }
 
     async fn prove(&mut self, password: &[u8]) -> Result<()> {

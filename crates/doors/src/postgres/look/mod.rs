@@ -236,7 +236,7 @@ pub(crate) async fn look(
         functions: reached::functions(facts),
         types: counted.user_types(),
         can_bound_rows,
-        touches: Vec::new(),
+        ..Look::default()
     })
 }
 

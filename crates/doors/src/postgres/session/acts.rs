@@ -310,6 +310,11 @@ impl Acts {
         self.find(id)?.steps.as_deref_mut()
     }
 
+    /// When it was sent.
+    pub(super) fn started(&mut self, id: ActId) -> Option<At> {
+        self.find(id).map(|act| act.started)
+    }
+
     /// The use of a receipt that it is, as long as it has not ended.
     pub(super) fn used(&mut self, id: ActId) -> Option<Used> {
         let act = self.find(id).filter(|act| act.outcome.is_none())?;

@@ -36,7 +36,13 @@ impl Session {
 
     /// Does what a message asks for.
     pub(super) async fn message(&mut self, message: Incoming) -> Result<(), End> {
-        self.cancelled = false;
+        self.take_in_hand().await?;
+        let dealt = self.deal_with(message).await;
+        self.is_dealt_with();
+        dealt
+    }
+
+    async fn deal_with(&mut self, message: Incoming) -> Result<(), End> {
         let raw = match message {
             Incoming::Whole(raw) => raw,
             Incoming::CopyHead(raw) => return self.copy_data(&raw).await,
@@ -107,8 +113,12 @@ impl Session {
 
     /// Puts a routed message on its way.
     pub(super) fn put(&mut self, number: Option<u64>, raw: &[u8], sent: Sent) {
+        let acts = sent.act.is_some();
         if let Some(slot) = number.and_then(|number| self.sent.get(number)) {
             *slot = sent;
+        }
+        if acts {
+            self.cancelling.sends();
         }
         self.server.output.extend_from_slice(raw);
         self.flushed = false;

@@ -14,10 +14,12 @@ mod answers;
 mod bell;
 mod bound;
 mod call;
+mod cancelling;
 mod copy;
 mod cursors;
 mod cut;
 mod extended;
+mod locks;
 mod masked;
 mod messages;
 mod no;
@@ -103,8 +105,8 @@ pub(super) struct Session {
     bell: Arc<Bell>,
     /// A transaction of our own, around a client's statement, is being committed.
     committing: bool,
-    /// The client has asked to cancel what waits.
-    cancelled: bool,
+    /// What the client has asked to cancel.
+    cancelling: cancelling::Cancelling,
     /// Nothing more is said to the client.
     muted: bool,
     /// A long copy message is coming from the client, and whether it goes on to the server.
@@ -200,7 +202,7 @@ impl Session {
             cancel_key: parts.cancel_key,
             _registered: parts.registered,
             committing: false,
-            cancelled: false,
+            cancelling: cancelling::Cancelling::default(),
             muted: false,
             long_copy: false,
             masks_of: None,

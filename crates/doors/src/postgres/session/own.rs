@@ -74,6 +74,8 @@ fn ours() -> Sent {
 impl Session {
     /// Runs a statement of our own that ends with `ReadyForQuery`. Everything before it has been answered.
     pub(super) async fn own_query(&mut self, text: &[u8]) -> Result<OwnAnswer, End> {
+        // A signal that is on its way was meant for something else.
+        self.until_asked().await?;
         self.own = OwnAnswer::default();
         let mut message = BytesMut::new();
         to_server::query(&mut message, text).map_err(|error| unwritten(&error))?;

@@ -29,6 +29,8 @@ enum Happening {
     Cut(Ending),
     Durable(Result<Ran, Unrecorded>),
     Interrupted,
+    /// The server was asked to cancel.
+    Asked,
     Server(io::Result<usize>),
     Client(io::Result<usize>),
     Lost(io::Error, Side),
@@ -66,7 +68,7 @@ impl Session {
     pub(super) async fn attend<W: Future>(&mut self, work: W) -> Result<Option<W::Output>, End> {
         let mut work = std::pin::pin!(work);
         loop {
-            if std::mem::take(&mut self.cancelled) {
+            if self.cancelling.take() {
                 return Ok(None);
             }
             if self.client.is_eof() {
@@ -135,6 +137,9 @@ impl Session {
         {
             return Poll::Ready(Happening::Lost(error, Side::Client));
         }
+        if self.poll_cancelling(cx).is_ready() {
+            return Poll::Ready(Happening::Asked);
+        }
         let ready = self.client.output.len() + self.acts.withheld_bytes();
         if ready < ANSWERS_BYTES_MAX
             && let Poll::Ready(read) = self.server.poll_fill(cx)
@@ -188,6 +193,7 @@ impl Session {
                 return Err(End::Unrecorded);
             }
             Happening::Interrupted => self.interrupt(),
+            Happening::Asked => {}
             Happening::Server(Ok(0)) => return Err(End::Server),
             Happening::Server(Ok(_)) => self.answers()?,
             Happening::Client(Ok(_)) => {}
@@ -211,22 +217,6 @@ impl Session {
         }
         while let Some((used, fate)) = self.transactions.next_concluded() {
             self.shared.engine.concluded(used, fate).await;
-        }
-    }
-
-    /// The client asks to cancel: what waits for an approval is withdrawn by whoever waits for it; what runs on the server is
-    /// cancelled there, by its own key.
-    fn interrupt(&mut self) {
-        self.interrupted.set(Arc::clone(&self.notify).notified_owned());
-        self.cancelled = true;
-        if self.tracker.pending() > 0 {
-            let (address, place, key) =
-                (self.target.address.clone(), self.place.clone(), self.cancel_key.clone());
-            tokio::spawn(async move {
-                if let Err(error) = super::super::upstream::cancel(&address, &place, &key).await {
-                    tracing::warn!(error = %error, "a cancel request did not reach the server");
-                }
-            });
         }
     }
 }

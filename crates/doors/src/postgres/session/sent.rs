@@ -70,6 +70,16 @@ impl SentQueue {
         self.queue.get_mut(usize::try_from(number.checked_sub(self.first)?).ok()?)
     }
 
+    /// Whether something of an action is among them.
+    pub(super) fn has_acts(&self) -> bool {
+        self.queue.iter().any(|sent| sent.act.is_some())
+    }
+
+    /// The action whose answer, or the rest of it, comes next.
+    pub(super) fn first_act(&self) -> Option<ActId> {
+        self.queue.iter().find_map(|sent| sent.act)
+    }
+
     /// Takes out the message with this number, which is the oldest; older ones, which were never answered, are given up.
     pub(super) fn take(&mut self, number: u64) -> Option<Sent> {
         while self.first < number {

@@ -19,6 +19,7 @@ use super::super::mask::{self, Cover, Masked};
 use super::super::touches::touches;
 use super::super::{state, wording};
 use super::acts::ActId;
+use super::cancelling::cancelled;
 use super::cursors::{has_open_types, is_declared};
 use super::no::{ABORTED, no_wait, refusal, void};
 use super::{End, Portal, Session};
@@ -255,6 +256,10 @@ impl Session {
 
     /// Asks for an action; refuses it in the client's own protocol where the answer is no.
     pub(super) async fn permit(&mut self, mut action: Action, simple: bool) -> Result<Option<Granted>, End> {
+        if self.cancelling.take() {
+            self.refuse(cancelled(), simple).await?;
+            return Ok(None);
+        }
         match self.weigh(&action.understood)? {
             Ok(Some(hidden)) if hidden.guesses => {
                 action.understood = Arc::new(action.understood.with_verb(mask::GUESS));
@@ -287,6 +292,12 @@ impl Session {
         action: Action,
         simple: bool,
     ) -> Result<Option<Granted>, End> {
+        if self.cancelling.take() {
+            let act = self.begin(Granted { bytes, order, action, cover: None });
+            let (code, now) = (wording::CANCELED.to_owned(), self.now());
+            self.acts.end(act, countersign_engine::CompletionResult::Failed { code }, now);
+            return self.refuse(cancelled(), simple).await.map(|()| None);
+        }
         match self.weigh(&action.understood)? {
             Ok(hidden) => {
                 let cover = hidden.map(|hidden| self.cover(hidden, &action));
@@ -529,6 +540,9 @@ impl Tongue for Asking<'_> {
             Err(refused) => return Ok(Err(refused)),
         };
         look.touches = touches(&self.action.understood, &self.action.seen);
+        let held_up = self.session.held_up().await?;
+        look.holds_up = held_up.what;
+        look.notes.extend(held_up.note);
         Ok(Ok(look))
     }
 
