@@ -92,17 +92,21 @@ fn server() -> Result<Vec<Start>> {
     Ok(["psql", "pg_dump", "pgbench", "large_objects"].map(|name| (name, script(name))).into())
 }
 
-fn python() -> Result<Vec<Start>> {
-    let place = kept("python")?;
+/// A Python of its own in the target folder, with what `requirements` names.
+pub fn venv(name: &str, requirements: &Path) -> Result<PathBuf> {
+    let place = kept(name)?;
     let python = place.join("bin/python");
     if !python.exists() {
-        say("installing Python's drivers (once)");
+        say("installing Python's packages (once)");
         quietly(program("python3").args(["-m", "venv"]).arg(&place))
             .context("get Python with venv, for example `sudo apt-get install python3-venv`")?;
     }
-    let requirements = folder().join("requirements.txt");
     quietly(program(&python).args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(requirements))?;
-    let python = text(&python)?;
+    Ok(python)
+}
+
+fn python() -> Result<Vec<Start>> {
+    let python = text(&venv("python", &folder().join("requirements.txt"))?)?;
     let script = |name: &str| vec![python.clone(), format!("{}/with_{name}.py", folder().display())];
     Ok(["psycopg", "asyncpg", "sqlalchemy", "django"].map(|name| (name, script(name))).into())
 }

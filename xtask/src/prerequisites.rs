@@ -44,6 +44,15 @@ const PGBOUNCER: Need = Need {
     apt: "pgbouncer",
     brew: "pgbouncer",
 };
+const SLAPD: Need = Need {
+    what: "slapd, a directory to ask",
+    found: || {
+        let places = ["/usr/sbin/slapd", "/usr/libexec/slapd", "/opt/homebrew/opt/openldap/libexec/slapd"];
+        exists("slapd") || places.iter().any(|place| Path::new(place).exists())
+    },
+    apt: "slapd",
+    brew: "openldap",
+};
 const PIP: Need = Need {
     what: "pip, to fetch PostgreSQL's regression suite",
     found: || program("python3").args(["-m", "pip", "--version"]).output().is_ok_and(|o| o.status.success()),
@@ -76,7 +85,7 @@ pub fn for_regress() -> Result<()> {
 /// What the tests need.
 pub fn for_tests() -> Result<()> {
     node()?;
-    install(&[COMPILER, LIBCLANG, POSTGRES, PSQL])
+    install(&[COMPILER, LIBCLANG, POSTGRES, PSQL, SLAPD])
 }
 
 /// The browser that the console's tests drive. Where there is none and none can be installed, this says how to get one; the

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::budget::Budget;
-use crate::ids::{ActionName, GroupId, PersonId, PrincipalId, ResourceId, RoleId, RuleName};
+use crate::ids::{ActionName, DirectoryName, GroupId, PersonId, PrincipalId, ResourceId, RoleId, RuleName};
 use crate::request::HoldsUp;
 use crate::time::Span;
 
@@ -31,6 +31,25 @@ pub struct Catalogue {
     pub resources: BTreeMap<ResourceId, Resource>,
     /// Approval rules by name.
     pub rules: BTreeMap<RuleName, Arc<Rule>>,
+    /// Directories by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub directories: BTreeMap<DirectoryName, Directory>,
+}
+
+/// Where the company keeps who its people are. How it is reached is no part of a bundle.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Directory {
+    /// One line for people.
+    pub title: Option<String>,
+    /// Not heard for so long, its people begin nothing new. Never, if absent.
+    pub silent_after: Option<Span>,
+    /// Not heard for so long, what its people have ends. Never, if absent.
+    pub lost_after: Option<Span>,
+    /// What its names end with that ours do not: `@example.com`.
+    pub strip: Option<String>,
+    /// The human behind an account, where it is not a human of the account's own name.
+    pub persons: BTreeMap<PrincipalId, PersonId>,
 }
 
 /// An account.
@@ -45,6 +64,9 @@ pub struct Principal {
     pub display: String,
     /// Where notices go. Content: never in the chain.
     pub email: Option<String>,
+    /// The directory whose word it lives by: it is let in only as long as the directory says that it is active.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<DirectoryName>,
 }
 
 /// What an account is.
@@ -73,6 +95,9 @@ pub struct Group {
     pub members: BTreeSet<PrincipalId>,
     /// Groups whose members are members here.
     pub groups: BTreeSet<GroupId>,
+    /// Groups of directories whose members are members here, as the directories call them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub from: BTreeMap<DirectoryName, BTreeSet<String>>,
 }
 
 /// A privilege scope.
@@ -271,6 +296,38 @@ impl Catalogue {
             }
         }
         members
+    }
+
+    /// Every group of a directory whose members are in `group`, through nested groups, as the directory calls it.
+    #[must_use]
+    pub fn sources(&self, group: &GroupId) -> BTreeSet<(&DirectoryName, &str)> {
+        let (mut open, mut seen, mut sources) = (vec![group], BTreeSet::new(), BTreeSet::new());
+        while let Some(name) = open.pop() {
+            if !seen.insert(name) {
+                continue;
+            }
+            if let Some(group) = self.groups.get(name) {
+                let from = group.from.iter();
+                sources.extend(
+                    from.flat_map(|(from, theirs)| theirs.iter().map(move |one| (from, one.as_str()))),
+                );
+                open.extend(&group.groups);
+            }
+        }
+        sources
+    }
+
+    /// The group of a resource's owner, or the group itself that a place names.
+    #[must_use]
+    pub fn group_at<'a>(&'a self, place: &'a Place, resource: Option<&ResourceId>) -> Option<&'a GroupId> {
+        match place {
+            Place::Group(name) => Some(name),
+            Place::User(_) => None,
+            Place::Owner => match &self.resources.get(resource?)?.owner {
+                Some(Place::Group(name)) => Some(name),
+                Some(Place::User(_) | Place::Owner) | None => None,
+            },
+        }
     }
 
     /// Every group that `principal` belongs to, directly or through another group.

@@ -70,6 +70,8 @@ name! {
     PersonId,
     /// A set of principals.
     GroupId,
+    /// Where a company keeps who its people are.
+    DirectoryName,
     /// A privilege scope.
     RoleId,
     /// Something protected.

@@ -5,7 +5,8 @@
 //! ruling of the policy come in as arguments, so every decision can be replayed from what was recorded.
 //!
 //! One module per subject, each with its commands, events and state: [`request`] (access requests and held
-//! actions are one thing), [`grant`], [`session`], [`principal`], [`bundle`]. [`quorum`] answers who must
+//! actions are one thing), [`grant`], [`session`], [`principal`],
+//! [`directory`], [`bundle`]. [`quorum`] answers who must
 //! still say yes. [`action`] is what an approval is bound to, [`envelope`] what it covers beyond one text.
 
 pub mod action;
@@ -13,6 +14,7 @@ pub mod book;
 pub mod budget;
 pub mod bundle;
 pub mod catalogue;
+pub mod directory;
 pub mod envelope;
 pub mod grant;
 pub mod ids;
@@ -27,8 +29,8 @@ pub mod time;
 
 pub use book::{Book, Command, Event, Facts, decide};
 pub use ids::{
-    ActionName, AuthenticatorId, BundleHash, CredentialId, Digest, GrantId, GroupId, PersonId, PolicyId,
-    PrincipalId, RequestId, ResourceId, RoleId, RuleName, SessionId, SignInId,
+    ActionName, AuthenticatorId, BundleHash, CredentialId, Digest, DirectoryName, GrantId, GroupId, PersonId,
+    PolicyId, PrincipalId, RequestId, ResourceId, RoleId, RuleName, SessionId, SignInId,
 };
 pub use refusal::Refusal;
 pub use time::{At, Span};

@@ -1,6 +1,6 @@
 //! Why the house said no. Every one of these is told to whoever asked, and recorded.
 
-use crate::ids::{GrantId, PrincipalId, RequestId, ResourceId, RoleId, RuleName, SessionId};
+use crate::ids::{DirectoryName, GrantId, PrincipalId, RequestId, ResourceId, RoleId, RuleName, SessionId};
 use crate::time::Span;
 
 /// Why a command was refused.
@@ -30,6 +30,15 @@ pub enum Refusal {
     /// Only users decide.
     #[error("`{0}` is not a user; services and agents never approve, deny or govern")]
     NotAUser(PrincipalId),
+    /// The bundle in force names no such directory.
+    #[error("the bundle names no directory `{0}`")]
+    NoSuchDirectory(DirectoryName),
+    /// An account's name is taken: by the bundle, or by another directory.
+    #[error("`{0}` is somebody else's name here; the bundle can say that the account is this directory's")]
+    NameTaken(PrincipalId),
+    /// The directory of an account has not been heard for too long.
+    #[error("the directory `{0}` does not answer; until it does, its people begin nothing new")]
+    Unheard(DirectoryName),
     /// No such request.
     #[error("there is no request `{0}`")]
     NoSuchRequest(RequestId),

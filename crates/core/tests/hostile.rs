@@ -11,8 +11,9 @@ use countersign_core::request::{
 use countersign_core::ruling::{Gate, Ruling};
 use countersign_core::session::{self, Ending};
 use countersign_core::{
-    ActionName, At, Book, Command, Digest, Event, Facts, GrantId, GroupId, PersonId, PrincipalId, RequestId,
-    ResourceId, RoleId, RuleName, SessionId, Span, bundle, decide, grant, principal,
+    ActionName, At, Book, Command, Digest, DirectoryName, Event, Facts, GrantId, GroupId, PersonId,
+    PrincipalId, RequestId, ResourceId, RoleId, RuleName, SessionId, Span, bundle, decide, directory, grant,
+    principal,
 };
 use proptest::prelude::*;
 
@@ -346,6 +347,14 @@ fn a_command() -> impl Strategy<Value = Command> {
                 Command::Bundle(bundle::Command::Activate { bundle, catalogue, by, request })
             }
         ),
+        2 => (a_directory(), prop::collection::vec((principal(), a_word()), 0..4)).prop_map(
+            |(directory, accounts)| Command::Directory(directory::Command::Tell { directory, accounts })
+        ),
+        1 => (a_directory(), a_hearing())
+            .prop_map(|(directory, hearing)| Command::Directory(directory::Command::Hear { directory, hearing })),
+        1 => (a_directory(), number()).prop_map(|(directory, grant)| {
+            Command::Directory(directory::Command::Unfound { directory, grant: GrantId(grant) })
+        }),
         1 => Just(Command::Sweep),
         1 => Just(Command::Restart),
     ]
@@ -366,6 +375,15 @@ fn an_event() -> impl Strategy<Value = Event> {
         }),
         1 => (principal(), principal())
             .prop_map(|(principal, by)| Event::Principal(principal::Event::Enabled { principal, by })),
+        2 => (a_directory(), principal(), an_account()).prop_map(|(directory, principal, account)| {
+            let change = directory::Change::Updated;
+            Event::Directory(directory::Event::Told { directory, principal, account, change })
+        }),
+        1 => (a_directory(), principal()).prop_map(|(directory, principal)| {
+            Event::Directory(directory::Event::Removed { directory, principal })
+        }),
+        1 => (a_directory(), a_hearing())
+            .prop_map(|(directory, hearing)| Event::Directory(directory::Event::Heard { directory, hearing })),
         1 => (a_digest(), any::<u64>(), a_catalogue(), principal(), number()).prop_map(
             |(bundle, version, catalogue, by, request)| {
                 let request = Some(RequestId(request));
@@ -374,6 +392,27 @@ fn an_event() -> impl Strategy<Value = Event> {
             }
         ),
     ]
+}
+
+fn a_directory() -> impl Strategy<Value = DirectoryName> + Clone {
+    name(&["corp", "partners", "nowhere"]).prop_map(|name| DirectoryName::new(&name))
+}
+
+fn a_hearing() -> impl Strategy<Value = directory::Hearing> + Clone {
+    use directory::Hearing::{Heard, Lost, Silent};
+    prop::sample::select(vec![Heard, Silent, Lost])
+}
+
+fn an_account() -> impl Strategy<Value = directory::Account> + Clone {
+    let groups = prop::collection::btree_set(name(&["dba", "leads", "nobody"]), 0..3);
+    (a_digest(), a_person(), any::<bool>(), groups).prop_map(|(record, person, is_active, groups)| {
+        let groups = groups.iter().map(|name| GroupId::new(name)).collect();
+        directory::Account { record, person, is_active, groups }
+    })
+}
+
+fn a_word() -> impl Strategy<Value = directory::Said> + Clone {
+    prop_oneof![an_account().prop_map(directory::Said::There), Just(directory::Said::Gone)]
 }
 
 fn a_request_event() -> impl Strategy<Value = request::Event> {

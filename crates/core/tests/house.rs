@@ -9,7 +9,7 @@ use countersign_core::request::{
 use countersign_core::session::{self, Ending, Opening};
 use countersign_core::{
     ActionName, At, Book, BundleHash, Command, Digest, Event, Facts, GrantId, Refusal, RequestId, ResourceId,
-    RoleId, SessionId, Span, bundle, decide, grant, principal,
+    RoleId, SessionId, Span, bundle, decide, directory, grant, principal,
 };
 
 use imbl::{OrdMap, Vector};
@@ -174,8 +174,9 @@ fn action_of_command(command: &Command) -> String {
         Command::Session(_) => "session.end",
         Command::Principal(principal::Command::Disable { .. }) => "principal.disable",
         Command::Principal(principal::Command::Enable { .. }) => "principal.enable",
+        Command::Directory(directory::Command::Unfound { .. }) => "access.request/writer",
         Command::Bundle(_) => "policy.apply",
-        Command::Sweep | Command::Restart => "none",
+        Command::Directory(_) | Command::Sweep | Command::Restart => "none",
     };
     name.to_owned()
 }

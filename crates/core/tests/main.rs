@@ -5,6 +5,8 @@
 
 #[cfg(test)]
 mod bundles;
+#[cfg(test)]
+mod directories;
 mod envelopes;
 #[cfg(test)]
 mod grants;

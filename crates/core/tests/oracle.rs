@@ -109,6 +109,8 @@ impl Oracle {
             Event::Principal(principal::Event::Enabled { principal, .. }) => {
                 self.disabled.remove(principal);
             }
+            // The walks know of no directory; what directories do is tried by itself.
+            Event::Directory(_) => {}
             Event::Bundle(bundle::Event::Activated { bundle, catalogue, request, .. }) => {
                 self.bundle = Some(*bundle);
                 self.catalogue = Arc::clone(catalogue);

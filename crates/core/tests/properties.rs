@@ -484,9 +484,12 @@ fn only_ends(event: &Event) -> bool {
     match event {
         Event::Request(E::Lapsed { .. } | E::Escalated { .. } | E::Voided { .. }) => true,
         Event::Grant(grant::Event::Expired { .. }) => true,
-        Event::Request(_) | Event::Grant(_) | Event::Session(_) | Event::Principal(_) | Event::Bundle(_) => {
-            false
-        }
+        Event::Request(_)
+        | Event::Grant(_)
+        | Event::Session(_)
+        | Event::Principal(_)
+        | Event::Directory(_)
+        | Event::Bundle(_) => false,
     }
 }
 

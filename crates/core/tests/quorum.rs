@@ -49,7 +49,7 @@ fn asked(rule: &[(u32, usize)]) -> House {
         for (index, name) in ["a", "b", "c"].into_iter().enumerate() {
             let inside = PEOPLE.iter().filter(|(_, groups)| groups[index]).map(|(person, _)| who(person));
             let members = inside.chain([who("alice")]).collect();
-            world.catalogue.groups.insert(GroupId::new(name), Group { members, groups: BTreeSet::new() });
+            world.catalogue.groups.insert(GroupId::new(name), Group { members, ..Group::default() });
         }
         let stages = rule.iter().map(|(need, mask)| {
             let from = ["a", "b", "c"].into_iter().enumerate().filter(|(index, _)| mask >> index & 1 == 1);

@@ -12,12 +12,13 @@ use std::sync::Arc;
 
 use countersign_core::action::hash;
 use countersign_core::catalogue::{
-    Catalogue, Ceiling, Escalation, Group, Impact, Place, Principal, PrincipalKind, Recording, Resource,
-    Role, Rule, Stage,
+    Catalogue, Ceiling, Directory, Escalation, Group, Impact, Place, Principal, PrincipalKind, Recording,
+    Resource, Role, Rule, Stage,
 };
 use countersign_core::ruling::{Gate, PolicyRef, Ruling};
 use countersign_core::{
-    BundleHash, Digest, GroupId, PersonId, PolicyId, PrincipalId, ResourceId, RoleId, RuleName, Span,
+    BundleHash, Digest, DirectoryName, GroupId, PersonId, PolicyId, PrincipalId, ResourceId, RoleId,
+    RuleName, Span,
 };
 
 /// One bundle: the catalogue, and what policy says of each action.
@@ -162,7 +163,9 @@ fn catalogue() -> Catalogue {
     ];
     let groups = groups.map(|(name, members, groups)| {
         let groups = groups.into_iter().map(GroupId::new).collect();
-        (GroupId::new(name), Group { members, groups })
+        let from = BTreeMap::from([(DirectoryName::new("corp"), BTreeSet::from([name.to_uppercase()]))]);
+        let from = if name == "everyone" { BTreeMap::new() } else { from };
+        (GroupId::new(name), Group { members, groups, from })
     });
     Catalogue {
         principals: people.into_iter().chain(others).collect(),
@@ -174,6 +177,7 @@ fn catalogue() -> Catalogue {
             .map(|(name, owner)| (ResourceId::new(name), resource(owner)))
             .into(),
         rules: rules().map(|(name, rule)| (RuleName::new(name), Arc::new(rule))).into(),
+        directories: ["corp", "partners"].map(|name| (DirectoryName::new(name), Directory::default())).into(),
     }
 }
 
@@ -217,7 +221,7 @@ fn rules() -> [(&'static str, Rule); 4] {
 }
 
 fn account(kind: PrincipalKind, person: &str) -> Principal {
-    Principal { kind, person: PersonId::new(person), display: String::new(), email: None }
+    Principal { kind, person: PersonId::new(person), display: String::new(), email: None, directory: None }
 }
 
 fn role(resources: &[&str]) -> Role {

@@ -6,6 +6,7 @@ mod cli;
 mod client;
 mod commands;
 mod demo;
+mod directories;
 mod home;
 mod output;
 mod scratch;

@@ -1,5 +1,6 @@
 //! A running gateway: store, engine, door and portal wired together, and stopped in order.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,9 @@ use countersign_core::{PrincipalId, Span};
 use countersign_doors::postgres::{Door, DoorSettings, ServerTls};
 use countersign_engine::federation::Matching;
 use countersign_engine::{Engine, Settings};
+use countersign_integrations::ldap::{Ldap, LdapSettings};
 use countersign_integrations::oidc::{ProviderSettings, Providers};
+use countersign_portal::scim::{Scim, ScimClient, ScimSettings};
 use countersign_portal::{DoorAddress, Portal, PortalSettings};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -19,8 +22,9 @@ use tokio::task::JoinSet;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::Serve;
+use crate::directories::{LdapSection, ScimSection, ldap_directories, scim_clients};
 use crate::output::note;
-use crate::wiring::{Authority, Certificate, DataFolder, SystemEntropy};
+use crate::wiring::{Authority, Certificate, DataFolder, SystemEntropy, ports};
 
 /// Statements up to this length are parsed on the runtime's own threads, whose stacks `main` sees to. Longer ones would
 /// keep a thread from its other sessions for too long.
@@ -44,6 +48,12 @@ struct Configuration {
     bootstrap: Option<Bootstrap>,
     #[serde(default)]
     sign_in: SignInSection,
+    /// Who may provision a directory over SCIM, by the directory's name.
+    #[serde(default)]
+    scim: BTreeMap<String, ScimSection>,
+    /// Directories that are asked over LDAP, by their names.
+    #[serde(default)]
+    ldap: BTreeMap<String, LdapSection>,
 }
 
 /// How long a sign-in lasts, as texts like `24h`.
@@ -134,6 +144,10 @@ pub struct Start {
     pub postgres_tls: Certificate,
     /// Where clients reach the door.
     pub postgres_address: (String, u16),
+    /// Who may provision directories.
+    pub scim: Vec<ScimClient>,
+    /// The directories that are asked.
+    pub ldap: Vec<LdapSettings>,
 }
 
 /// A gateway that runs.
@@ -162,6 +176,15 @@ impl Gateway {
         let authority = start.postgres_tls.authority;
         let authority =
             authority.map(|Authority { pem, path }| countersign_portal::Authority { pem, path: Some(path) });
+        let scim = Scim::new(
+            engine.clone(),
+            ScimSettings {
+                public_url: start.console_url.clone(),
+                clients: start.scim,
+                secrets: ports().secrets,
+                entropy: Arc::new(SystemEntropy),
+            },
+        );
         let settings = PortalSettings {
             public_url: start.console_url,
             doors: vec![DoorAddress { kind: "postgres".into(), host, port }],
@@ -170,8 +193,21 @@ impl Gateway {
         };
         let router =
             Portal::router(engine.clone(), settings).context("the console's address is not right")?;
+        let router = router.merge(scim.router());
         let console_tls = start.console_tls.map(|certificate| certificate.config);
         tasks.spawn(door_task(door, stopping.clone()));
+        tasks.spawn(follow_task(scim, stopping.clone()));
+        for settings in start.ldap {
+            let asked = Ldap::new(engine.clone(), settings, ports().secrets);
+            let stopped = until_stopped(stopping.clone());
+            tasks.spawn(async move {
+                tokio::select! {
+                    () = asked.run() => {}
+                    () = stopped => {}
+                }
+                Ok(())
+            });
+        }
         tasks.spawn(async move {
             let stopped = until_stopped(stopping);
             countersign_portal::serve(start.console, router, console_tls, stopped)
@@ -207,6 +243,15 @@ impl Gateway {
 
 async fn door_task(door: Door, stopping: watch::Receiver<bool>) -> Result<()> {
     door.run(until_stopped(stopping)).await;
+    Ok(())
+}
+
+/// What provisioning clients said is said again whenever a bundle fills its groups otherwise.
+async fn follow_task(scim: Scim, stopping: watch::Receiver<bool>) -> Result<()> {
+    tokio::select! {
+        () = scim.follow() => until_stopped(stopping.clone()).await,
+        () = until_stopped(stopping.clone()) => {}
+    }
     Ok(())
 }
 
@@ -248,6 +293,10 @@ pub async fn serve(options: &Serve) -> Result<()> {
     let console_url = console_url(&found, console.local_addr()?, console_tls.is_some())?;
     let address = door_address(found.gateway.postgres_address.as_deref(), postgres.local_addr()?)?;
     let names = [address.0.clone(), "localhost".into(), "127.0.0.1".into()];
+    let (scim, ldap) = (scim_clients(&found.scim)?, ldap_directories(&found.ldap)?);
+    if let Some(twice) = found.scim.keys().find(|name| found.ldap.contains_key(*name)) {
+        bail!("the directory `{twice}` has both [scim.{twice}] and [ldap.{twice}]; whose word is it to be?");
+    }
     let postgres_tls = given(&found.postgres)?.map_or_else(|| Certificate::own(&folder, &names), Ok)?;
     let defaults = Settings::default();
     let (sign_in_for, sign_in_idle) = found.sign_in.limits(&defaults)?;
@@ -267,8 +316,16 @@ pub async fn serve(options: &Serve) -> Result<()> {
         first_bundle(&engine, &options.config.join("bundle"), &bootstrap.by).await?;
     }
     note(&format!("console {console_url}, postgres {}:{}", address.0, address.1));
-    let start =
-        Start { console, console_tls, console_url, postgres, postgres_tls, postgres_address: address };
+    let start = Start {
+        console,
+        console_tls,
+        console_url,
+        postgres,
+        postgres_tls,
+        postgres_address: address,
+        scim,
+        ldap,
+    };
     Gateway::open(engine, start)?.run().await
 }
 

@@ -40,6 +40,7 @@ pub(crate) struct Inner {
     pub(crate) spending: Arc<Spending>,
     vkey: countersign_ledger::VerifierKey,
     pub(crate) accounts: crate::accounts::Board,
+    pub(crate) directories: crate::directory::Directories,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -79,6 +80,7 @@ impl Engine {
             .map_err(|error| crate::StoreError::failed("start the writer's thread", error))?;
         *engine.0.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         tokio::spawn(keep_time(Arc::downgrade(&engine.0), engine.changed()));
+        tokio::spawn(crate::directory::keep_watch(Arc::downgrade(&engine.0)));
         Ok(engine)
     }
 
@@ -107,8 +109,10 @@ impl Engine {
         let noise = Noise::new(house.settings.refusals_a_minute);
         let thread = Mutex::new(None);
         let accounts = crate::accounts::Board::default();
+        let directories = crate::directory::Directories::load(&house)?;
         let spending = Arc::new(Spending::new(Arc::clone(&house.store)));
-        let inner = Inner { house, queue, hall, people, noise, spending, vkey, accounts, thread };
+        let inner =
+            Inner { house, queue, hall, people, noise, spending, vkey, accounts, directories, thread };
         Ok((Self(Arc::new(inner)), writer))
     }
 
@@ -243,7 +247,8 @@ impl Herald for Hall {
             return;
         }
         if topics.grants.max(topics.sessions).max(topics.principals).max(topics.bundle) > 0 {
-            self.patrol(topics.bundle > 0);
+            // Who is in which group is what policy looks at, as much as the bundle is.
+            self.patrol(topics.bundle.max(topics.principals) > 0);
         }
         self.changed.send_modify(|changed| changed.add(topics));
     }

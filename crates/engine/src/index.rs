@@ -62,7 +62,7 @@ pub(crate) fn history_puts<D>(event: &Event, line: &Envelope<D>, index: u64) -> 
         Event::Grant(_) => vec![line.grant.map(grant_key)],
         Event::Session(_) => vec![line.session.map(session_key)],
         Event::Bundle(_) => vec![line.request.map(request_key)],
-        Event::Principal(_) => Vec::new(),
+        Event::Principal(_) | Event::Directory(_) => Vec::new(),
     };
     keys.into_iter()
         .flatten()
@@ -104,6 +104,7 @@ fn commitment_in(event: &Event) -> Option<Digest> {
             GrantEvent::Issued { .. } | GrantEvent::Expired { .. } | GrantEvent::Relinquished { .. },
         )
         | Event::Principal(PrincipalEvent::Enabled { .. })
+        | Event::Directory(_)
         | Event::Bundle(_) => None,
         Event::Session(countersign_core::session::Event::Opened { opening, .. }) => opening.content,
         Event::Session(
@@ -128,7 +129,7 @@ pub(crate) fn describe<D>(line: &mut Envelope<D>, book: &Book, event: &Event) {
         Event::Request(_) => describe_request(line, book),
         Event::Grant(_) => describe_grant(line, book),
         Event::Session(_) => describe_session(line, book),
-        Event::Principal(_) | Event::Bundle(_) => {}
+        Event::Principal(_) | Event::Directory(_) | Event::Bundle(_) => {}
     }
     if let Some(actor) = &line.actor {
         if line.person.is_none() {

@@ -9,6 +9,7 @@ pub mod accounts;
 pub mod action;
 mod api;
 pub mod audit;
+pub mod directory;
 mod engine;
 pub mod federation;
 pub mod follow;

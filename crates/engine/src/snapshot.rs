@@ -53,7 +53,7 @@ impl Topics {
             Event::Request(_) => self.requests = index,
             Event::Grant(_) => self.grants = index,
             Event::Session(_) => self.sessions = index,
-            Event::Principal(_) => self.principals = index,
+            Event::Principal(_) | Event::Directory(_) => self.principals = index,
             Event::Bundle(_) => self.bundle = index,
         }
     }

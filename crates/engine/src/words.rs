@@ -96,11 +96,16 @@ fn kind(refusal: &Refusal) -> (RefusedCode, Option<&'static str>) {
         | Refusal::NoSuchRole(_)
         | Refusal::NoSuchResource(_)
         | Refusal::NoSuchGrant(_)
+        | Refusal::NoSuchDirectory(_)
         | Refusal::NoSuchSession(_) => (RefusedCode::NotFound, Some("list what there is and try again")),
         Refusal::NoLiveGrant(_) => (RefusedCode::NoGrant, Some("ask for the role again")),
         Refusal::Disabled(_) => {
             (RefusedCode::NotPermitted, Some("somebody who may enable principals can undo this"))
         }
+        Refusal::Unheard(_) => (
+            RefusedCode::Unavailable,
+            Some("whoever runs the gateway can see why; local accounts are not touched by it"),
+        ),
         Refusal::TooLong(..) | Refusal::TermsTooWide(_) | Refusal::NoEnvelope(_) => {
             (RefusedCode::Invalid, None)
         }
@@ -115,6 +120,7 @@ fn kind(refusal: &Refusal) -> (RefusedCode, Option<&'static str>) {
         ),
         Refusal::OtherAction
         | Refusal::Exists(_)
+        | Refusal::NameTaken(_)
         | Refusal::NotDisabled(_)
         | Refusal::Decided(..)
         | Refusal::NoReceipt(..)

@@ -1,3 +1,4 @@
-//! The outside world behind the engine's ports.
+//! The outside world behind the engine's ports: what is asked of servers that others run.
 
+pub mod ldap;
 pub mod oidc;

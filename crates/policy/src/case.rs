@@ -20,9 +20,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use cedar_policy::{
     Context as CedarContext, Entities, Entity, EntityUid, Policy, Request, RestrictedExpression,
 };
+use countersign_core::directory::Account;
 use countersign_core::question::{Context, Question, Target, Value};
 use countersign_core::ruling::Ruling;
-use countersign_core::{ActionName, PrincipalId, ResourceId, RoleId, Span};
+use countersign_core::{ActionName, Book, PrincipalId, ResourceId, RoleId, Span};
 use serde_json::Value as Json;
 
 use crate::actions::{self, On, Spec};
@@ -88,6 +89,8 @@ struct Cases {
 struct KeptCase {
     roles: BTreeSet<RoleId>,
     target: Lasting,
+    /// What directories say of those that it is about: another word of theirs makes another case.
+    said_of: Vec<Option<Account>>,
     case: Arc<Case>,
 }
 
@@ -105,7 +108,12 @@ impl Compiled {
     ///
     /// # Errors
     /// What is not in order about the question, in words.
-    pub(crate) fn case(&self, question: &Question, action: &ActionName) -> Result<Arc<Case>, String> {
+    pub(crate) fn case(
+        &self,
+        book: &Book,
+        question: &Question,
+        action: &ActionName,
+    ) -> Result<Arc<Case>, String> {
         let name = action.as_str();
         let spec = actions::spec(name).ok_or_else(|| format!("there is no action `{name}`"))?;
         if let Some(fault) = context::fault(spec.with, &question.context) {
@@ -115,26 +123,59 @@ impl Compiled {
             return Err(format!("the question about `{name}` is malformed: it is not done to such a thing"));
         }
         let Some(lasting) = lasting(&question.target) else {
-            return Ok(Arc::new(Case::new(self, spec, question)?));
+            return Ok(Arc::new(Case::new(self, book, spec, question)?));
         };
-        if let Some(case) = self.kept.find(question, spec.name, &lasting) {
+        let about = about(book, question);
+        if let Some(case) = self.kept.find(question, spec.name, (&lasting, &about)) {
             return Ok(case);
         }
-        let case = Arc::new(Case::new(self, spec, question)?);
-        self.kept.keep(question, spec.name, lasting, &case);
+        let case = Arc::new(Case::new(self, book, spec, question)?);
+        let said_of = about.into_iter().map(Option::<&Account>::cloned).collect();
+        self.kept.keep(question, spec.name, (lasting, said_of), &case);
         Ok(case)
     }
 }
 
+/// What directories say of those that a question is about: who asks, whoever answers for them, and to whom it is done.
+/// Nothing at all is the same for everybody whom no directory knows.
+fn about<'a>(book: &'a Book, question: &Question) -> Vec<Option<&'a Account>> {
+    if book.catalogue.directories.is_empty() {
+        return Vec::new();
+    }
+    let whom = match &question.target {
+        Target::Principal(id) => Some(id),
+        Target::Resource(_) | Target::Role(_) | Target::Gateway => None,
+        Target::Request { .. } | Target::Grant { .. } | Target::Session { .. } => None,
+    };
+    let asked = [Some(&question.principal), whom].into_iter().flatten();
+    let chains = asked.flat_map(|id| book.catalogue.chain(id));
+    chains.map(|id| book.account(&id)).collect()
+}
+
 impl Kept {
-    fn find(&self, question: &Question, action: &str, target: &Lasting) -> Option<Arc<Case>> {
+    fn find(
+        &self,
+        question: &Question,
+        action: &str,
+        (target, about): (&Lasting, &[Option<&Account>]),
+    ) -> Option<Arc<Case>> {
         let cases = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let found = cases.by_principal.get(&question.principal)?.get(action)?;
-        let same = |kept: &&KeptCase| kept.target == *target && kept.roles == question.roles;
+        let same = |kept: &&KeptCase| {
+            kept.target == *target
+                && kept.roles == question.roles
+                && kept.said_of.iter().map(Option::as_ref).eq(about.iter().copied())
+        };
         found.iter().find(same).map(|kept| Arc::clone(&kept.case))
     }
 
-    fn keep(&self, question: &Question, action: &'static str, target: Lasting, case: &Arc<Case>) {
+    fn keep(
+        &self,
+        question: &Question,
+        action: &'static str,
+        (target, said_of): (Lasting, Vec<Option<Account>>),
+        case: &Arc<Case>,
+    ) {
         let mut cases = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if cases.count >= KEPT_MAX {
             *cases = Cases::default();
@@ -142,18 +183,26 @@ impl Kept {
         cases.count += 1;
         let of_principal = cases.by_principal.entry(question.principal.clone()).or_default();
         let (roles, case) = (question.roles.clone(), Arc::clone(case));
-        of_principal.entry(action).or_default().push(KeptCase { roles, target, case });
+        let kept = of_principal.entry(action).or_default();
+        // What directories said before is not asked about again.
+        kept.retain(|had| had.target != target || had.roles != roles || had.said_of == said_of);
+        kept.push(KeptCase { roles, target, said_of, case });
     }
 }
 
 impl Case {
-    fn new(compiled: &Compiled, spec: &'static Spec, question: &Question) -> Result<Self, String> {
+    fn new(
+        compiled: &Compiled,
+        book: &Book,
+        spec: &'static Spec,
+        question: &Question,
+    ) -> Result<Self, String> {
         let world = &compiled.world;
         let action = world.action(spec.name).ok_or_else(|| format!("there is no action `{}`", spec.name))?;
         let principal = world
-            .principal(&question.principal, &question.roles)
+            .principal(book, &question.principal, &question.roles)
             .ok_or_else(|| format!("there is no principal `{}`", question.principal))?;
-        let mut target = world.target(&question.target)?;
+        let mut target = world.target(book, &question.target)?;
         // Who does something to themselves is in their roles on both sides, as for Cedar, to whom they are one entity.
         if target.party.uid == principal.party.uid {
             target.party = principal.party.clone();

@@ -1,15 +1,19 @@
 //! The catalogue as Cedar entities. They are made once, when the bundle is compiled; a question adds only the
 //! roles of its principal and the thing it is about.
 //!
+//! The people of directories are not in the bundle: their entities are made when they are asked about, from the book.
+//!
 //! An entity carries all its ancestors as parents, so that nothing but the entities that a policy can reach
 //! from the question needs to be handed to Cedar.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::{Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression};
 use countersign_core::catalogue::{Catalogue, Impact, Principal, PrincipalKind, Recording, Resource, Role};
+use countersign_core::directory::Account;
 use countersign_core::question::Target;
-use countersign_core::{PersonId, PrincipalId, ResourceId, RoleId};
+use countersign_core::{Book, GroupId, PersonId, PrincipalId, ResourceId, RoleId};
 
 use crate::actions::{ACTIONS, lineage};
 use crate::case::duration;
@@ -28,6 +32,8 @@ pub(crate) struct World {
     resources: BTreeMap<ResourceId, Known>,
     actions: BTreeMap<&'static str, Known>,
     gateway: Known,
+    /// For each group that a directory fills: itself, and every group whose members its members are.
+    filled: BTreeMap<GroupId, BTreeSet<EntityUid>>,
     /// All of them, for policies that name something beside the question.
     named: BTreeMap<EntityUid, Entity>,
 }
@@ -74,6 +80,7 @@ impl World {
             resources: BTreeMap::new(),
             actions: BTreeMap::new(),
             gateway,
+            filled: BTreeMap::new(),
             named: BTreeMap::new(),
         };
         world.add_actions()?;
@@ -85,12 +92,13 @@ impl World {
             world.resources.insert(id.clone(), world.resource(id, resource, catalogue)?);
         }
         world.add_named(catalogue);
+        world.add_filled(catalogue);
         Ok(world)
     }
 
     /// The principal of a question, in its groups and in `roles`.
-    pub(crate) fn principal(&self, id: &PrincipalId, roles: &BTreeSet<RoleId>) -> Option<Asked> {
-        let known = self.principals.get(id)?;
+    pub(crate) fn principal(&self, book: &Book, id: &PrincipalId, roles: &BTreeSet<RoleId>) -> Option<Asked> {
+        let known = self.known(book, id)?;
         let mut party = known.party.clone();
         party.within.extend(roles.iter().map(|role| uid(&self.types.role, role.as_str())));
         let entity = if roles.is_empty() {
@@ -98,31 +106,57 @@ impl World {
         } else {
             entity(&party, known.attributes.clone()).ok()?
         };
-        let owner = known.owner.as_ref().and_then(|owner| self.principals.get(owner));
+        let owner = known.owner.as_ref().and_then(|owner| self.known(book, owner));
         let entities = [entity].into_iter().chain(owner.map(|owner| owner.entity.clone())).collect();
         Some(Asked { party, entities })
+    }
+
+    /// A principal as the bundle knows it, or its directory does; one that both know is in the groups of both.
+    fn known(&self, book: &Book, id: &PrincipalId) -> Option<Cow<'_, Known>> {
+        let Some(account) = book.account(id) else { return self.principals.get(id).map(Cow::Borrowed) };
+        let within: BTreeSet<EntityUid> = self.groups_of(account).cloned().collect();
+        match self.principals.get(id) {
+            Some(known) if within.is_subset(&known.party.within) => Some(Cow::Borrowed(known)),
+            Some(known) => {
+                let mut known = known.clone();
+                known.party.within.extend(within);
+                known.entity = entity(&known.party, known.attributes.clone()).ok()?;
+                Some(Cow::Owned(known))
+            }
+            None => {
+                let found = book.catalogue.principals.get(id)?;
+                self.known_principal(id, found, within).ok().map(Cow::Owned)
+            }
+        }
+    }
+
+    fn groups_of(&self, account: &Account) -> impl Iterator<Item = &EntityUid> {
+        let groups = account.groups.iter().filter(|_| account.is_active);
+        groups.filter_map(|group| self.filled.get(group)).flatten()
     }
 
     /// What a question is about.
     ///
     /// # Errors
     /// The thing does not exist in this bundle, in words.
-    pub(crate) fn target(&self, target: &Target) -> Result<Asked, String> {
+    pub(crate) fn target(&self, book: &Book, target: &Target) -> Result<Asked, String> {
         let known = match target {
             Target::Resource(id) => {
-                self.resources.get(id).ok_or_else(|| format!("there is no resource `{id}`"))?
+                Cow::Borrowed(self.resources.get(id).ok_or_else(|| format!("there is no resource `{id}`"))?)
             }
-            Target::Role(id) => self.roles.get(id).ok_or_else(|| format!("there is no role `{id}`"))?,
+            Target::Role(id) => {
+                Cow::Borrowed(self.roles.get(id).ok_or_else(|| format!("there is no role `{id}`"))?)
+            }
             Target::Principal(id) => {
-                self.principals.get(id).ok_or_else(|| format!("there is no principal `{id}`"))?
+                self.known(book, id).ok_or_else(|| format!("there is no principal `{id}`"))?
             }
-            Target::Gateway => &self.gateway,
+            Target::Gateway => Cow::Borrowed(&self.gateway),
             Target::Request { .. } | Target::Grant { .. } | Target::Session { .. } => {
                 return self.minted(target).map_err(|error| error.to_string());
             }
         };
-        let owner = known.owner.as_ref().and_then(|owner| self.principals.get(owner));
-        let entities = [known].into_iter().chain(owner).map(|one| one.entity.clone()).collect();
+        let owner = known.owner.as_ref().and_then(|owner| self.known(book, owner));
+        let entities = [&known].into_iter().chain(&owner).map(|one| one.entity.clone()).collect();
         Ok(Asked { party: known.party.clone(), entities })
     }
 
@@ -247,6 +281,18 @@ impl World {
         let entity =
             Entity::new_with_tags(party.uid.clone(), attributes.clone(), party.within.clone(), tags)?;
         Ok(Known { party, entity, attributes, owner: None })
+    }
+
+    fn add_filled(&mut self, catalogue: &Catalogue) {
+        for (group, _) in catalogue.groups.iter().filter(|(_, found)| !found.from.is_empty()) {
+            let itself = uid(&self.types.group, group.as_str());
+            let above = catalogue
+                .groups
+                .keys()
+                .filter(|above| above != &group && holds(catalogue, above, group, &mut BTreeSet::new()));
+            let above = above.map(|above| uid(&self.types.group, above.as_str()));
+            self.filled.insert(group.clone(), above.chain([itself]).collect());
+        }
     }
 
     fn add_named(&mut self, catalogue: &Catalogue) {

@@ -28,7 +28,7 @@ impl Compiled {
     }
 
     fn rule_on(&self, book: &Book, question: &Question, action: &ActionName) -> Ruling {
-        let mut ruling = match self.judge(question, action) {
+        let mut ruling = match self.judge(book, question, action) {
             Ok(ruling) => Ruling::clone(&ruling),
             Err(error) => Ruling { errors: vec![error], ..self.silence() },
         };
@@ -67,8 +67,8 @@ impl Compiled {
     /// Whether what policy says of an attempt depends on no instant: as long as bundle, book and everything else about
     /// the question are the same, so is the ruling.
     #[must_use]
-    pub fn is_lasting(&self, question: &Question, actions: &[ActionName]) -> bool {
-        actions.iter().all(|action| self.case(question, action).is_ok_and(|case| case.is_lasting()))
+    pub fn is_lasting(&self, book: &Book, question: &Question, actions: &[ActionName]) -> bool {
+        actions.iter().all(|action| self.case(book, question, action).is_ok_and(|case| case.is_lasting()))
     }
 
     /// What policy says of putting `next` in force: the ruling on `policy.apply`, and what the floor demands
@@ -93,8 +93,8 @@ impl Compiled {
     }
 
     /// What the policies say: from memory, where the same was asked before.
-    fn judge(&self, question: &Question, action: &ActionName) -> Result<Arc<Ruling>, String> {
-        let case = self.case(question, action)?;
+    fn judge(&self, book: &Book, question: &Question, action: &ActionName) -> Result<Arc<Ruling>, String> {
+        let case = self.case(book, question, action)?;
         if let Some(said) = case.said(&question.context) {
             return Ok(said);
         }
@@ -175,11 +175,15 @@ fn add(policies: &mut Vec<PolicyRef>, more: Vec<PolicyRef>) {
 impl Compiled {
     /// The question as Cedar alone would be asked it, for tests: the whole context, checked against the schema,
     /// and every entity that a policy of the bundle names.
-    pub(crate) fn asked_in_full(&self, question: &Question) -> Result<(Request, Entities), String> {
+    pub(crate) fn asked_in_full(
+        &self,
+        book: &Book,
+        question: &Question,
+    ) -> Result<(Request, Entities), String> {
         let name = question.action.as_str();
         let action = self.world.action(name).ok_or("no such action")?;
-        let principal = self.world.principal(&question.principal, &question.roles).ok_or("nobody")?;
-        let target = self.world.target(&question.target)?;
+        let principal = self.world.principal(book, &question.principal, &question.roles).ok_or("nobody")?;
+        let target = self.world.target(book, &question.target)?;
         let pairs =
             question.context.iter().map(|(name, value)| ((*name).to_owned(), case::expression(value)));
         let request = Request::new(

@@ -21,6 +21,7 @@ pub mod origin;
 pub mod problem;
 mod rooms;
 mod routes;
+pub mod scim;
 pub mod serve;
 pub mod shapes;
 pub mod throttle;

@@ -13,6 +13,7 @@ pub mod live;
 pub mod peer;
 pub mod postgres;
 pub mod psql;
+pub mod slapd;
 
 pub use house::{House, system_ports};
 pub use postgres::{Database, ScratchPostgres};

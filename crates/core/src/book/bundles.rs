@@ -36,7 +36,7 @@ pub(super) fn decide(book: &Book, command: Command, facts: &Facts) -> Result<Vec
         by: by.clone(),
         request,
     })];
-    events.extend(gone(book, &catalogue, &by, facts.now, request));
+    events.extend(gone(book, &book.foreseen(&catalogue), &by, facts.now, request));
     Ok(events)
 }
 
@@ -85,7 +85,11 @@ fn gone(
     let is_gone = |principal: &PrincipalId, person: &PersonId| {
         let chain = catalogue.chain(principal);
         let known = chain.iter().all(|link| catalogue.principals.contains_key(link));
-        !known || catalogue.principals.get(principal).is_none_or(|found| found.person != *person)
+        let directory =
+            |of: &Catalogue| of.principals.get(principal).and_then(|found| found.directory.clone());
+        // A name that another directory gives, or none any more, may be another human's.
+        let moves = directory(&book.catalogue).is_some_and(|had| directory(catalogue) != Some(had));
+        !known || moves || catalogue.principals.get(principal).is_none_or(|found| found.person != *person)
     };
     let grants = book.grants().filter(|grant| is_unended(grant, now));
     let grants = grants
@@ -102,7 +106,7 @@ impl Book {
     pub(super) fn apply_bundle(&mut self, event: &BundleEvent, _at: At) {
         let BundleEvent::Activated { bundle, version, catalogue, request, .. } = event;
         self.in_force = Some(InForce { bundle: *bundle, version: *version });
-        self.catalogue = catalogue.clone();
+        self.state(catalogue);
         if let Some(request) = request {
             self.change_receipt(*request, |receipt| receipt.used = receipt.uses);
         }

@@ -35,7 +35,7 @@ fn ended(book: &Book, grant: GrantId, event: GrantEvent) -> Vec<Event> {
 
 impl Book {
     /// A grant that still can be ended: live, or to begin.
-    fn unended(&self, grant: GrantId, now: At) -> Result<&Grant, Refusal> {
+    pub(super) fn unended(&self, grant: GrantId, now: At) -> Result<&Grant, Refusal> {
         let found = self.grant(grant).ok_or(Refusal::NoSuchGrant(grant))?;
         if is_unended(found, now) { Ok(found) } else { Err(Refusal::GrantOver(grant, found.state_at(now))) }
     }

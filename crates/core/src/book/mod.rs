@@ -6,6 +6,7 @@
 
 mod bundles;
 mod conclusions;
+mod directories;
 mod grants;
 mod housekeeping;
 mod principals;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bundle::{self, InForce};
 use crate::catalogue::{Catalogue, PrincipalKind};
+use crate::directory;
 use crate::grant::{self, Grant};
 use crate::ids::{GrantId, PersonId, PrincipalId, RequestId, RoleId, SessionId};
 use crate::principal;
@@ -51,6 +53,8 @@ pub enum Command {
     Session(session::Command),
     /// About a principal.
     Principal(principal::Command),
+    /// From a directory.
+    Directory(directory::Command),
     /// About the bundle.
     Bundle(bundle::Command),
     /// Writes down what time has ended. Sent when [`Book::next_deadline`] has passed.
@@ -70,6 +74,8 @@ pub enum Event {
     Session(session::Event),
     /// To a principal.
     Principal(principal::Event),
+    /// In a directory.
+    Directory(directory::Event),
     /// To the bundle.
     Bundle(bundle::Event),
 }
@@ -90,10 +96,15 @@ pub struct Facts {
 /// All that has happened, in the shape that decisions need.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Book {
-    /// What the bundle in force says.
+    /// What the bundle in force says, with the people of the directories that it names.
     pub catalogue: Arc<Catalogue>,
     /// The bundle in force.
     pub in_force: Option<InForce>,
+    /// What the bundle says by itself. The same as the catalogue, if absent.
+    #[serde(default)]
+    stated: Option<Arc<Catalogue>>,
+    #[serde(default)]
+    rolls: directories::Rolls,
     disabled: OrdSet<PrincipalId>,
     requests: OrdMap<RequestId, Arc<Request>>,
     closed: Vector<RequestId>,
@@ -131,6 +142,7 @@ pub fn decide(book: &Book, command: Command, facts: &Facts) -> Result<Vec<Event>
         Command::Grant(command) => grants::decide(book, command, facts),
         Command::Session(command) => sessions::decide(book, command, facts),
         Command::Principal(command) => principals::decide(book, command, facts),
+        Command::Directory(command) => directories::decide(book, command, facts),
         Command::Bundle(command) => bundles::decide(book, command, facts),
         Command::Sweep => Ok(housekeeping::sweep(book, facts.now)),
         Command::Restart => Ok(housekeeping::restart(book)),
@@ -145,6 +157,7 @@ impl Book {
             Event::Grant(event) => self.apply_grant(event, at),
             Event::Session(event) => self.apply_session(event, at),
             Event::Principal(event) => self.apply_principal(event),
+            Event::Directory(event) => self.apply_directory(event, at),
             Event::Bundle(event) => self.apply_bundle(event, at),
         }
     }
@@ -187,11 +200,16 @@ impl Book {
         self.disabled.iter()
     }
 
-    /// Whether `principal` exists and neither it nor anybody who answers for it is disabled.
+    /// Whether `principal` exists and neither it nor anybody who answers for it is disabled, here or by the directory
+    /// whose word they live by.
     #[must_use]
     pub fn is_enabled(&self, principal: &PrincipalId) -> bool {
         let chain = self.catalogue.chain(principal);
-        chain.iter().all(|link| self.catalogue.principals.contains_key(link) && !self.disabled.contains(link))
+        chain.iter().all(|link| {
+            self.catalogue.principals.contains_key(link)
+                && !self.disabled.contains(link)
+                && self.is_let_in(link)
+        })
     }
 
     /// Of the grants that `principal` holds live in `role` at `now`, the one that lasts longest. None for a
@@ -287,11 +305,14 @@ impl Book {
         }
     }
 
-    /// An enabled principal, or why not.
+    /// An enabled principal whose directory is heard, or why not.
     fn acting(&self, by: &PrincipalId) -> Result<&crate::catalogue::Principal, Refusal> {
         let principal =
             self.catalogue.principals.get(by).ok_or_else(|| Refusal::NoSuchPrincipal(by.clone()))?;
-        if self.is_enabled(by) { Ok(principal) } else { Err(Refusal::Disabled(by.clone())) }
+        if !self.is_enabled(by) {
+            return Err(Refusal::Disabled(by.clone()));
+        }
+        self.heard(by).map(|()| principal)
     }
 
     /// A ruling made under the bundle in force. One made under another may be laxer.

@@ -8,6 +8,7 @@ use crate::ids::{Digest, PrincipalId};
 use crate::principal::{Command, Event as PrincipalEvent};
 use crate::refusal::Refusal;
 use crate::request::{self, Withdrawal};
+use crate::time::At;
 
 pub(super) fn decide(book: &Book, command: Command, facts: &Facts) -> Result<Vec<Event>, Refusal> {
     match command {
@@ -39,23 +40,32 @@ fn disable(
         return Err(Refusal::Disabled(principal));
     }
     book.permitted(facts)?;
-    let requests = book.requests().filter(|request| is_open(request));
-    let requests = requests.filter(|request| book.answers_for(&principal, &request.by));
-    let withdrawn = requests.map(|found| {
-        Event::Request(request::Event::Withdrawn { request: found.id, why: Withdrawal::PrincipalDisabled })
-    });
-    let grants = book.grants().filter(|grant| is_unended(grant, facts.now));
-    let revoked = grants
-        .filter(|grant| book.answers_for(&principal, &grant.principal))
-        .map(|found| Event::Grant(grant::Event::Revoked { grant: found.id, by: by.clone(), reason }));
     let mut events = vec![Event::Principal(PrincipalEvent::Disabled {
         principal: principal.clone(),
         by: by.clone(),
         reason,
     })];
-    events.extend(withdrawn);
-    events.extend(revoked);
+    let answering = |other: &PrincipalId| book.answers_for(&principal, other);
+    events.extend(ends_of(book, answering, &by, reason, facts.now));
     Ok(events)
+}
+
+/// The ends of what principals have who are shut out: what waits is withdrawn, what was granted is revoked.
+pub(super) fn ends_of(
+    book: &Book,
+    is_out: impl Fn(&PrincipalId) -> bool,
+    by: &PrincipalId,
+    reason: Option<Digest>,
+    now: At,
+) -> Vec<Event> {
+    let requests = book.requests().filter(|request| is_open(request) && is_out(&request.by));
+    let withdrawn = requests.map(|found| {
+        Event::Request(request::Event::Withdrawn { request: found.id, why: Withdrawal::PrincipalDisabled })
+    });
+    let grants = book.grants().filter(|grant| is_unended(grant, now) && is_out(&grant.principal));
+    let revoked =
+        grants.map(|found| Event::Grant(grant::Event::Revoked { grant: found.id, by: by.clone(), reason }));
+    withdrawn.chain(revoked).collect()
 }
 
 impl Book {

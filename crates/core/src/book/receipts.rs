@@ -33,6 +33,7 @@ pub(super) fn answered(
     let mut events = vec![Event::Request(reached)];
     if let Ask::Access { role, lasting } = &request.ask {
         book.unused(grant)?;
+        book.heard(&request.by)?;
         events.push(Event::Grant(grant::Event::Issued {
             grant,
             request: request.id,

@@ -83,6 +83,8 @@ pub async fn demo(options: &Demo) -> Result<()> {
                 postgres,
                 postgres_tls,
                 postgres_address: ("localhost".into(), port),
+                scim: Vec::new(),
+                ldap: Vec::new(),
             },
         )?;
         write_private(&facts_path, &serde_json::to_vec_pretty(&facts)?)?;

@@ -55,7 +55,7 @@ impl Engine {
             Verdict::Allow => {
                 let alongside = records_alongside(&snapshot, &statement);
                 let allowed = Allowed { policies: shapes(&ruling.permits), alongside };
-                if over.is_none() && policy.is_lasting(&question, &attempt.actions) {
+                if over.is_none() && policy.is_lasting(&snapshot.book, &question, &attempt.actions) {
                     session.again().keep(&statement, &attempt, allowed.clone());
                 }
                 Judgement::Allow(Judged { statement, attempt, allowed, at })

@@ -139,6 +139,19 @@ impl Credentials {
         .collect()
     }
 
+    /// What takes out the credentials of somebody who is gone.
+    pub(crate) fn of_gone(&self, principal: &PrincipalId) -> Vec<Put> {
+        let kept = self.kept();
+        let own = kept.iter().filter(|((_, owner), _)| owner == principal);
+        let ids = own.flat_map(|(_, own)| own.keys());
+        ids.map(|id| Put::remove(Drawer::Credentials, id.0.to_be_bytes())).collect()
+    }
+
+    /// Forgets the credentials of somebody who is gone.
+    pub(crate) fn forget(&self, principal: &PrincipalId) {
+        self.kept().retain(|(_, owner), _| owner != principal);
+    }
+
     fn remove(&self, pair: &(ResourceId, PrincipalId), ids: &[CredentialId]) {
         if let Some(own) = self.kept().get_mut(pair) {
             own.retain(|id, _| !ids.contains(id));

@@ -239,6 +239,18 @@ impl Tokens {
         named.next().map(|(key, kept)| (*key, kept.clone()))
     }
 
+    /// What takes out the sign-ins of somebody who is gone.
+    pub(crate) fn of_gone(&self, principal: &PrincipalId) -> Vec<Put> {
+        let live = self.live();
+        let own = live.iter().filter(|(_, kept)| kept.principal == *principal);
+        own.map(|(key, _)| Put::remove(Drawer::Tokens, *key)).collect()
+    }
+
+    /// Forgets the sign-ins of somebody who is gone.
+    pub(crate) fn forget(&self, principal: &PrincipalId) {
+        self.live().retain(|_, kept| kept.principal != *principal);
+    }
+
     pub(crate) fn remove(&self, key: &[u8; 32]) -> Option<Put> {
         self.live().remove(key).map(|_| Put::remove(Drawer::Tokens, *key))
     }

@@ -69,6 +69,8 @@ pub enum Drawer {
     Places,
     /// What clients present to doors: keys, never passwords.
     Credentials,
+    /// What directories said beyond what the book holds, encrypted, and when they were heard.
+    Directories,
     /// Full hash tiles.
     Tiles,
     /// Signed checkpoints by size.
@@ -81,7 +83,7 @@ pub enum Drawer {
 
 impl Drawer {
     /// All drawers.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Meta,
         Self::Content,
         Self::Sheets,
@@ -93,6 +95,7 @@ impl Drawer {
         Self::Authenticators,
         Self::Places,
         Self::Credentials,
+        Self::Directories,
         Self::Tiles,
         Self::Checkpoints,
         Self::Cursors,
@@ -114,6 +117,7 @@ impl Drawer {
             Self::Authenticators => "authenticators",
             Self::Places => "places",
             Self::Credentials => "credentials",
+            Self::Directories => "directories",
             Self::Tiles => "tiles",
             Self::Checkpoints => "checkpoints",
             Self::Cursors => "cursors",

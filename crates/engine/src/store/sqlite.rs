@@ -25,7 +25,7 @@ const KEY_BYTES_MAX: usize = 256;
 const APPLICATION: i32 = 0x4353_4732;
 
 /// The version of the tables (`PRAGMA user_version`).
-const VERSION: i32 = 3;
+const VERSION: i32 = 4;
 
 /// Versions that only lack drawers.
 const FEWER_DRAWERS: std::ops::Range<i32> = 1..VERSION;
@@ -380,6 +380,7 @@ const fn sql_of(drawer: Drawer) -> &'static Sql {
         Drawer::Authenticators => &sql!("authenticators"),
         Drawer::Places => &sql!("places"),
         Drawer::Credentials => &sql!("credentials"),
+        Drawer::Directories => &sql!("directories"),
         Drawer::Tiles => &sql!("tiles"),
         Drawer::Checkpoints => &sql!("checkpoints"),
         Drawer::Cursors => &sql!("cursors"),

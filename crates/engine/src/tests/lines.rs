@@ -13,8 +13,8 @@ use countersign_core::request::{
 use countersign_core::ruling::{Gate, PolicyRef};
 use countersign_core::session::{Ending, Event as SessionEvent, Opening};
 use countersign_core::{
-    ActionName, At, Digest, Event, GrantId, GroupId, PersonId, PolicyId, RequestId, ResourceId, RoleId,
-    RuleName, SessionId, Span,
+    ActionName, At, Digest, DirectoryName, Event, GrantId, GroupId, PersonId, PolicyId, RequestId,
+    ResourceId, RoleId, RuleName, SessionId, Span,
 };
 use countersign_ledger::{Hash, jcs};
 
@@ -234,6 +234,41 @@ fn events() -> Vec<(&'static str, Event)> {
         ("concluded_committed", concluded(1, Fate::Committed)),
         ("concluded_rolled_back", concluded(3, Fate::RolledBack)),
         ("concluded_unknown", concluded(1, Fate::Unknown)),
+    ]
+    .into_iter()
+    .chain(directory_events())
+    .collect()
+}
+
+fn directory_events() -> Vec<(&'static str, Event)> {
+    use countersign_core::directory::{Account, Change, Event as DirectoryEvent, Hearing};
+    let directory = DirectoryName::new("corp");
+    let told = |change, is_active, groups: &[&str]| {
+        Event::Directory(DirectoryEvent::Told {
+            directory: directory.clone(),
+            principal: who("zoe"),
+            account: Account {
+                record: Digest([11; 32]),
+                person: PersonId::new("zoe"),
+                is_active,
+                groups: groups.iter().map(|name| GroupId::new(name)).collect(),
+            },
+            change,
+        })
+    };
+    let heard = |hearing| Event::Directory(DirectoryEvent::Heard { directory: directory.clone(), hearing });
+    vec![
+        ("told_created", told(Change::Created, true, &["dba", "engineers"])),
+        ("told_updated", told(Change::Updated, true, &[])),
+        ("told_disabled", told(Change::Disabled, false, &["dba"])),
+        ("told_enabled", told(Change::Enabled, true, &["dba"])),
+        (
+            "removed",
+            Event::Directory(DirectoryEvent::Removed { directory: directory.clone(), principal: who("zoe") }),
+        ),
+        ("heard", heard(Hearing::Heard)),
+        ("silent", heard(Hearing::Silent)),
+        ("lost", heard(Hearing::Lost)),
     ]
 }
 

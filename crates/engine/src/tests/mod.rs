@@ -5,6 +5,7 @@ mod audit;
 mod budgets;
 mod bundles;
 mod crash;
+mod directories;
 mod federated;
 mod identity;
 mod lines;

@@ -362,7 +362,7 @@ impl Engine {
     }
 
     /// A request, also one that the book has forgotten.
-    pub(super) fn request_told<'a>(&self, snapshot: &'a Snapshot, id: RequestId) -> Option<Cow<'a, Request>> {
+    pub(crate) fn request_told<'a>(&self, snapshot: &'a Snapshot, id: RequestId) -> Option<Cow<'a, Request>> {
         if let Some(known) = snapshot.book.request(id) {
             return Some(Cow::Borrowed(known));
         }
@@ -413,7 +413,7 @@ fn fold(house: &House, key: &[u8]) -> Book {
         // What bundles say is no part of what is folded here.
         let event = read_event(&line.bytes, &|_| Some(std::sync::Arc::default()));
         if let Ok((event, at)) = event
-            && !matches!(event, Event::Principal(_))
+            && !matches!(event, Event::Principal(_) | Event::Directory(_))
         {
             book.apply(&event, at);
         }

@@ -170,6 +170,7 @@ fn said_by(command: &Command) -> Option<(&PrincipalId, ActionName)> {
             | request::Command::Void { .. },
         )
         | Command::Session(session::Command::Open(_) | session::Command::Close { .. })
+        | Command::Directory(_)
         | Command::Sweep
         | Command::Restart => return None,
     };

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use countersign_core::bundle::Command as BundleCommand;
+use countersign_core::directory::Command as DirectoryCommand;
 use countersign_core::grant::Command as GrantCommand;
 use countersign_core::principal::Command as PrincipalCommand;
 use countersign_core::question::{Context, Question, Target};
@@ -65,7 +66,12 @@ impl Desk<'_> {
             Command::Bundle(BundleCommand::Activate { by, .. }) => {
                 self.on_apply(by, deed.proposed.as_deref(), from)
             }
-            Command::Grant(GrantCommand::Relinquish { .. })
+            Command::Directory(DirectoryCommand::Unfound { grant, .. }) => {
+                let found = self.book.grant(*grant)?;
+                self.rule_standing(&found.principal, deed.standing.as_deref()?, None)
+            }
+            Command::Directory(DirectoryCommand::Tell { .. } | DirectoryCommand::Hear { .. })
+            | Command::Grant(GrantCommand::Relinquish { .. })
             | Command::Session(SessionCommand::Close { .. })
             | Command::Sweep
             | Command::Restart => None,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use countersign_core::catalogue::{Catalogue, Place, Rule};
-use countersign_core::{GroupId, PersonId, PrincipalId, ResourceId};
+use countersign_core::{DirectoryName, GroupId, PersonId, PrincipalId, ResourceId};
 
 use super::{Files, servers};
 use crate::actions;
@@ -41,6 +41,7 @@ impl Check<'_, '_> {
                 self.group(file, &format!("group.{name}.groups[{index}]"), group);
             }
         }
+        self.directories(file);
         let mut accounts: BTreeMap<&PersonId, usize> = BTreeMap::new();
         for principal in self.catalogue.principals.values().filter(|one| one.is_user()) {
             *accounts.entry(&principal.person).or_default() += 1;
@@ -52,6 +53,43 @@ impl Check<'_, '_> {
             {
                 self.person(file, name, person);
             }
+        }
+    }
+
+    /// Users and groups mention directories that are there, and a directory is first silent, then lost.
+    fn directories(&mut self, file: &Read<'_>) {
+        for (name, table) in file.root.tables("user") {
+            if let Some(directory) = table.maybe_text("directory") {
+                self.directory(file, &format!("user.{name}.directory"), directory);
+            }
+        }
+        for (name, table) in file.root.tables("group") {
+            for directory in table.table("from").into_iter().flat_map(Table::keys) {
+                self.directory(file, &format!("group.{name}.from.{directory}"), directory);
+            }
+        }
+        for (name, table) in file.root.tables("directory") {
+            let (silent, lost) = (table.span("silent_after"), table.span("lost_after"));
+            let wrong = match (silent, lost) {
+                (None, Some(_)) => "`lost_after` needs `silent_after` before it",
+                (Some(silent), Some(lost)) if lost <= silent => {
+                    "`lost_after` has to be longer than `silent_after`"
+                }
+                (Some(silent), _) if silent.0 <= 0 => "`silent_after` has to be some time",
+                _ => continue,
+            };
+            let place = file.place(&format!("directory.{name}"));
+            let hint = "its people begin nothing new first, then what they have ends".to_owned();
+            self.problems.error(file.within, place, wrong.to_owned(), Some(hint));
+        }
+    }
+
+    fn directory(&mut self, file: &Read<'_>, path: &str, name: &str) {
+        let known = &self.catalogue.directories;
+        if !known.contains_key(&DirectoryName::new(name)) {
+            let hint = did_you_mean(name, known.keys().map(DirectoryName::as_str));
+            let message = format!("there is no directory `{name}`");
+            self.problems.error(file.within, file.place(path), message, hint);
         }
     }
 
@@ -174,7 +212,8 @@ impl Check<'_, '_> {
             } else {
                 persons(None)
             };
-            if most < stage.need as usize {
+            let is_filled = places.iter().any(|place| self.is_filled_by_a_directory(place));
+            if most < stage.need as usize && !is_filled {
                 let place = file.place(&format!("approval.{name}.stages[{index}]"));
                 let message = format!(
                     "this stage can never be satisfied: it needs {} and there {} {most} to ask",
@@ -184,6 +223,15 @@ impl Check<'_, '_> {
                 let hint = "whatever it holds is locked; add people to the groups that it names".to_owned();
                 self.problems.warning(file.within, place, message, Some(hint));
             }
+        }
+    }
+
+    /// Whether people may come to `place` that the bundle does not name.
+    fn is_filled_by_a_directory(&self, place: &Place) -> bool {
+        match place {
+            Place::Group(group) => !self.catalogue.sources(group).is_empty(),
+            Place::Owner => self.catalogue.groups.values().any(|group| !group.from.is_empty()),
+            Place::User(_) => false,
         }
     }
 

@@ -72,6 +72,7 @@ pub(crate) fn read<'a>(source: &'a Source, problems: &mut Problems) -> Said<'a> 
         roles: roles::roles(&files.roles),
         resources: resources::resources(&files.resources, problems),
         rules: rules::rules(&files.rules, problems),
+        directories: people::directories(&files.people),
     };
     check::check(&files, &catalogue, problems);
     Said { name: bundle.root.text("name").to_owned(), catalogue, rules: files.rules }

@@ -1,9 +1,9 @@
-//! `people.toml`: users, services, agents and groups.
+//! `people.toml`: users, services, agents, groups, and the directories that know more of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use countersign_core::catalogue::{Group, Principal, PrincipalKind};
-use countersign_core::{GroupId, PersonId, PrincipalId};
+use countersign_core::catalogue::{Directory, Group, Principal, PrincipalKind};
+use countersign_core::{DirectoryName, GroupId, PersonId, PrincipalId};
 
 use crate::diagnostic::Problems;
 use crate::text::{Kind, Read, Shape, Table, optional, required};
@@ -15,6 +15,11 @@ pub(super) const SHAPE: Shape = Shape {
         optional("service", Kind::Map(true, &Kind::Table(&OWNED)), "jobs that run without a person, by name"),
         optional("agent", Kind::Map(true, &Kind::Table(&OWNED)), "AI agents, by name"),
         optional("group", Kind::Map(true, &Kind::Table(&GROUP)), "sets of principals, by name"),
+        optional(
+            "directory",
+            Kind::Map(true, &Kind::Table(&DIRECTORY)),
+            "where the company keeps who its people are, by name; how they are reached is the gateway's configuration",
+        ),
     ],
 };
 
@@ -27,6 +32,30 @@ const USER: Shape = Shape {
             "person",
             Kind::Name,
             "the human behind the account; accounts of one human say the same here, and count once",
+        ),
+        optional(
+            "directory",
+            Kind::Name,
+            "the directory whose word the account lives by: it is let in only while the directory says that it is active",
+        ),
+    ],
+};
+
+const DIRECTORY: Shape = Shape {
+    doc: "Where the company keeps who its people are.",
+    fields: &[
+        optional("title", Kind::Text, "one line for people"),
+        optional("silent_after", Kind::Span, "not heard for so long, its people begin nothing new"),
+        optional("lost_after", Kind::Span, "not heard for so long, what its people have ends"),
+        optional(
+            "strip",
+            Kind::Text,
+            "what its account names end with that ours do not, for example `@example.com`",
+        ),
+        optional(
+            "persons",
+            Kind::Map(true, &Kind::Name),
+            "the human behind an account, where they have another account; accounts of one human count once",
         ),
     ],
 };
@@ -44,6 +73,11 @@ const GROUP: Shape = Shape {
     fields: &[
         optional("members", Kind::List(&Kind::Name), "users, services and agents in it"),
         optional("groups", Kind::List(&Kind::Name), "groups whose members are members here"),
+        optional(
+            "from",
+            Kind::Map(true, &Kind::OneOrMore(&Kind::Text)),
+            "groups of directories whose members are members here: the directory's name, and what it calls them",
+        ),
     ],
 };
 
@@ -74,10 +108,33 @@ pub(super) fn groups(file: &Read<'_>) -> BTreeMap<GroupId, Group> {
         let group = Group {
             members: table.texts("members").map(PrincipalId::new).collect(),
             groups: table.texts("groups").map(GroupId::new).collect(),
+            from: table.table("from").map(sources).unwrap_or_default(),
         };
         (GroupId::new(name), group)
     });
     groups.collect()
+}
+
+fn sources(from: &Table) -> BTreeMap<DirectoryName, BTreeSet<String>> {
+    let named = |name: &str| (DirectoryName::new(name), from.texts(name).map(str::to_owned).collect());
+    from.keys().map(named).collect()
+}
+
+pub(super) fn directories(file: &Read<'_>) -> BTreeMap<DirectoryName, Directory> {
+    let directories = file.root.tables("directory").map(|(name, table)| {
+        let directory = Directory {
+            title: table.maybe_text("title").map(str::to_owned),
+            silent_after: table.span("silent_after"),
+            lost_after: table.span("lost_after"),
+            strip: table.maybe_text("strip").map(str::to_owned),
+            persons: table
+                .pairs("persons")
+                .map(|(account, person)| (PrincipalId::new(account), PersonId::new(person)))
+                .collect(),
+        };
+        (DirectoryName::new(name), directory)
+    });
+    directories.collect()
 }
 
 fn user(name: &str, table: &Table) -> Principal {
@@ -86,6 +143,7 @@ fn user(name: &str, table: &Table) -> Principal {
         person: person(name, table),
         display: table.text("name").to_owned(),
         email: table.maybe_text("email").map(ToOwned::to_owned),
+        directory: table.maybe_text("directory").map(DirectoryName::new),
     }
 }
 
@@ -103,6 +161,7 @@ fn owned(
         person: owners.map_or_else(|| PersonId::new(owner), |(user, table)| person(user, table)),
         display: table.maybe_text("name").unwrap_or(name).to_owned(),
         email: None,
+        directory: None,
     }
 }
 

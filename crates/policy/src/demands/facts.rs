@@ -3,8 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use countersign_core::catalogue::{Catalogue, PrincipalKind, Relation, RelationName, Resource, Role};
-use countersign_core::{GroupId, PersonId, ResourceId, RoleId};
+use countersign_core::catalogue::{
+    Catalogue, Directory, PrincipalKind, Relation, RelationName, Resource, Role,
+};
+use countersign_core::{GroupId, PersonId, ResourceId, RoleId, Span};
 
 use super::{Demands, forbids, rule_of};
 use crate::actions::{self, ACTIONS, On};
@@ -15,6 +17,7 @@ use crate::scope::Side;
 impl Demands<'_> {
     pub(super) fn facts(&mut self) {
         self.people();
+        self.directories();
         self.groups();
         self.resources();
         self.addresses();
@@ -41,12 +44,38 @@ impl Demands<'_> {
         }
     }
 
+    /// An account no longer lives by its directory's word, or that word is waited for longer, or says otherwise who is one
+    /// human.
+    fn directories(&mut self) {
+        let (old, new) = (&self.old.catalogue, &self.new.catalogue);
+        let both = old.principals.iter().filter_map(|(id, was)| Some((id, was, new.principals.get(id)?)));
+        let left = both.filter(|(_, was, is)| was.directory.is_some() && was.directory != is.directory);
+        let mut reasons: Vec<String> =
+            left.map(|(id, ..)| format!("`{id}` no longer lives by its directory's word")).collect();
+        for (name, was) in &old.directories {
+            let Some(is) = new.directories.get(name) else { continue };
+            if is_more_patient(was, is) {
+                reasons.push(format!("the directory `{name}` may be silent for longer"));
+            }
+            if was.persons.iter().any(|(account, person)| is.persons.get(account) != Some(person)) {
+                reasons.push(format!("accounts of the directory `{name}` are parted from their persons"));
+            }
+            if was.strip != is.strip {
+                reasons.push(format!("the directory `{name}` names its accounts otherwise"));
+            }
+        }
+        for reason in reasons {
+            self.demand_of_all(floor::FACTS, &reason);
+        }
+    }
+
     /// A group that a forbid names has other members.
     fn groups(&mut self) {
         for policy in forbids(self.old) {
             for uid in policy.mentions.iter().filter(|uid| uid.type_name().basename() == "Group") {
                 let group = GroupId::new(uid.id().unescaped());
-                if self.old.catalogue.members(&group) != self.new.catalogue.members(&group) {
+                let (old, new) = (&self.old.catalogue, &self.new.catalogue);
+                if old.members(&group) != new.members(&group) || old.sources(&group) != new.sources(&group) {
                     let reason =
                         format!("the group `{group}`, which `{}` looks at, changes", policy.named.id);
                     self.demand_for(policy, floor::FACTS, &reason);
@@ -145,6 +174,16 @@ fn may_be(side: &Side, kind: &str, name: &str) -> bool {
         Side::Is(is) | Side::IsIn(is, _) => is == kind,
         Side::Any | Side::In(_) => true,
     }
+}
+
+/// Whether a directory may go unheard for longer than before anything follows from it.
+fn is_more_patient(was: &Directory, is: &Directory) -> bool {
+    let longer = |was: Option<Span>, is: Option<Span>| match (was, is) {
+        (None, _) => false,
+        (Some(_), None) => true,
+        (Some(was), Some(is)) => is > was,
+    };
+    longer(was.silent_after, is.silent_after) || longer(was.lost_after, is.lost_after)
 }
 
 const fn kind(kind: &PrincipalKind) -> &'static str {

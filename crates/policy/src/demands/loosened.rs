@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use countersign_core::catalogue::{Catalogue, Ceiling, Place, Rule, Stage};
-use countersign_core::{PersonId, PrincipalId, ResourceId, Span};
+use countersign_core::{DirectoryName, PersonId, PrincipalId, ResourceId, Span};
 
 /// In which way `new` is looser than `old`, each read with its own catalogue (old, new); `None` if in none.
 pub(super) fn loosened(
@@ -49,7 +49,14 @@ struct Compare<'a> {
     catalogues: (&'a Catalogue, &'a Catalogue),
 }
 
-type People<'a> = BTreeSet<(&'a PrincipalId, &'a PersonId)>;
+type People<'a> = BTreeSet<Who<'a>>;
+
+/// Somebody who is asked: an account that the bundle names, or whoever a directory says is in a group of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Who<'a> {
+    Named(&'a PrincipalId, &'a PersonId),
+    In(&'a DirectoryName, &'a str),
+}
 
 impl Compare<'_> {
     /// The new stages that ask at least as much as the old `stage`, by index.
@@ -87,7 +94,7 @@ fn names_owner(rule: &Rule) -> bool {
     stages.chain(rule.escalate.iter().flat_map(|step| &step.add)).any(|place| *place == Place::Owner)
 }
 
-/// The users who could fill a place of a stage of a rule once `waited` has passed.
+/// Those who could fill a place of a stage of a rule once `waited` has passed.
 fn people<'a>(
     catalogue: &'a Catalogue,
     asked: (&'a Rule, &'a Stage),
@@ -96,13 +103,15 @@ fn people<'a>(
 ) -> People<'a> {
     let (rule, stage) = asked;
     let steps = rule.escalate.iter().filter(|step| step.after <= waited && step.after < rule.pending_for);
-    let places = stage.from.iter().chain(steps.flat_map(|step| &step.add));
-    places
-        .flat_map(|place| catalogue.principals_at(place, resource))
+    let places: Vec<&Place> = stage.from.iter().chain(steps.flat_map(|step| &step.add)).collect();
+    let named = places.iter().flat_map(|place| catalogue.principals_at(place, resource));
+    let named = named
         .filter_map(|id| catalogue.principals.get(id).map(|found| (id, found)))
         .filter(|(_, found)| found.is_user())
-        .map(|(id, found)| (id, &found.person))
-        .collect()
+        .map(|(id, found)| Who::Named(id, &found.person));
+    let groups = places.iter().filter_map(|place| catalogue.group_at(place, resource));
+    let theirs = groups.flat_map(|group| catalogue.sources(group));
+    named.chain(theirs.map(|(directory, group)| Who::In(directory, group))).collect()
 }
 
 /// Whether every row can have one of its columns to itself (Kuhn's augmenting paths).

@@ -3,6 +3,7 @@
 mod broken;
 mod demands;
 mod demo;
+mod directories;
 mod floor;
 mod properties;
 mod reference;

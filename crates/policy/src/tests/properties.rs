@@ -3,7 +3,7 @@
 use cedar_policy::PolicySet;
 use countersign_core::question::{Context, Question, Value};
 use countersign_core::ruling::Verdict;
-use countersign_core::{At, Span};
+use countersign_core::{At, Book, Span};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -166,8 +166,8 @@ proptest! {
         if let Some(other) = target {
             question.target = other.target;
         }
-        let ours = compiled.case(&question, &question.action).and_then(|case| case.request(&question.context));
-        let theirs = compiled.asked_in_full(&question);
+        let ours = compiled.case(&Book::default(), &question, &question.action).and_then(|case| case.request(&question.context));
+        let theirs = compiled.asked_in_full(&Book::default(), &question);
         prop_assert_eq!(ours.is_ok(), theirs.is_ok(), "{:?}\n{:?}\n{:?}", question, ours.err(), theirs.err());
     }
 
@@ -185,7 +185,7 @@ proptest! {
             let question = &mut questions[which].0;
             question.context.remove("source");
             question.context.extend(circumstances);
-            let case = compiled.case(question, &question.action).unwrap();
+            let case = compiled.case(&Book::default(), question, &question.action).unwrap();
             let anew = compiled.judge_anew(&case, &question.context).unwrap();
             prop_assert_eq!(compiled.rule(&book, question), anew, "{:?}", question);
         }
@@ -221,7 +221,7 @@ fn everything<'a>(compiled: &'a Compiled, question: &Question) -> (Vec<&'a str>,
             compiled.policies.iter().filter(|one| (one.says == Says::Permit) == wanted).collect();
         let set =
             PolicySet::from_policies(chosen.iter().map(|one| one.set.policies().next().unwrap().clone()));
-        let (request, entities) = compiled.asked_in_full(question).unwrap();
+        let (request, entities) = compiled.asked_in_full(&Book::default(), question).unwrap();
         let response = compiled.authorizer.is_authorized(&request, &set.unwrap(), &entities);
         errors += response.diagnostics().errors().count();
         let reasons: Vec<String> = response.diagnostics().reason().map(ToString::to_string).collect();

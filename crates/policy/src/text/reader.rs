@@ -103,6 +103,11 @@ impl Table {
         self.indexed(key).map(|(_, text)| text)
     }
 
+    /// The keys that are there.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// The tables of the list at `key`, with their indices.
     pub(crate) fn listed(&self, key: &str) -> impl Iterator<Item = (usize, &Self)> {
         self.list(key).iter().filter_map(|(index, node)| match node {

@@ -63,6 +63,11 @@ pub fn bundle() -> BTreeMap<String, String> {
 
 impl House {
     pub async fn open() -> Self {
+        Self::with(bundle()).await
+    }
+
+    /// With another bundle in force.
+    pub async fn with(files: BTreeMap<String, String>) -> Self {
         let (folder, clock) = (TempDir::new().unwrap(), ManualClock::default());
         let store = Arc::new(SqliteStore::open(&folder.path().join("countersign.db")).unwrap());
         let settings = Settings {
@@ -73,7 +78,7 @@ impl House {
             ..Settings::default()
         };
         let engine = Engine::start(store, MasterKey::new([7; 32]), ports(&clock, 1), settings).unwrap();
-        engine.first_bundle(bundle(), &who("dave")).await.unwrap();
+        engine.first_bundle(files, &who("dave")).await.unwrap();
         let router = Portal::router(engine.clone(), portal(URL)).unwrap();
         Self { engine, clock, router, folder }
     }

@@ -12,6 +12,7 @@ mod hostile;
 mod house;
 mod identity;
 mod matrix;
+mod scim;
 mod serving;
 mod story;
 mod streams;

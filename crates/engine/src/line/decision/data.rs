@@ -2,7 +2,7 @@
 
 use countersign_core::request::{Voidance, Withdrawal};
 use countersign_core::session::Ending;
-use countersign_core::{ActionName, BundleHash};
+use countersign_core::{ActionName, BundleHash, Digest, DirectoryName, GroupId};
 use serde::{Deserialize, Serialize};
 
 use crate::line::shapes::{
@@ -132,6 +132,30 @@ pub(super) struct OpenedData {
 pub(super) struct TerminatedData {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) why: Option<Ending>,
+}
+
+/// What a directory says of an account.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ToldData {
+    pub(super) active: bool,
+    pub(super) directory: DirectoryName,
+    pub(super) groups: Vec<GroupId>,
+    pub(super) record: Digest,
+}
+
+/// Which directory a line is about.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DirectoryData {
+    pub(super) directory: DirectoryName,
+}
+
+/// Whether a line about an account is the word of a directory.
+#[derive(Debug, Deserialize)]
+pub(super) struct Whose {
+    #[serde(default)]
+    pub(super) directory: Option<DirectoryName>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

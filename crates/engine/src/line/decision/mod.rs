@@ -21,18 +21,24 @@ use super::Envelope;
 pub(crate) type Hydrate<'a> = &'a dyn Fn(&BundleHash) -> Option<Arc<Catalogue>>;
 
 /// The types whose lines are always decisions.
-pub(super) const KINDS: [&str; 19] = [
+pub(super) const KINDS: [&str; 25] = [
     "action.concluded",
     "action.held",
     "decision.approved",
     "decision.denied",
     "decision.quorum_reached",
+    "directory.heard",
+    "directory.lost",
+    "directory.silent",
     "grant.expired",
     "grant.issued",
     "grant.relinquished",
     "grant.revoked",
+    "identity.created",
     "identity.disabled",
     "identity.enabled",
+    "identity.removed",
+    "identity.updated",
     "policy.activated",
     "request.created",
     "request.escalated",

@@ -1,6 +1,7 @@
 //! From a line to its event.
 
 use countersign_core::bundle::Event as BundleEvent;
+use countersign_core::directory::{Account, Change, Event as DirectoryEvent, Hearing};
 use countersign_core::grant::Event as GrantEvent;
 use countersign_core::principal::Event as PrincipalEvent;
 use countersign_core::request::{Ask, Event as RequestEvent};
@@ -9,8 +10,9 @@ use countersign_core::{Event, Span};
 use serde::de::DeserializeOwned;
 
 use super::data::{
-    ActivatedData, AnswerData, AskedData, ConcludedData, EscalatedData, IssuedData, Nothing, OpenedData,
-    ReasonData, ReceiptData, SettledData, TerminatedData, UsedData, VoidedData, WithdrawnData,
+    ActivatedData, AnswerData, AskedData, ConcludedData, DirectoryData, EscalatedData, IssuedData, Nothing,
+    OpenedData, ReasonData, ReceiptData, SettledData, TerminatedData, ToldData, UsedData, VoidedData, Whose,
+    WithdrawnData,
 };
 use super::{Hydrate, Raw};
 use crate::line::BadLine;
@@ -35,7 +37,13 @@ pub(crate) fn event_of(line: Raw, hydrate: Hydrate<'_>) -> Result<Event, BadLine
             grant_event(&line).map(Event::Grant)
         }
         "session.opened" | "session.terminated" => session_event(&line).map(Event::Session),
-        "identity.disabled" | "identity.enabled" => principal_event(&line).map(Event::Principal),
+        "identity.disabled" | "identity.enabled" if data::<Whose>(&line)?.directory.is_none() => {
+            principal_event(&line).map(Event::Principal)
+        }
+        "identity.created" | "identity.updated" | "identity.disabled" | "identity.enabled"
+        | "identity.removed" | "directory.heard" | "directory.silent" | "directory.lost" => {
+            directory_event(&line).map(Event::Directory)
+        }
         "policy.activated" => activated(&line, hydrate).map(Event::Bundle),
         other => Err(BadLine::Type(other.to_owned())),
     }
@@ -204,6 +212,38 @@ fn principal_event(line: &Raw) -> Result<PrincipalEvent, BadLine> {
     }
     let reason = data::<ReasonData>(line)?.reason.map(|sealed| sealed.0);
     Ok(PrincipalEvent::Disabled { principal, by, reason })
+}
+
+fn directory_event(line: &Raw) -> Result<DirectoryEvent, BadLine> {
+    let principal = || need(line, &line.subject, "subject");
+    let told = |change| {
+        let data: ToldData = data(line)?;
+        let account = Account {
+            record: data.record,
+            person: need(line, &line.person, "person")?,
+            is_active: data.active,
+            groups: data.groups.into_iter().collect(),
+        };
+        Ok(DirectoryEvent::Told { directory: data.directory, principal: principal()?, account, change })
+    };
+    let heard = |hearing| {
+        let DirectoryData { directory } = data(line)?;
+        Ok(DirectoryEvent::Heard { directory, hearing })
+    };
+    match line.kind.as_ref() {
+        "identity.created" => told(Change::Created),
+        "identity.updated" => told(Change::Updated),
+        "identity.disabled" => told(Change::Disabled),
+        "identity.enabled" => told(Change::Enabled),
+        "identity.removed" => {
+            let DirectoryData { directory } = data(line)?;
+            Ok(DirectoryEvent::Removed { directory, principal: principal()? })
+        }
+        "directory.heard" => heard(Hearing::Heard),
+        "directory.silent" => heard(Hearing::Silent),
+        "directory.lost" => heard(Hearing::Lost),
+        other => Err(BadLine::Type(other.to_owned())),
+    }
 }
 
 fn activated(line: &Raw, hydrate: Hydrate<'_>) -> Result<BundleEvent, BadLine> {

@@ -2,6 +2,7 @@
 
 use countersign_core::Event;
 use countersign_core::bundle::Event as BundleEvent;
+use countersign_core::directory::{Change, Event as DirectoryEvent, Hearing, actor};
 use countersign_core::grant::Event as GrantEvent;
 use countersign_core::principal::Event as PrincipalEvent;
 use countersign_core::request::{Ask, Event as RequestEvent, Fate, Transaction};
@@ -9,8 +10,9 @@ use countersign_core::session::Event as SessionEvent;
 use serde::Serialize;
 
 use super::data::{
-    ActivatedData, AnswerData, AskedData, ConcludedData, EscalatedData, IssuedData, Nothing, OpenedData,
-    ReasonData, ReceiptData, SettledData, TerminatedData, UsedData, VoidedData, WithdrawnData,
+    ActivatedData, AnswerData, AskedData, ConcludedData, DirectoryData, EscalatedData, IssuedData, Nothing,
+    OpenedData, ReasonData, ReceiptData, SettledData, TerminatedData, ToldData, UsedData, VoidedData,
+    WithdrawnData,
 };
 use super::{Ran, Raw};
 use crate::line::shapes::{ResultShape, TermsShape, TransactionShape, outcome_parts};
@@ -23,6 +25,7 @@ pub(crate) fn encode_event(event: &Event, ran: Option<Ran>) -> Result<Raw, BadLi
         Event::Grant(event) => encode_grant(event),
         Event::Session(event) => encode_session(event),
         Event::Principal(event) => encode_principal(event),
+        Event::Directory(event) => encode_directory(event),
         Event::Bundle(event) => encode_bundle(event),
     }
 }
@@ -238,6 +241,49 @@ fn encode_principal(event: &PrincipalEvent) -> Result<Raw, BadLine> {
             let mut line = Envelope::new("identity.enabled", Nothing {});
             line.subject = Some(principal.clone());
             line.actor = Some(by.clone());
+            raw(line)
+        }
+    }
+}
+
+fn encode_directory(event: &DirectoryEvent) -> Result<Raw, BadLine> {
+    match event {
+        DirectoryEvent::Told { directory, principal, account, change } => {
+            let kind = match change {
+                Change::Created => "identity.created",
+                Change::Updated => "identity.updated",
+                Change::Disabled => "identity.disabled",
+                Change::Enabled => "identity.enabled",
+            };
+            let data = ToldData {
+                active: account.is_active,
+                directory: directory.clone(),
+                groups: account.groups.iter().cloned().collect(),
+                record: account.record,
+            };
+            let mut line = Envelope::new(kind, data);
+            line.subject = Some(principal.clone());
+            line.actor = Some(actor(directory));
+            line.person = Some(account.person.clone());
+            raw(line)
+        }
+        DirectoryEvent::Removed { directory, principal } => {
+            let data = DirectoryData { directory: directory.clone() };
+            let mut line = Envelope::new("identity.removed", data);
+            line.subject = Some(principal.clone());
+            line.actor = Some(actor(directory));
+            raw(line)
+        }
+        DirectoryEvent::Heard { directory, hearing } => {
+            let kind = match hearing {
+                Hearing::Heard => "directory.heard",
+                Hearing::Silent => "directory.silent",
+                Hearing::Lost => "directory.lost",
+            };
+            let mut line = Envelope::new(kind, DirectoryData { directory: directory.clone() });
+            if *hearing != Hearing::Heard {
+                line.outcome = Outcome::Failure;
+            }
             raw(line)
         }
     }
