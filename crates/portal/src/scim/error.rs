@@ -85,12 +85,9 @@ impl From<Refused> for Error {
             RefusedCode::Conflict => Why::Uniqueness,
             RefusedCode::Invalid => Why::InvalidValue,
             RefusedCode::TooLarge => Why::TooLarge,
-            RefusedCode::NotPermitted
-            | RefusedCode::NoGrant
-            | RefusedCode::NotFound
-            | RefusedCode::Unsigned
-            | RefusedCode::Ended => Why::Internal,
             RefusedCode::Unavailable => Why::Unavailable,
+            // A directory asks for nothing that these could be said of.
+            _ => Why::Internal,
         };
         Self::new(why, refused.message)
     }
