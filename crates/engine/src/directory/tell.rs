@@ -121,7 +121,7 @@ impl Engine {
         let done = self.deed(deed).await?;
         for event in &done.events {
             if let Event::Directory(DirectoryEvent::Removed { principal, .. }) = event {
-                self.forget(principal);
+                self.forget_gone(principal);
             }
         }
         let mut kept = self.0.directories.profiles();
@@ -143,7 +143,7 @@ impl Engine {
         puts
     }
 
-    fn forget(&self, principal: &PrincipalId) {
+    fn forget_gone(&self, principal: &PrincipalId) {
         self.0.people.tokens.forget(principal);
         self.0.people.credentials.forget(principal);
     }
