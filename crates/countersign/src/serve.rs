@@ -182,7 +182,7 @@ impl Gateway {
                 public_url: start.console_url.clone(),
                 clients: start.scim,
                 secrets: ports().secrets,
-                entropy: Arc::new(SystemEntropy),
+                entropy: Arc::new(SystemEntropy::default()),
             },
         );
         let settings = PortalSettings {
