@@ -3,6 +3,8 @@
 //! Budgets are counted by whoever sees the target's answers; here is only what they mean. What is spent is never given
 //! back: a grant that is used up stays so until it ends.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Span;
@@ -65,18 +67,60 @@ pub struct Spent {
     pub micros: u64,
 }
 
+/// A limit that is reached. As a text, how far: `50012 of 50000 rows`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// Whose limit.
+    pub whose: Whose,
+    what: &'static str,
+    spent: u64,
+    limit: u64,
+}
+
+/// Whose limit is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// The grant's.
+    Grant,
+    /// The session's.
+    Session,
+}
+
+impl Reached {
+    /// As policies see it: `grant.rows`, `session.time`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let whose = match self.whose {
+            Whose::Grant => "grant",
+            Whose::Session => "session",
+        };
+        format!("{whose}.{}", self.what)
+    }
+}
+
+impl fmt::Display for Reached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { spent, limit, what, .. } = self;
+        match *what {
+            "time" => write!(f, "{} of {} seconds", spent / MICROS, limit / MICROS),
+            _ => write!(f, "{spent} of {limit} {what}"),
+        }
+    }
+}
+
+/// Microseconds in a second.
+const MICROS: u64 = 1_000_000;
+
 impl Budget {
-    /// What is used up, as policies see it: `grant.rows`, `session.time`.
-    pub fn over(self, grant: &Spent, session: &Spent) -> impl Iterator<Item = &'static str> {
-        const GRANT: [&str; 4] = ["grant.statements", "grant.rows", "grant.bytes", "grant.time"];
-        const SESSION: [&str; 4] = ["session.statements", "session.rows", "session.bytes", "session.time"];
-        let of = |limits: Limits, spent: &Spent, names: [&'static str; 4]| {
-            let pairs = limits.beside(spent).into_iter().zip(names);
-            pairs.filter_map(|((limit, spent), name)| {
-                limit.is_some_and(|limit| spent >= limit).then_some(name)
+    /// The limits that are reached, the grant's first.
+    pub fn reached(self, grant: &Spent, session: &Spent) -> impl Iterator<Item = Reached> {
+        let of = |whose, limits: Limits, spent: &Spent| {
+            let pairs = limits.beside(spent).into_iter().zip(["statements", "rows", "bytes", "time"]);
+            pairs.filter_map(move |((limit, spent), what)| {
+                Some(Reached { whose, what, spent, limit: limit.filter(|limit| spent >= *limit)? })
             })
         };
-        of(self.grant, grant, GRANT).chain(of(self.session, session, SESSION))
+        of(Whose::Grant, self.grant, grant).chain(of(Whose::Session, self.session, session))
     }
 
     /// Whether anything has a limit.
@@ -123,11 +167,11 @@ mod tests {
         let budget = Budget { grant, session, over: Over::Deny };
         let over = |rows, micros| {
             let spent = Spent { rows, micros, bytes: u64::MAX, ..Spent::default() };
-            budget.over(&spent, &Spent::default()).collect::<Vec<_>>()
+            budget.reached(&spent, &Spent::default()).map(|one| one.name()).collect::<Vec<_>>()
         };
         assert_eq!(over(9, 1_999_999), ["session.statements"]);
         assert_eq!(over(10, 2_000_000), ["grant.rows", "grant.time", "session.statements"]);
-        assert_eq!(Budget::default().over(&Spent::default(), &Spent::default()).count(), 0);
+        assert_eq!(Budget::default().reached(&Spent::default(), &Spent::default()).count(), 0);
     }
 
     #[test]

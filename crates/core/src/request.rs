@@ -510,6 +510,33 @@ pub struct Receipt {
 }
 
 impl Request {
+    /// A request as it is put forward; nothing of any other event.
+    #[must_use]
+    pub fn asked(event: &Event, at: At) -> Option<Self> {
+        let Event::Asked { request, by, person, ask, digest, content, gates, bundle, lapses_at, locked } =
+            event
+        else {
+            return None;
+        };
+        Some(Self {
+            id: *request,
+            by: by.clone(),
+            person: person.clone(),
+            ask: ask.clone(),
+            digest: *digest,
+            content: *content,
+            gates: gates.clone(),
+            bundle: *bundle,
+            asked_at: at,
+            lapses_at: *lapses_at,
+            locked: *locked,
+            escalated: 0,
+            approvals: Vec::new(),
+            state: State::Pending,
+            uses: Vec::new(),
+        })
+    }
+
     /// The action that an approval would allow.
     #[must_use]
     pub fn action(&self) -> ActionName {

@@ -261,36 +261,10 @@ impl Book {
 
     pub(super) fn apply_request(&mut self, event: &RequestEvent, at: At) {
         match event {
-            RequestEvent::Asked {
-                request,
-                by,
-                person,
-                ask,
-                digest,
-                content,
-                gates,
-                bundle,
-                lapses_at,
-                locked,
-            } => {
-                let asked = Request {
-                    id: *request,
-                    by: by.clone(),
-                    person: person.clone(),
-                    ask: ask.clone(),
-                    digest: *digest,
-                    content: *content,
-                    gates: gates.clone(),
-                    bundle: *bundle,
-                    asked_at: at,
-                    lapses_at: *lapses_at,
-                    locked: *locked,
-                    escalated: 0,
-                    approvals: Vec::new(),
-                    state: State::Pending,
-                    uses: Vec::new(),
-                };
-                self.requests.insert(*request, Arc::new(asked));
+            RequestEvent::Asked { request, .. } => {
+                if let Some(asked) = Request::asked(event, at) {
+                    self.requests.insert(*request, Arc::new(asked));
+                }
                 self.schedule_request(*request);
             }
             RequestEvent::Approved { request, by, person, comment, signature, terms } => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use countersign_core::budget::Over;
+use countersign_core::budget::{Over, Reached, Whose};
 use countersign_core::catalogue::Recording;
 use countersign_core::question::{Context, Question, Target, Value};
 use countersign_core::ruling::{Denial, Gate, PolicyRef, Ruling, Verdict};
@@ -15,7 +15,7 @@ use super::again::Allowed;
 use super::attempt::Attempt;
 use super::proof::{Denied, Held, Judged, Judgement, Why};
 use crate::engine::Engine;
-use crate::line::{Policies, PolicyShape, Statement, Whose};
+use crate::line::{Policies, PolicyShape, Statement};
 use crate::session::Session;
 use crate::snapshot::Snapshot;
 use crate::words::{Refused, RefusedCode, ask_command, ask_link};
@@ -32,8 +32,8 @@ impl Engine {
             Err(ending) => return self.over(session, attempt, at, ending),
         };
         let over = statement.over_budget().filter(|_| attempt.is_counted());
-        if let Some((Over::Deny, _)) = over {
-            return self.used_up(statement, attempt, at);
+        if let Some((Over::Deny, reached)) = &over {
+            return self.used_up(statement, attempt, at, reached);
         }
         if over.is_none()
             && let Some(allowed) = session.again().find(&statement, &attempt)
@@ -45,10 +45,10 @@ impl Engine {
         };
         let mut question = question(session, &attempt.kind, Context::clone(&attempt.context), at);
         tell_impact(&snapshot, session, &mut question.context);
-        if let Some((_, names)) = &over
+        if let Some((_, reached)) = &over
             && let Some(told) = question.context.get_mut("over_budget")
         {
-            *told = Value::Texts(names.iter().map(|name| (*name).to_owned()).collect());
+            *told = Value::Texts(reached.iter().map(Reached::name).collect());
         }
         let ruling = policy.rule_all(&snapshot.book, &question, &attempt.actions);
         match ruling.verdict() {
@@ -88,15 +88,15 @@ impl Engine {
     }
 
     /// That as much is taken as the role lets be taken.
-    fn used_up(&self, statement: Arc<Statement>, attempt: Attempt, at: At) -> Judgement {
+    fn used_up(&self, statement: Arc<Statement>, attempt: Attempt, at: At, reached: &[Reached]) -> Judgement {
         let role = &statement.role;
-        let refused = match statement.used_up() {
-            Some((Whose::Session, words)) => {
+        let words = reached.first().map(ToString::to_string).unwrap_or_default();
+        let refused = match reached.first().map(|one| one.whose) {
+            Some(Whose::Session) => {
                 Refused::new(RefusedCode::Spent, format!("the budget of this session is used up: {words}"))
                     .hint("a new session has a budget of its own, as far as that of the grant goes")
             }
-            found => {
-                let words = found.map(|(_, words)| words).unwrap_or_default();
+            Some(Whose::Grant) | None => {
                 Refused::new(RefusedCode::Spent, format!("the budget of your grant is used up: {words}"))
                     .hint(format!("ask for another grant: {}", ask_command(role)))
                     .link(ask_link(&self.0.house.settings.console_url, role))

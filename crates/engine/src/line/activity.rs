@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use countersign_core::budget::{Budget, Limits, Over, Spent};
+use countersign_core::budget::{Budget, Over, Reached};
 use countersign_core::{
     ActionName, AuthenticatorId, BundleHash, CredentialId, GrantId, PersonId, PrincipalId, ResourceId,
     RoleId, SessionId, SignInId,
@@ -63,18 +63,6 @@ pub(crate) struct Account {
     pub(crate) session: Arc<Tally>,
     pub(crate) budget: Option<Budget>,
 }
-
-/// Whose budget is meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Whose {
-    /// The grant's.
-    Grant,
-    /// The session's.
-    Session,
-}
-
-/// Microseconds in a second.
-const MICROS: u64 = 1_000_000;
 
 /// A statement that may run.
 #[derive(Debug, Serialize)]
@@ -213,32 +201,12 @@ impl Statement {
         self.tallies().for_each(|tally| tally.ended(how));
     }
 
-    /// What of the budget is used up, and what becomes of an action then.
-    pub(crate) fn over_budget(&self) -> Option<(Over, Vec<&'static str>)> {
+    /// The limits that are reached, and what becomes of an action then.
+    pub(crate) fn over_budget(&self) -> Option<(Over, Vec<Reached>)> {
         let account = self.account.as_ref()?;
         let budget = account.budget?;
-        let over: Vec<_> = budget.over(&account.grant.spent(), &account.session.spent()).collect();
-        (!over.is_empty()).then_some((budget.over, over))
-    }
-
-    /// The first limit that is reached, and whose it is: `50000 of 50000 rows`.
-    pub(crate) fn used_up(&self) -> Option<(Whose, String)> {
-        let account = self.account.as_ref()?;
-        let budget = account.budget?;
-        let words = |limits: &Limits, spent: &Spent| {
-            let pairs = limits.beside(spent).into_iter().zip(["statements", "rows", "bytes", "seconds"]);
-            pairs
-                .filter_map(|((limit, spent), unit)| {
-                    Some((limit.filter(|limit| spent >= *limit)?, spent, unit))
-                })
-                .map(|(limit, spent, unit)| match unit {
-                    "seconds" => format!("{} of {} {unit}", spent / MICROS, limit / MICROS),
-                    _ => format!("{spent} of {limit} {unit}"),
-                })
-                .next()
-        };
-        let of_grant = words(&budget.grant, &account.grant.spent()).map(|words| (Whose::Grant, words));
-        of_grant.or_else(|| Some((Whose::Session, words(&budget.session, &account.session.spent())?)))
+        let reached: Vec<_> = budget.reached(&account.grant.spent(), &account.session.spent()).collect();
+        (!reached.is_empty()).then_some((budget.over, reached))
     }
 
     fn tallies(&self) -> impl Iterator<Item = &Tally> {

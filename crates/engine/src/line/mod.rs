@@ -21,7 +21,7 @@ use serde_json::value::RawValue;
 
 pub(crate) use activity::{
     Account, Allowed, Authenticator, Blocked, Completed, Count, Minted, Refusing, SignIn, State, Statement,
-    Topic, Whose, Within,
+    Topic, Within,
 };
 pub(crate) use decision::{Hydrate, Ran, encode_event, event_of};
 pub(crate) use shapes::{PolicyShape, outcome_parts};

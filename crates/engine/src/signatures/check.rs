@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use countersign_core::action::{APPROVE, DENY, challenge, digest};
-use countersign_core::request::{Event as RequestEvent, Request, Signature, State};
-use countersign_core::{Digest, Event, PersonId, PrincipalId, RequestId};
+use countersign_core::request::{Event as RequestEvent, Request, Signature};
+use countersign_core::{At, Digest, Event, PersonId, PrincipalId, RequestId};
 use countersign_ledger::content::Record;
 use countersign_ledger::verify::FindingKind;
 
@@ -133,7 +133,8 @@ impl Checker {
     }
 
     fn asked(&mut self, bytes: &[u8], contents: &[Record]) -> Result<(), Fault> {
-        let Some(request) = request_of(bytes)? else { return Ok(()) };
+        let (Event::Request(event), at) = event_of(bytes)? else { return Ok(()) };
+        let Some(request) = Request::asked(&event, at) else { return Ok(()) };
         if request.gates.is_empty() {
             return Ok(());
         }
@@ -156,7 +157,7 @@ impl Checker {
     }
 
     fn approved(&mut self, bytes: &[u8], contents: &[Record]) -> Result<(), Fault> {
-        let event = event_of(bytes)?;
+        let (event, _) = event_of(bytes)?;
         let Event::Request(RequestEvent::Approved { request, by, person, signature, terms, .. }) = event
         else {
             return Ok(());
@@ -192,7 +193,7 @@ impl Checker {
 
     /// A receipt needs as many signed yeses as the rules ask for persons.
     fn quorum(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        let Event::Request(RequestEvent::QuorumReached { request, .. }) = event_of(bytes)? else {
+        let (Event::Request(RequestEvent::QuorumReached { request, .. }), _) = event_of(bytes)? else {
             return Ok(());
         };
         let (found, persons) = (self.requests.remove(&request), self.persons.remove(&request));
@@ -287,49 +288,12 @@ fn claimed(client_data: &[u8], name: &str) -> Option<String> {
     Some(value.get(name)?.as_str()?.chars().take(200).collect())
 }
 
-fn event_of(bytes: &[u8]) -> Result<Event, Fault> {
-    let read = read_event(bytes, &|_| None);
-    read.map(|(event, _)| event).map_err(|error| Fault {
+fn event_of(bytes: &[u8]) -> Result<(Event, At), Fault> {
+    read_event(bytes, &|_| None).map_err(|error| Fault {
         kind: FindingKind::Unreadable,
         what: format!("its signature could not be looked at: {error}"),
         hint: "a newer program wrote it; verify with that",
     })
-}
-
-/// The request that a line is about, as far as signing goes.
-fn request_of(bytes: &[u8]) -> Result<Option<Request>, Fault> {
-    let Event::Request(RequestEvent::Asked {
-        request,
-        by,
-        person,
-        ask,
-        digest,
-        content,
-        gates,
-        bundle,
-        lapses_at,
-        locked,
-    }) = event_of(bytes)?
-    else {
-        return Ok(None);
-    };
-    Ok(Some(Request {
-        id: request,
-        by,
-        person,
-        ask,
-        digest,
-        content,
-        gates,
-        bundle,
-        asked_at: lapses_at,
-        lapses_at,
-        locked,
-        escalated: 0,
-        approvals: Vec::new(),
-        state: State::Pending,
-        uses: Vec::new(),
-    }))
 }
 
 fn too_many(what: &str) -> Fault {
