@@ -16,7 +16,7 @@ use countersign_engine::accounts::{AccountFinding, AccountsRead};
 use super::Shared;
 use super::names;
 use super::query::simple;
-use super::target::cause;
+use super::target::{LOOKING, cause, looking};
 use super::upstream::{self, Address, Credentials, Login};
 
 /// How long the question may take, as the server is told.
@@ -137,16 +137,11 @@ async fn beyond(
 ) -> Result<Vec<String>, String> {
     let account = role.account.as_str();
     let credentials = Credentials::of(shared, resource, account).map_err(|error| error.to_string())?;
-    let settings = [
-        ("default_transaction_read_only".to_owned(), "on".to_owned()),
-        ("statement_timeout".to_owned(), QUESTION_TIMEOUT.to_owned()),
-        // Nobody's function or operator stands in for the ones that our question means.
-        ("search_path".to_owned(), "pg_catalog".to_owned()),
-    ];
+    let settings = looking(QUESTION_TIMEOUT);
     let login = Login {
         account,
         credentials: &credentials,
-        application: "countersign look",
+        application: LOOKING,
         settings: &settings,
         read_bytes_max: usize::MAX,
     };

@@ -23,6 +23,9 @@ const LOOKS_MAX: usize = 2;
 /// How long one look may take, as the server is told.
 const LOOK_TIMEOUT: &str = "2s";
 
+/// What the server's own views show of a connection that looks.
+pub(crate) const LOOKING: &str = "countersign look";
+
 /// One protected database.
 pub(crate) struct Target {
     /// Its name.
@@ -201,16 +204,11 @@ impl Target {
         }
         let account = self.look_account.as_deref().ok_or(NoLook::NoAccount)?;
         let credentials = Credentials::of(shared, &self.resource, account)?;
-        let settings = [
-            ("default_transaction_read_only".to_owned(), "on".to_owned()),
-            ("statement_timeout".to_owned(), LOOK_TIMEOUT.to_owned()),
-            // Nobody's function or operator stands in for the ones that our questions mean.
-            ("search_path".to_owned(), "pg_catalog".to_owned()),
-        ];
+        let settings = looking(LOOK_TIMEOUT);
         let login = Login {
             account,
             credentials: &credentials,
-            application: "countersign look",
+            application: LOOKING,
             settings: &settings,
             read_bytes_max: usize::MAX,
         };
@@ -236,6 +234,16 @@ impl Target {
             idle.push(look);
         }
     }
+}
+
+/// The settings of a connection that only looks: it writes nothing, and no question takes longer than this.
+pub(crate) fn looking(timeout: &str) -> [(String, String); 3] {
+    [
+        ("default_transaction_read_only".to_owned(), "on".to_owned()),
+        ("statement_timeout".to_owned(), timeout.to_owned()),
+        // Nobody's function or operator stands in for the ones that our questions mean.
+        ("search_path".to_owned(), "pg_catalog".to_owned()),
+    ]
 }
 
 fn look_account(described: &Resource) -> Option<String> {
