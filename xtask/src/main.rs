@@ -23,7 +23,7 @@ cargo xtask test             install what the tests need and run every check
 cargo xtask bench [WHAT]     measure the gateway (postgres) and its judgement (verdict); default: both
 cargo xtask regress [ARGS]   judge PostgreSQL's regression suite against a live server; --help lists the options
 cargo xtask clients [NAME..] play real clients straight and through the gateway; they must not be able to tell
-cargo xtask scim              have an independent tester try the gateway's SCIM server
+cargo xtask scim             have an independent tester try the gateway's SCIM server
 cargo xtask large [MB]       send values and copies of this size (default: the most there is) in constant memory
 cargo xtask web              build the console into web/dist
 cargo xtask console          drive the console in a browser, against a stand-in and against a demo

@@ -27,7 +27,7 @@ impl Drop for Gateway {
 /// Installs the tester, starts a gateway, and has the one try the other.
 pub fn conformance() -> Result<()> {
     let python = clients::venv("scim", &root().join("clients/scim/requirements.txt"))?;
-    cargo(&["build", "--workspace", "--bin", "countersign"])?;
+    cargo(&["build", "--workspace", "--locked", "--quiet", "--bin", "countersign"])?;
     let folder = target().join("clients/scim-gateway");
     if folder.exists() {
         std::fs::remove_dir_all(&folder)?;

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use anyhow::{Context as _, Result, bail};
 
 use crate::run::{cargo, program, quietly, root, say, target};
-use crate::{prerequisites, web};
+use crate::{prerequisites, scim, web};
 
 /// The dependency checker and its version.
 const DENY: &str = "cargo-deny";
@@ -51,6 +51,7 @@ pub fn test() -> Result<()> {
         "console: in a browser, against a demo",
         program_to_drive().and_then(|()| driven(web::against_demo)),
     );
+    count.check("SCIM: an independent tester, against the gateway", scim::conformance());
     println(&format!("{} passed, {} failed", count.passed, count.failed));
     if count.failed > 0 {
         bail!("{} failed", count.failed);

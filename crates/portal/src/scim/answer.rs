@@ -110,12 +110,10 @@ pub fn shown(records: &Records, record: &Record, base: &str) -> Object {
     shown.extend(record.resource.clone());
     match record.of {
         Of::User => {
-            shown.entry("active").or_insert(Value::Bool(true));
             let (direct, indirect) = records.groups_of(&record.id);
             let groups =
                 direct.iter().map(|id| (*id, "direct")).chain(indirect.iter().map(|id| (*id, "indirect")));
-            let groups: Vec<Value> =
-                groups.map(|(id, how)| reference(records, (Of::Group, id), how, base)).collect();
+            let groups: Vec<Value> = groups.map(|(id, how)| group_of(records, id, how, base)).collect();
             if !groups.is_empty() {
                 shown.insert("groups".into(), groups.into());
             }
@@ -123,7 +121,8 @@ pub fn shown(records: &Records, record: &Record, base: &str) -> Object {
         Of::Group => {
             let members = record.members.iter().map(|id| {
                 let of = if records.get(Of::Group, id).is_ok() { Of::Group } else { Of::User };
-                reference(records, (of, id), of.kind().name, base)
+                let reference = reference((of, id), of.kind().name, base);
+                Value::Object(reference)
             });
             let members: Vec<Value> = members.collect();
             if !members.is_empty() {
@@ -142,19 +141,19 @@ pub fn shown(records: &Records, record: &Record, base: &str) -> Object {
     shown
 }
 
-fn reference(records: &Records, (of, id): (Of, &str), kind: &str, base: &str) -> Value {
-    let found = records.get(of, id).ok();
-    let display = found.and_then(|found| match of {
-        Of::User => found.display().or(Some(found.user_name())),
-        Of::Group => found.display(),
-    });
-    let mut reference = json!({
-        "value": id, "$ref": format!("{base}/{}/{id}", of.kind().endpoint), "type": kind,
-    });
-    if let (Some(display), Some(object)) = (display, reference.as_object_mut()) {
-        object.insert("display".into(), display.into());
+/// A group that a user is in, with its name: clients show it, and look nobody up by it.
+fn group_of(records: &Records, id: &str, how: &str, base: &str) -> Value {
+    let mut group = reference((Of::Group, id), how, base);
+    if let Some(display) = records.get(Of::Group, id).ok().and_then(Record::display) {
+        group.insert("display".into(), display.into());
     }
-    reference
+    Value::Object(group)
+}
+
+fn reference((of, id): (Of, &str), kind: &str, base: &str) -> Object {
+    let location = format!("{base}/{}/{id}", of.kind().endpoint);
+    let parts = [("value", id), ("$ref", location.as_str()), ("type", kind)];
+    parts.into_iter().map(|(name, text)| (name.to_owned(), text.into())).collect()
 }
 
 pub fn location(record: &Record, base: &str) -> String {

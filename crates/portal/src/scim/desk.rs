@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::http::{HeaderMap, header};
 use countersign_core::DirectoryName;
 use countersign_engine::{Engine, Entropy};
+use serde_json::Value;
 use tokio::sync::Mutex;
 
 use super::answer;
@@ -50,7 +51,7 @@ impl Desk {
         kept.as_mut().ok_or_else(|| Error::new(Why::Internal, "the records of this directory are gone"))
     }
 
-    pub async fn create(&self, of: Of, resource: Object) -> Result<(Records, Record), Error> {
+    pub async fn create(&self, of: Of, mut resource: Object) -> Result<(Records, Record), Error> {
         let now = self.0.engine.now();
         let id = id(self.0.entropy.id());
         let mut record = Record {
@@ -62,7 +63,11 @@ impl Desk {
             principal: None,
             resource: Object::new(),
             members: std::collections::BTreeSet::new(),
+            is_shut_out: false,
         };
+        if of == Of::User {
+            resource.entry("active").or_insert(Value::Bool(true));
+        }
         record.take(resource)?;
         let mut kept = self.0.records.lock().await;
         let records = self.loaded(&mut kept).await?;
@@ -77,14 +82,14 @@ impl Desk {
         &self,
         (of, id): (Of, &str),
         headers: &HeaderMap,
-        change: impl FnOnce(&Object) -> Result<Object, Error>,
+        change: impl FnOnce(&Record) -> Result<Object, Error>,
     ) -> Result<(Records, Record), Error> {
         let mut kept = self.0.records.lock().await;
         let records = self.loaded(&mut kept).await?;
         let had = records.get(of, id)?;
         expected(headers, had)?;
         let mut record = had.clone();
-        record.take(change(&had.whole())?)?;
+        record.take(change(had)?)?;
         self.name(&mut record)?;
         if record == *had {
             return Ok((records.clone(), record));

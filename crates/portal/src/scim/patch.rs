@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::error::{Error, Why};
 use super::filter::{self, Filter, Path};
-use super::schema::{self, Attribute, Kind, Object, Type, named};
+use super::schema::{self, Attribute, Kind, Mutability, Object, Type, named};
 
 /// The most operations in one call.
 const OPERATIONS_MAX: usize = 1_000;
@@ -87,7 +87,7 @@ fn merge(kind: &'static Type, resource: &mut Object, op: Op, value: &Object) -> 
             continue;
         }
         let Ok(path) = filter::read_path(name) else { continue };
-        if target(kind, &path).is_ok_and(|(_, attribute)| !attribute.is_read_only) {
+        if target(kind, &path).is_ok_and(|(_, attribute)| attribute.mutability != Mutability::ReadOnly) {
             change(kind, resource, op, &path, Some(value))?;
         }
     }
@@ -119,7 +119,7 @@ fn change(
         return whole_extension(kind, resource, op, (path, value));
     }
     let (extension, attribute) = target(kind, path)?;
-    if attribute.is_read_only {
+    if attribute.mutability == Mutability::ReadOnly {
         return Err(Error::new(
             Why::Mutability,
             format!("`{}` is set by this gateway alone", attribute.name),
@@ -189,10 +189,12 @@ fn part_of(attribute: &'static Attribute, name: &str) -> Result<&'static Attribu
         let name: String = name.chars().take(80).collect();
         Error::new(Why::InvalidPath, format!("`{}` has no part `{name}`", attribute.name))
     })?;
-    if part.is_read_only {
-        return Err(Error::new(Why::Mutability, format!("`{}` is set by this gateway alone", part.name)));
-    }
-    Ok(part)
+    let why = match part.mutability {
+        Mutability::ReadWrite => return Ok(part),
+        Mutability::Immutable => "does not change by itself; take the whole value out and put another in",
+        Mutability::ReadOnly => "is set by this gateway alone",
+    };
+    Err(Error::new(Why::Mutability, format!("`{}` {why}", part.name)))
 }
 
 fn alter(
@@ -468,5 +470,7 @@ mod tests {
             { "op": "remove", "path": "members" }, { "op": "replace", "path": "displayName", "value": "" },
         ]);
         assert_eq!(members(half), Err(Why::InvalidValue));
+        let other = json!([{ "op": "replace", "path": "members[value eq \"1\"].value", "value": "3" }]);
+        assert_eq!(members(other), Err(Why::Mutability));
     }
 }

@@ -48,6 +48,9 @@ pub struct Record {
     pub resource: Object,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub members: BTreeSet<String>,
+    /// Whether a user was shut out when that was last said. A client may take `active` away, and lets nobody in by it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_shut_out: bool,
 }
 
 /// All resources of a directory. A clone costs next to nothing.
@@ -90,13 +93,10 @@ impl Record {
     /// Takes over a resource with its members.
     ///
     /// # Errors
-    /// It is larger than is kept.
+    /// It is larger than is kept, or a member has no identifier.
     pub fn take(&mut self, mut resource: Object) -> Result<(), Error> {
         self.members = match resource.remove("members") {
-            Some(Value::Array(members)) => {
-                let ids = members.iter().filter_map(|one| one.get("value").and_then(Value::as_str));
-                ids.map(str::to_owned).collect()
-            }
+            Some(Value::Array(members)) => members.iter().map(identifier).collect::<Result<_, _>>()?,
             _ => BTreeSet::new(),
         };
         // Lengths are what is asked; a map of JSON always has one.
@@ -105,7 +105,16 @@ impl Record {
             return Err(Error::new(Why::TooLarge, message));
         }
         self.resource = resource;
+        self.is_shut_out = !self.is_active();
         Ok(())
+    }
+
+    /// The resource that takes its place as a whole: where that does not say whether the account is let in, it stays so.
+    pub fn replaced_by(&self, mut resource: Object) -> Object {
+        if let Some(active) = self.resource.get("active").filter(|_| self.of == Of::User) {
+            resource.entry("active").or_insert_with(|| active.clone());
+        }
+        resource
     }
 
     fn text(&self, name: &str) -> Option<&str> {
@@ -123,7 +132,7 @@ impl Record {
     }
 
     fn is_active(&self) -> bool {
-        self.resource.get("active").and_then(Value::as_bool).unwrap_or(true)
+        self.resource.get("active").and_then(Value::as_bool).unwrap_or(!self.is_shut_out)
     }
 
     fn email(&self) -> Option<String> {
@@ -139,6 +148,11 @@ impl Record {
     }
 }
 
+fn identifier(member: &Value) -> Result<String, Error> {
+    let id = member.get("value").and_then(Value::as_str).map(str::to_owned);
+    id.ok_or_else(|| Error::new(Why::InvalidValue, "a member needs a `value`, which is its identifier"))
+}
+
 impl Records {
     /// Reads what was kept.
     ///
@@ -147,10 +161,11 @@ impl Records {
     pub fn load(kept: Vec<(String, Vec<u8>)>) -> Result<Self, Error> {
         let mut records = Self::default();
         for (key, bytes) in kept {
-            let record: Record = serde_json::from_slice(&bytes).map_err(|error| {
+            let mut record: Record = serde_json::from_slice(&bytes).map_err(|error| {
                 tracing::error!(key, %error, "a record of a directory can't be read");
                 Error::new(Why::Internal, "a record of this directory can't be read")
             })?;
+            record.is_shut_out = !record.is_active();
             records.insert(record);
         }
         Ok(records)

@@ -1,4 +1,4 @@
-//! Users and groups: create, read, replace, change, delete, search.
+//! Users and groups: create, read, replace, change, delete; and search, in one kind of them or in all.
 
 use axum::Router;
 use axum::body::Bytes;
@@ -28,8 +28,16 @@ type Body = Result<Bytes, BytesRejection>;
 type Answer = Result<Response, Error>;
 
 pub fn router() -> Router<Shared> {
-    Router::new().merge(of(Of::User)).merge(of(Of::Group))
+    let all = Router::new()
+        .route("/", get(listed))
+        .route("/.search", post(searched))
+        .layer(Extension(Searched(&[Of::User, Of::Group])));
+    all.merge(of(Of::User)).merge(of(Of::Group))
 }
+
+/// What kinds of resource a search goes through.
+#[derive(Clone, Copy)]
+struct Searched(&'static [Of]);
 
 fn of(of: Of) -> Router<Shared> {
     let all = format!("/{}", of.kind().endpoint);
@@ -38,6 +46,10 @@ fn of(of: Of) -> Router<Shared> {
         .route(&format!("{all}/.search"), post(searched))
         .route(&format!("{all}/{{id}}"), get(read).put(replaced).patch(changed).delete(deleted))
         .layer(Extension(of))
+        .layer(Extension(Searched(match of {
+            Of::User => &[Of::User],
+            Of::Group => &[Of::Group],
+        })))
 }
 
 /// What is wanted of a list.
@@ -60,17 +72,17 @@ impl Asked {
 async fn listed(
     State(shared): State<Shared>,
     Extension(desk): Extension<Desk>,
-    Extension(of): Extension<Of>,
+    Extension(Searched(kinds)): Extension<Searched>,
     Query(asked): Query<Asked>,
 ) -> Answer {
-    list(&shared, &desk, of, &asked).await
+    list(&shared, &desk, kinds, &asked).await
 }
 
-/// The same as a list, for filters that are not to be in an address.
+/// The same as a list, for filters that are not to be in an address (RFC 7644, section 3.4.3).
 async fn searched(
     State(shared): State<Shared>,
     Extension(desk): Extension<Desk>,
-    Extension(of): Extension<Of>,
+    Extension(Searched(kinds)): Extension<Searched>,
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
@@ -88,10 +100,10 @@ async fn searched(
         attributes: text("attributes"),
         excluded_attributes: text("excludedAttributes"),
     };
-    list(&shared, &desk, of, &asked).await
+    list(&shared, &desk, kinds, &asked).await
 }
 
-async fn list(shared: &Shared, desk: &Desk, of: Of, asked: &Asked) -> Answer {
+async fn list(shared: &Shared, desk: &Desk, kinds: &[Of], asked: &Asked) -> Answer {
     let number = |text: &Option<String>, name: &str| match text.as_deref().map(str::trim) {
         None | Some("") => Ok(None),
         Some(text) => text
@@ -105,7 +117,8 @@ async fn list(shared: &Shared, desk: &Desk, of: Of, asked: &Asked) -> Answer {
         .map_or(PAGE, |count| usize::try_from(count.max(0)).unwrap_or(PAGE_MAX));
     let filter = asked.filter.as_deref().map(filter::read).transpose()?;
     let records = desk.records().await?;
-    let found = matching(&records, of, filter.as_ref(), &shared.base);
+    let found = kinds.iter().flat_map(|of| matching(&records, *of, filter.as_ref(), &shared.base));
+    let found: Vec<&Record> = found.collect();
     let total = found.len();
     let page = found.into_iter().skip(start - 1).take(count.min(PAGE_MAX));
     let page = page.map(|record| answer::shown(&records, record, &shared.base)).collect();
@@ -163,7 +176,7 @@ async fn replaced(
 ) -> Answer {
     let resource = of.kind().read(&object(&headers, body)?)?;
     of.kind().check(&resource)?;
-    let (records, record) = desk.change((of, &id), &headers, |_| Ok(resource)).await?;
+    let (records, record) = desk.change((of, &id), &headers, |had| Ok(had.replaced_by(resource))).await?;
     Ok(shown(&shared, StatusCode::OK, &records, &record, &asked.wanted()))
 }
 
@@ -177,7 +190,7 @@ async fn changed(
     body: Body,
 ) -> Answer {
     let body = object(&headers, body)?;
-    let change = |whole: &Object| patch::apply(of.kind(), whole, &body);
+    let change = |had: &Record| patch::apply(of.kind(), &had.whole(), &body);
     let (records, record) = desk.change((of, &id), &headers, change).await?;
     Ok(shown(&shared, StatusCode::OK, &records, &record, &asked.wanted()))
 }

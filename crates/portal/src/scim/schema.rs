@@ -42,11 +42,22 @@ pub struct Attribute {
     pub is_required: bool,
     /// Letters of different case are different letters.
     pub is_exact: bool,
-    /// Set by us alone.
-    pub is_read_only: bool,
+    pub mutability: Mutability,
+    /// The values that there are, where they are few.
+    pub canonical: &'static [&'static str],
     /// No two resources have the same.
     pub is_unique: bool,
     pub doc: &'static str,
+}
+
+/// Who sets an attribute, and when (RFC 7643, section 2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutability {
+    ReadWrite,
+    /// Set with the value that it is a part of, and not changed by itself.
+    Immutable,
+    /// Set by us alone.
+    ReadOnly,
 }
 
 /// What values an attribute has.
@@ -75,7 +86,8 @@ const TEXT: Attribute = Attribute {
     is_list: false,
     is_required: false,
     is_exact: false,
-    is_read_only: false,
+    mutability: Mutability::ReadWrite,
+    canonical: &[],
     is_unique: false,
     doc: "",
 };
@@ -101,7 +113,11 @@ const fn exact(attribute: Attribute) -> Attribute {
 }
 
 const fn read_only(attribute: Attribute) -> Attribute {
-    Attribute { is_read_only: true, ..attribute }
+    Attribute { mutability: Mutability::ReadOnly, ..attribute }
+}
+
+const fn immutable(attribute: Attribute) -> Attribute {
+    Attribute { mutability: Mutability::Immutable, ..attribute }
 }
 
 const fn reference(doc: &'static str) -> Attribute {
@@ -144,10 +160,9 @@ const GROUPS: &[Attribute] = &[
 ];
 
 const MEMBERS: &[Attribute] = &[
-    exact(text("value", "The member's identifier.")),
-    read_only(reference("Where the member is.")),
-    read_only(text("display", "How the member is called.")),
-    text("type", "`User` or `Group`."),
+    immutable(exact(text("value", "The member's identifier."))),
+    immutable(reference("Where the member is.")),
+    immutable(Attribute { canonical: &["User", "Group"], ..text("type", "What the member is.") }),
 ];
 
 const MANAGER: &[Attribute] = &[
@@ -202,7 +217,10 @@ const USER_SCHEMA: Schema = Schema {
         text("preferredLanguage", "The language they prefer."),
         text("locale", "Their locale."),
         text("timezone", "Their time zone."),
-        flag("active", "Whether the account is let in. Absent means yes."),
+        flag(
+            "active",
+            "Whether the account is let in. Where it is not said, it stays as it was; at first, yes.",
+        ),
         list("emails", PLURAL, "Mail addresses."),
         list("phoneNumbers", PLURAL, "Telephone numbers."),
         list("ims", PLURAL, "Addresses for messages."),
@@ -267,7 +285,8 @@ impl Type {
                 if !inner.is_empty() {
                     read.insert(schema.urn.to_owned(), Value::Object(inner));
                 }
-            } else if let Some(attribute) = self.attribute(name).filter(|one| !one.is_read_only)
+            } else if let Some(attribute) =
+                self.attribute(name).filter(|one| one.mutability != Mutability::ReadOnly)
                 && let Some(value) = values(attribute, value)?
             {
                 read.insert(attribute.name.to_owned(), value);
@@ -411,7 +430,11 @@ fn shown_attribute(attribute: &Attribute) -> Value {
         "multiValued": attribute.is_list,
         "description": attribute.doc,
         "required": attribute.is_required,
-        "mutability": if attribute.is_read_only { "readOnly" } else { "readWrite" },
+        "mutability": match attribute.mutability {
+            Mutability::ReadWrite => "readWrite",
+            Mutability::Immutable => "immutable",
+            Mutability::ReadOnly => "readOnly",
+        },
         "returned": "default",
     });
     let Some(object) = shown.as_object_mut() else { return shown };
@@ -431,6 +454,9 @@ fn shown_attribute(attribute: &Attribute) -> Value {
     }
     if !matches!(attribute.kind, Kind::Parts(_) | Kind::Flag) {
         object.insert("caseExact".into(), attribute.is_exact.into());
+    }
+    if !attribute.canonical.is_empty() {
+        object.insert("canonicalValues".into(), json!(attribute.canonical));
     }
     let uniqueness = if attribute.is_unique { "server" } else { "none" };
     object.insert("uniqueness".into(), uniqueness.into());

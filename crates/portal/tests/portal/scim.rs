@@ -300,7 +300,7 @@ async fn okta_provisions() {
     let renamed = json!([{ "op": "replace", "value": { "id": group, "displayName": "DBA" } }]);
     assert_eq!(served.patch(&path, renamed).await.body["displayName"], "DBA");
     let joins = json!([{ "op": "add", "path": "members", "value": [{ "value": id, "display": "zoe" }] }]);
-    assert_eq!(served.patch(&path, joins).await.body["members"][0]["display"], "Zoe Zimmer");
+    assert_eq!(served.patch(&path, joins).await.body["members"][0]["value"], id.as_str());
     assert!(served.is_dba("zoe"));
     let leaves = json!([{ "op": "remove", "path": format!("members[value eq \"{id}\"]") }]);
     assert_eq!(served.patch(&path, leaves).await.status, StatusCode::OK);
@@ -323,6 +323,28 @@ async fn okta_provisions() {
         StatusCode::OK
     );
     assert!(served.is_enabled("zoe") && served.is_dba("zoe"));
+}
+
+/// What is known of directories is told: where an account comes from, what it is called there, when it was last heard.
+#[tokio::test(flavor = "multi_thread")]
+async fn directories_are_seen() {
+    let served = served().await;
+    let zoe = json!({ "schemas": [USER], "userName": "zoe", "displayName": "Zoe Zimmer" });
+    served.post("/Users", zoe).await;
+    let off = json!({ "schemas": [USER], "userName": "yan", "active": false });
+    served.post("/Users", off).await;
+    let seen = served.house.get("carol", "/directories").await.json();
+    let [corp, partners] = seen["items"].as_array().unwrap().as_slice() else { panic!("{seen}") };
+    assert_eq!((&corp["id"], &corp["state"]), (&json!("corp"), &json!("heard")));
+    assert_eq!((&corp["accounts"], &corp["active"]), (&json!(2), &json!(1)));
+    assert_eq!(corp["heard_at"], served.engine().now().rfc3339());
+    assert_eq!((&partners["id"], &partners["accounts"]), (&json!("partners"), &json!(0)));
+    let people = served.house.get("bob", "/principals").await.json();
+    let of =
+        |id: &str| people["items"].as_array().unwrap().iter().find(|one| one["id"] == id).unwrap().clone();
+    assert_eq!((&of("zoe")["directory"], &of("zoe")["name"]), (&json!("corp"), &json!("Zoe Zimmer")));
+    assert_eq!(of("alice").get("directory"), None);
+    assert_eq!(served.house.get("zoe", "/me").await.json()["name"], "Zoe Zimmer");
 }
 
 /// As Entra's client does it: words in capitals, truth values in quotes, filters within paths, dotted names.
@@ -481,6 +503,8 @@ async fn what_is_wrong_is_refused_and_changes_nothing() {
     ] {
         assert_eq!(refusal(&served.post("/Users", body.clone()).await), expected, "{body}");
     }
+    let unnamed = json!({ "displayName": "DBA", "members": [{ "display": "zoe" }] });
+    assert_eq!(refusal(&served.post("/Groups", unnamed).await), (400, "invalidValue"));
     let raw = async |text: String, kind: &str| {
         let call = served.http.post(format!("{}/scim/v2/Users", served.url)).bearer_auth(TOKEN);
         call.header("content-type", kind).body(text).send().await.unwrap().status().as_u16()
@@ -492,6 +516,50 @@ async fn what_is_wrong_is_refused_and_changes_nothing() {
     assert_eq!(served.get("/Users").await.body["totalResults"], 0);
     let principals = served.engine().snapshot();
     assert_eq!(principals.book.catalogue, *principals.book.stated());
+}
+
+/// Not saying whether an account is let in lets nobody in who was shut out.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_said_of_an_account_lets_nobody_in() {
+    let served = served().await;
+    let zoe = served.user("zoe").await;
+    let path = format!("/Users/{zoe}");
+    assert_eq!(served.get(&path).await.body["active"], true);
+    let unsaid = json!([{ "op": "remove", "path": "active" }]);
+    assert_eq!(served.patch(&path, unsaid.clone()).await.body.get("active"), None);
+    assert!(served.is_enabled("zoe"));
+    served.patch(&path, json!([{ "op": "replace", "path": "active", "value": false }])).await;
+    assert!(!served.is_enabled("zoe"));
+    let whole = json!({ "schemas": [USER], "userName": "zoe", "title": "Boss" });
+    let kept = served.send(Method::PUT, &path, Some(&whole), &[]).await.body;
+    assert_eq!((&kept["active"], &kept["title"]), (&json!(false), &json!("Boss")));
+    assert_eq!(served.patch(&path, unsaid).await.body.get("active"), None);
+    assert_eq!(served.send(Method::PUT, &path, Some(&whole), &[]).await.body.get("active"), None);
+    served.patch(&path, json!([{ "op": "replace", "path": "title", "value": "Clerk" }])).await;
+    assert!(!served.is_enabled("zoe"));
+    served.patch(&path, json!([{ "op": "add", "path": "active", "value": true }])).await;
+    assert!(served.is_enabled("zoe"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_goes_through_all_kinds() {
+    let served = served().await;
+    let zoe = served.user("zoe").await;
+    let group = served.group("DBA", &[&zoe]).await;
+    let ids = |said: &Said| -> Vec<String> {
+        let all = said.body["Resources"].as_array().unwrap().iter();
+        all.map(|one| one["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let search = async |filter: &str| ids(&served.post("/.search", json!({ "filter": filter })).await);
+    assert_eq!(search("meta.resourceType eq \"Group\"").await.join(" "), group);
+    assert_eq!(search("userName eq \"zoe\" or displayName eq \"DBA\"").await, [zoe.clone(), group.clone()]);
+    assert_eq!(search("userName eq \"ZOE\"").await.join(" "), zoe);
+    assert_eq!(search("displayName eq \"nobody\"").await, [""; 0]);
+    assert_eq!(ids(&served.get("").await), [zoe, group]);
+    let page =
+        served.post("/.search", json!({ "startIndex": 2, "count": 5, "attributes": ["id"] })).await.body;
+    assert_eq!((&page["totalResults"], &page["itemsPerPage"]), (&json!(2), &json!(1)));
+    assert_eq!(refusal(&served.post("/.search", json!({ "filter": "?" })).await), (400, "invalidFilter"));
 }
 
 /// What was provisioned before the bundle filled a group from it counts from then on, and no longer once it does not.
