@@ -328,6 +328,10 @@ function routes(world, passwords) {
       return { items: PEOPLE.map((one) => ({ ...one, person: one.owner ?? one.id, state: state.disabled.has(one.id) ? "disabled" : "enabled", roles: live(one.id).map((grant) => grant.role),
         can: { disable: one.id !== who && !state.disabled.has(one.id), enable: state.disabled.has(one.id) } })) };
     },
+    "GET /directories": () => ({ items: [
+      { id: "corp", state: "heard", title: "The company's directory", heard_at: at(-4), accounts: 3, active: 2 },
+      { id: "partners", state: "silent", heard_at: at(-900), since: at(-300), accounts: 1, active: 1 },
+    ] }),
     "POST /principals/:id/disable": (who, [name]) => {
       state.disabled.add(name);
       changed("principals", "ledger");

@@ -83,6 +83,8 @@ pub enum Command {
         /// Who.
         name: String,
     },
+    /// List the directories that people come from, and when they were last heard.
+    Directories,
     /// List your sign-ins, or somebody's.
     SignIns {
         /// Whose, if not yours.

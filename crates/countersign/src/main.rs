@@ -79,6 +79,7 @@ async fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Relinquish { id } => requests::relinquish(cli, &home()?, id).await?,
         Command::Disable(options) => people::disable(cli, &home()?, options).await?,
         Command::Enable { name } => people::enable(cli, &home()?, name).await?,
+        Command::Directories => people::directories(cli, &home()?).await?,
         Command::SignIns { of } => identity::sign_ins(cli, &home()?, of.as_deref()).await?,
         Command::SignIn { command } => identity::sign_in(cli, &home()?, command).await?,
         Command::Authenticators => identity::authenticators(cli, &home()?).await?,

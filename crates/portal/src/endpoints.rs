@@ -102,6 +102,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     get("/principals/{name}/sign-ins", "sign_in.read", Judge::Engine),
     post("/principals/{name}/authenticators/reset", Class::Govern, "authenticator.reset", Judge::Engine),
     post("/sign-ins/{id}/end", Class::Decide, "sign_in.end", Judge::Engine),
+    get("/directories", "", Judge::SignIn),
     get("/bundle", "policy.read", Judge::Guard),
     post("/bundle/check", Class::Read, "policy.read", Judge::Guard),
     post("/bundle", Class::Govern, "policy.apply", Judge::Engine),

@@ -17,8 +17,8 @@ export const STALE: Record<Topic, readonly string[]> = {
   requests: ["requests", "request", "inbox", "roles"],
   grants: ["grants", "me", "resources", "roles", "principals"],
   sessions: ["sessions", "session"],
-  principals: ["principals", "me"],
-  bundle: ["roles", "resources", "principals", "me", "requests", "request", "inbox"],
+  principals: ["principals", "me", "directories"],
+  bundle: ["roles", "resources", "principals", "me", "requests", "request", "inbox", "directories"],
   ledger: ["ledger"],
 };
 

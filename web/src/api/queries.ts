@@ -108,6 +108,13 @@ export const principals = queryOptions({
   queryFn: async () => (await body(api.GET("/principals"))).items,
 });
 
+// That a directory was heard is no change that is told: it is asked for.
+export const directories = queryOptions({
+  queryKey: ["directories"],
+  queryFn: async () => (await body(api.GET("/directories"))).items,
+  refetchInterval: 15_000,
+});
+
 export const preview = (role: string, lasting: string) =>
   queryOptions({
     queryKey: ["roles", "preview", role, lasting],

@@ -56,6 +56,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/directories": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The directories that the bundle in force names. Whether one is heard decides what its people may begin, so that
+         *     everybody who is signed in may know.
+         */
+        get: operations["directories"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/events": {
         parameters: {
             query?: never;
@@ -1232,6 +1252,29 @@ export interface components {
             /** @description What to do about it. */
             hint?: string;
         };
+        /** @description A directory that people come from. */
+        Directory: {
+            /** @description Its name. */
+            id: string;
+            /** @description Whether it is heard. */
+            state: components["schemas"]["Hearing"];
+            /** @description One line for people. */
+            title?: string;
+            /**
+             * Format: date-time
+             * @description When it was last heard; absent if it never was.
+             */
+            heard_at?: string;
+            /**
+             * Format: date-time
+             * @description Since when it stands so, if it ever stood otherwise.
+             */
+            since?: string;
+            /** @description How many accounts it has here. */
+            accounts: number;
+            /** @description How many of them it lets in. */
+            active: number;
+        };
         /** @description What became of the same action when it was asked for before. */
         Earlier: {
             /** @description How often the same person asked, of the last hundred times. */
@@ -1467,6 +1510,11 @@ export interface components {
          * @enum {string}
          */
         HealthState: "ok" | "degraded";
+        /**
+         * @description Whether a directory is heard.
+         * @enum {string}
+         */
+        Hearing: "heard" | "silent" | "lost";
         /** @description An approval rule that holds a request. */
         HeldBy: {
             /** @description The rule. */
@@ -1547,6 +1595,32 @@ export interface components {
                 used_at?: string;
                 /** @description How many recovery codes are left. */
                 left?: number;
+            }[];
+        };
+        /** @description A list, newest first. */
+        List_Directory: {
+            /** @description What the caller may see. */
+            items: {
+                /** @description Its name. */
+                id: string;
+                /** @description Whether it is heard. */
+                state: components["schemas"]["Hearing"];
+                /** @description One line for people. */
+                title?: string;
+                /**
+                 * Format: date-time
+                 * @description When it was last heard; absent if it never was.
+                 */
+                heard_at?: string;
+                /**
+                 * Format: date-time
+                 * @description Since when it stands so, if it ever stood otherwise.
+                 */
+                since?: string;
+                /** @description How many accounts it has here. */
+                accounts: number;
+                /** @description How many of them it lets in. */
+                active: number;
             }[];
         };
         /** @description A list, newest first. */
@@ -1646,6 +1720,8 @@ export interface components {
                 name: string;
                 /** @description The user who answers for a service or agent. */
                 owner?: string;
+                /** @description The directory whose word it lives by; absent of somebody whom the bundle alone knows. */
+                directory?: string;
                 /** @description The groups it belongs to, nested ones included. */
                 groups: string[];
                 /** @description The roles it holds now. */
@@ -2197,6 +2273,8 @@ export interface components {
             name: string;
             /** @description The user who answers for a service or agent. */
             owner?: string;
+            /** @description The directory whose word it lives by; absent of somebody whom the bundle alone knows. */
+            directory?: string;
             /** @description The groups it belongs to, nested ones included. */
             groups: string[];
             /** @description The roles it holds now. */
@@ -3009,6 +3087,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Credential"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    directories: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Directories, by name */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Directory"];
                 };
             };
             /** @description A problem (RFC 9457) */

@@ -7,10 +7,11 @@ import { useState } from "react";
 
 import { api, type Schemas } from "../api/client";
 import { forget } from "../api/live";
-import { principals } from "../api/queries";
+import { directories, principals } from "../api/queries";
 import { Face, State, Tags } from "../parts/Bits";
 import { useConfirm } from "../parts/Confirm";
 import { Blank, Bones, Head, Reading } from "../parts/Page";
+import { Ago } from "../parts/Time";
 import { failed, said } from "../parts/toast";
 import { may, useMe } from "../parts/who";
 
@@ -22,7 +23,7 @@ export default function People() {
   const list = useQuery(principals);
   const [sought, setSought] = useState("");
   const fits = (one: Principal): boolean =>
-    [one.id, one.name, one.person, ...one.groups, ...one.roles].join(" ").toLowerCase().includes(sought.trim().toLowerCase());
+    [one.id, one.name, one.person, one.directory ?? "", ...one.groups, ...one.roles].join(" ").toLowerCase().includes(sought.trim().toLowerCase());
   return (
     <>
       <Head title="People" aside={
@@ -30,6 +31,7 @@ export default function People() {
       }>
         People, services and agents. A service or an agent always has somebody who answers for it.
       </Head>
+      <Directories />
       <Reading of={list} bones={<Bones rows={5} height={60} />}>
         {(items) => {
           const found = items.filter(fits);
@@ -50,6 +52,36 @@ export default function People() {
         }}
       </Reading>
     </>
+  );
+}
+
+/** What follows from how a directory stands, for the people who come from it. */
+const FOLLOWS: Record<Schemas["Hearing"], string> = {
+  heard: "",
+  silent: "Its people begin nothing new until it answers; what they have goes on.",
+  lost: "What its people had has ended; they begin again when it answers.",
+};
+
+/** Where people come from, if the bundle names any directory. */
+function Directories() {
+  const items = useQuery(directories).data ?? [];
+  if (items.length === 0) return null;
+  return (
+    <section aria-label="Directories" className="sheet" style={{ marginBottom: 20 }}>
+      <table className="grid fold">
+        <thead><tr><th>Directory</th><th>Accounts</th><th>Last heard</th><th>State</th></tr></thead>
+        <tbody>
+          {items.map((one) => (
+            <tr key={one.id}>
+              <td data-label="Directory"><span><b>{one.title ?? one.id}</b>{one.title && <span className="small quiet" style={{ display: "block" }}>{one.id}</span>}</span></td>
+              <td data-label="Accounts"><span>{one.accounts.toLocaleString()}{one.active < one.accounts && <span className="quiet">, {one.active.toLocaleString()} let in</span>}</span></td>
+              <td data-label="Last heard">{one.heard_at ? <Ago at={one.heard_at} /> : <span className="quiet">never</span>}</td>
+              <td data-label="State"><span><State of={one.state} />{FOLLOWS[one.state] && <span className="small quiet" style={{ display: "block" }}>{FOLLOWS[one.state]}</span>}</span></td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </section>
   );
 }
 
@@ -98,7 +130,7 @@ function Row({ of }: { of: Principal }) {
           <span><b>{of.name}</b><span className="small quiet" style={{ display: "block" }}>{of.id}</span></span>
         </span>
       </td>
-      <td data-label="Kind"><span>{KINDS[of.kind]}{of.owner && <span className="small quiet" style={{ display: "block" }}>{of.owner} answers</span>}</span></td>
+      <td data-label="Kind"><span>{KINDS[of.kind]}{of.owner && <span className="small quiet" style={{ display: "block" }}>{of.owner} answers</span>}{of.directory && <span className="small quiet" style={{ display: "block" }}>from {of.directory}</span>}</span></td>
       <td data-label="Groups">{of.groups.length > 0 && <Tags of={of.groups} />}</td>
       <td data-label="Holds now">{of.roles.length > 0 ? <Tags of={[...new Set(of.roles)]} /> : <span className="quiet">nothing</span>}</td>
       <td data-label="State"><State of={of.state} /></td>

@@ -103,6 +103,23 @@ pub async fn enable(cli: &Cli, home: &Home, name: &str) -> Result<()> {
     Output(cli.output).thing(&done, |_| format!("{name} may sign in again; what was revoked stays revoked."))
 }
 
+pub async fn directories(cli: &Cli, home: &Home) -> Result<()> {
+    let found = Client::new(cli, home)?.get("/directories").await?;
+    let count = |of: &Value, name: &str| of.get(name).map(ToString::to_string).unwrap_or_default();
+    Output(cli.output).list(
+        &found,
+        "The bundle names no directory.",
+        &[
+            ("id", &|one| text_at(one, "/id")),
+            ("state", &|one| text_at(one, "/state")),
+            ("last heard", &|one| super::when(one, "/heard_at")),
+            ("accounts", &|one| count(one, "accounts")),
+            ("let in", &|one| count(one, "active")),
+            ("title", &|one| text_at(one, "/title")),
+        ],
+    )
+}
+
 /// A text as one segment of a path.
 pub(crate) fn encoded(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")

@@ -57,7 +57,7 @@ async fn me(State(rooms): State<Rooms>, SignedIn(caller): SignedIn) -> Result<Js
         state: PrincipalState::Enabled,
         principal: caller.principal.to_string(),
         person: principal.person.to_string(),
-        name: principal.display.clone(),
+        name: super::principals::called(&rooms.engine, &caller.principal, principal),
         groups: catalogue.groups_of(&caller.principal).iter().map(ToString::to_string).collect(),
         capabilities: offered.map(ToString::to_string).collect::<BTreeSet<String>>().into_iter().collect(),
         signed_in_at: caller.signed_in_at.rfc3339(),

@@ -3,6 +3,7 @@
 
 mod bundle;
 mod credentials;
+mod directories;
 mod events;
 mod grants;
 mod identity;
@@ -50,6 +51,7 @@ pub(crate) fn api() -> OpenApiRouter<Rooms> {
     OpenApiRouter::new()
         .merge(bundle::router())
         .merge(credentials::router())
+        .merge(directories::router())
         .merge(events::router())
         .merge(grants::router())
         .merge(identity::router())

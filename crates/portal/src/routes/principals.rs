@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use countersign_core::PrincipalId;
 use countersign_core::catalogue::{self, PrincipalKind};
-use countersign_engine::{Caller, Snapshot};
+use countersign_engine::{Caller, Engine, Snapshot};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -75,6 +75,12 @@ fn one(rooms: &Rooms, caller: &Caller, name: &PrincipalId) -> Result<Json<Princi
     Ok(Json(show(rooms, caller, &snapshot, (name, found))))
 }
 
+/// How people call somebody: as their directory says, or else the bundle.
+pub(super) fn called(engine: &Engine, id: &PrincipalId, found: &catalogue::Principal) -> String {
+    let profile = engine.profile(id).and_then(|profile| profile.display);
+    profile.unwrap_or_else(|| found.display.clone())
+}
+
 fn show(
     rooms: &Rooms,
     caller: &Caller,
@@ -95,8 +101,9 @@ fn show(
             PrincipalKind::Agent { .. } => ShownKind::Agent,
         },
         person: found.person.to_string(),
-        name: found.display.clone(),
+        name: called(&rooms.engine, id, found),
         owner: found.owner().map(ToString::to_string),
+        directory: found.directory.as_ref().map(ToString::to_string),
         groups: book.catalogue.groups_of(id).iter().map(ToString::to_string).collect(),
         roles: book.live_roles(id, now).iter().map(|(role, _)| role.to_string()).collect(),
         can: PrincipalCan {

@@ -1,5 +1,7 @@
 //! Signing in, who I am, and who else there is.
 
+use countersign_core::{At, directory};
+use countersign_engine::directory::DirectoryView;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -114,12 +116,71 @@ pub struct Principal {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub owner: Option<String>,
+    /// The directory whose word it lives by; absent of somebody whom the bundle alone knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub directory: Option<String>,
     /// The groups it belongs to, nested ones included.
     pub groups: Vec<String>,
     /// The roles it holds now.
     pub roles: Vec<String>,
     /// What the caller may do about it.
     pub can: PrincipalCan,
+}
+
+/// A directory that people come from.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Directory {
+    /// Its name.
+    pub id: String,
+    /// Whether it is heard.
+    pub state: Hearing,
+    /// One line for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub title: Option<String>,
+    /// When it was last heard; absent if it never was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime)]
+    pub heard_at: Option<String>,
+    /// Since when it stands so, if it ever stood otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime)]
+    pub since: Option<String>,
+    /// How many accounts it has here.
+    pub accounts: usize,
+    /// How many of them it lets in.
+    pub active: usize,
+}
+
+/// Whether a directory is heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Hearing {
+    /// It is.
+    Heard,
+    /// Not for a while: its people begin nothing new.
+    Silent,
+    /// Not for long: what its people had has ended.
+    Lost,
+}
+
+impl From<DirectoryView> for Directory {
+    fn from(view: DirectoryView) -> Self {
+        Self {
+            id: view.name.to_string(),
+            state: match view.hearing {
+                directory::Hearing::Heard => Hearing::Heard,
+                directory::Hearing::Silent => Hearing::Silent,
+                directory::Hearing::Lost => Hearing::Lost,
+            },
+            title: view.title,
+            heard_at: view.heard_at.map(At::rfc3339),
+            since: view.since.map(At::rfc3339),
+            accounts: view.accounts,
+            active: view.active,
+        }
+    }
 }
 
 /// What the caller may do about a principal.
