@@ -24,6 +24,8 @@ const LinePage = lazy(() => import("./pages/LinePage"));
 const Resources = lazy(() => import("./pages/Resources"));
 const People = lazy(() => import("./pages/People"));
 const Account = lazy(() => import("./pages/Account"));
+const Device = lazy(() => import("./pages/Device"));
+const LetIn = lazy(() => import("./pages/LetIn"));
 const Nowhere = lazy(() => import("./pages/Nowhere"));
 
 type Desk = "taken" | "empty" | "expired";
@@ -68,6 +70,8 @@ export function App() {
           <Route path="/ledger/:seq">{({ seq }) => <LinePage key={seq} seq={seq} />}</Route>
           <Route path="/resources"><Resources /></Route>
           <Route path="/people"><People /></Route>
+          <Route path="/device"><Device /></Route>
+          <Route path="/let-in"><LetIn /></Route>
           <Route path="/account"><Account /></Route>
           <Route><Nowhere /></Route>
         </Switch>

@@ -328,6 +328,9 @@ function routes(world, passwords) {
       return { items: PEOPLE.map((one) => ({ ...one, person: one.owner ?? one.id, state: state.disabled.has(one.id) ? "disabled" : "enabled", roles: live(one.id).map((grant) => grant.role),
         can: { disable: one.id !== who && !state.disabled.has(one.id), enable: state.disabled.has(one.id) } })) };
     },
+    "POST /me/device": () => ({ machine: "build-7", program: "countersign/0.1.0", address: "198.51.100.9", elsewhere: true, begun_at: at(-20), expires_at: at(580) }),
+    "POST /me/device/answer": () => undefined,
+    "POST /me/program": () => ({ code: id("code"), expires_at: at(60) }),
     "GET /directories": () => ({ items: [
       { id: "corp", state: "heard", title: "The company's directory", heard_at: at(-4), accounts: 3, active: 2 },
       { id: "partners", state: "silent", heard_at: at(-900), since: at(-300), accounts: 1, active: 1 },

@@ -52,8 +52,9 @@ pub fn against_demo(browser: &Path) -> Result<()> {
         ("UPSTREAM_PORT", port.as_ref()),
         ("COUNTERSIGN", program.as_os_str()),
     ];
-    // What the second binds to an account, the first would be asked for.
+    // What one binds to an account, those before it would be asked for.
     let result = npm_with(&["run", "e2e"], &env)
+        .and_then(|()| npm_with(&["run", "e2e:programs"], &env))
         .and_then(|()| npm_with(&["run", "e2e:identity"], &env))
         .and_then(|()| npm_with(&["run", "e2e:signing"], &env))
         .and_then(|()| npm_with(&["run", "e2e:oidc"], &env));

@@ -46,7 +46,7 @@ pub enum Command {
     Serve(Serve),
     /// Run a gateway with a scratch database and a sample bundle, to try everything.
     Demo(Demo),
-    /// Sign in.
+    /// Sign in by way of the console, or with a password.
     Login(Login),
     /// Sign out and forget the token.
     Logout,
@@ -222,9 +222,15 @@ pub enum AuthenticatorCommand {
 /// Options of `login`.
 #[derive(Debug, Args)]
 pub struct Login {
-    /// Who you are.
+    /// Who you are: signs in with a password, and not by way of the console.
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
+    /// Show a code to be typed in at the console on another machine, even where there is a browser.
+    #[arg(long, conflicts_with_all = ["user", "password_stdin", "no_open"])]
+    pub device: bool,
+    /// Print the link to the console only, do not open the browser.
+    #[arg(long, conflicts_with_all = ["user", "password_stdin"])]
+    pub no_open: bool,
     /// Read the password from standard input; and the code from the line after it, if the account has a second factor.
     #[arg(long)]
     pub password_stdin: bool,

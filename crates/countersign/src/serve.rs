@@ -64,6 +64,8 @@ struct SignInSection {
     r#for: Option<String>,
     /// Unused.
     idle: Option<String>,
+    /// Whether a machine without a browser may be let in by a code that somebody types in at the console.
+    device_codes: Option<bool>,
     /// Identity providers.
     oidc: Vec<ProviderSection>,
 }
@@ -301,6 +303,7 @@ pub async fn serve(options: &Serve) -> Result<()> {
     let defaults = Settings::default();
     let (sign_in_for, sign_in_idle) = found.sign_in.limits(&defaults)?;
     let settings = Settings {
+        device_codes: found.sign_in.device_codes.unwrap_or(defaults.device_codes),
         sign_in_for,
         sign_in_idle,
         node: found.gateway.node.clone().unwrap_or(defaults.node.clone()),

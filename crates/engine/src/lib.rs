@@ -50,10 +50,10 @@ pub use countersign_policy::context::Via;
 pub use engine::Engine;
 pub use house::{Kept, NoContent};
 pub use people::{
-    AuthenticatorView, Caller, ClientIdentity, FederatedAnswer, FederatedBegun, Means, MeansSet, Minted,
-    NewPlace, PasskeyAsked, PasskeyMade, PasskeyOffer, PasskeyShown, Proof, ScramVerifiers, SecondStep,
-    SecretError, SetPasswordError, SignInClient, SignInRefused, SignInStep, SignInView, SignatureAsked,
-    SignedIn, TotpBound, TotpOffer, Unauthenticated,
+    AuthenticatorView, Caller, ClientIdentity, DeviceAsked, DeviceBegun, DeviceStep, FederatedAnswer,
+    FederatedBegun, Means, MeansSet, Minted, NewPlace, PasskeyAsked, PasskeyMade, PasskeyOffer, PasskeyShown,
+    ProgramCode, Proof, ScramVerifiers, SecondStep, SecretError, SetPasswordError, SignInClient,
+    SignInRefused, SignInStep, SignInView, SignatureAsked, SignedIn, TotpBound, TotpOffer, Unauthenticated,
 };
 pub use ports::{Clock, Entropy, Ports, SecretSource};
 pub use seal::{MasterKey, Unreadable};

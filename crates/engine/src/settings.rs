@@ -62,6 +62,8 @@ pub struct Settings {
     pub sign_in_idle: Span,
     /// How long after signing in somebody may change what is bound to their account.
     pub rebind_within: Span,
+    /// Whether a machine without a browser may be let in by a code that somebody types in at the console.
+    pub device_codes: bool,
     /// How many wrong passwords of one name from one address lock that pair out.
     pub sign_in_tries: u32,
     /// For how long.
@@ -93,6 +95,7 @@ impl Default for Settings {
             sign_in_for: Span::hours(24),
             sign_in_idle: Span::hours(1),
             rebind_within: Span::minutes(15),
+            device_codes: true,
             sign_in_tries: 5,
             locked_for: Span::minutes(15),
             refusals_a_minute: 30,

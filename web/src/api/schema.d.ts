@@ -331,6 +331,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/me/device": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What asks to be the caller, on a machine that shows this code. */
+        post: operations["device_asked"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/me/device/answer": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Says whether the program on the machine that shows this code may be the caller. */
+        post: operations["answer_device"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/me/new-places/{id}/known": {
         parameters: {
             query?: never;
@@ -376,6 +410,23 @@ export interface paths {
         put?: never;
         /** Has a passkey made. */
         post: operations["offer_passkey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/me/program": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Lets in a program on the caller's own machine: gives a code for the browser to carry to it. */
+        post: operations["allow_program"];
         delete?: never;
         options?: never;
         head?: never;
@@ -791,6 +842,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sign-in/device": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Begins the sign-in of a program on a machine without a browser. */
+        post: operations["begin_device"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sign-in/device/token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Signs in a program on a machine without a browser, once somebody has let it in. */
+        post: operations["redeem_device"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sign-in/oidc/logout": {
         parameters: {
             query?: never;
@@ -870,6 +955,23 @@ export interface paths {
         put?: never;
         /** Asks for a passkey: whoever it belongs to signs in. */
         post: operations["ask_passkey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sign-in/program": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Signs in a program that was brought a code by a browser on its own machine. */
+        post: operations["redeem_program"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1230,6 +1332,62 @@ export interface components {
         Deny: {
             /** @description In the approver's words; the requester reads them in their own tool. */
             comment?: string;
+        };
+        /** @description What asks to be the caller. */
+        DeviceAsked: {
+            /** @description What it says that its machine is called. */
+            machine: string;
+            /** @description What the program calls itself. */
+            program?: string;
+            /** @description From where it asks. */
+            address?: string;
+            /** @description Whether that is another network than the caller's. */
+            elsewhere: boolean;
+            /**
+             * Format: date-time
+             * @description Since when.
+             */
+            begun_at: string;
+            /**
+             * Format: date-time
+             * @description Until when it can be answered.
+             */
+            expires_at: string;
+        };
+        /** @description What a program asks with, and what it shows (RFC 8628, section 3.2). */
+        DeviceBegun: {
+            /** @description What it asks with whether it was let in. Shown to nobody. */
+            device_code: string;
+            /**
+             * @description What somebody types in at the console.
+             * @example BCDF-GHJK
+             */
+            user_code: string;
+            /** @description Where. */
+            verification_uri: string;
+            /**
+             * Format: date-time
+             * @description Until when.
+             */
+            expires_at: string;
+            /**
+             * Format: int64
+             * @description How many seconds to wait between asking.
+             */
+            interval_s: number;
+        };
+        /** @description A program that asks whether it was let in. */
+        DeviceCode: {
+            /** @description What it was given. */
+            device_code: string;
+        };
+        /** @description Nobody has said anything yet. */
+        DeviceWaits: {
+            /**
+             * Format: int64
+             * @description How many seconds to wait before asking again.
+             */
+            interval_s: number;
         };
         /** @description One mistake or warning, with its place. */
         Diagnostic: {
@@ -1700,6 +1858,8 @@ export interface components {
                  * @description When it ends unless it is used again before.
                  */
                 expires_at: string;
+                /** @description The sign-in at the console that let it in, if it is a program's. */
+                let_in_by?: string;
                 /** @description Whether it is the one that asks. */
                 this: boolean;
             }[];
@@ -1989,8 +2149,18 @@ export interface components {
              * @description When it ends unless it is used again before.
              */
             expires_at: string;
+            /** @description The sign-in at the console that let it in, if it is a program's. */
+            let_in_by?: string;
             /** @description Whether it is the one that asks. */
             this: boolean;
+        };
+        /** @description The machine of a program that asks to be somebody. */
+        Machine: {
+            /**
+             * @description What it is called: letters, digits, `-`, `_` and `.`. Shown to whoever is asked.
+             * @example build-7
+             */
+            machine: string;
         };
         /** @description A character in a text that cannot be seen or can be taken for another one. */
         Mark: {
@@ -2318,6 +2488,28 @@ export interface components {
             link?: string;
             /** @description Every mistake in a bundle. */
             diagnostics?: components["schemas"]["Diagnostic"][];
+        };
+        /** @description A code for the browser to carry to the program. */
+        ProgramAllowed: {
+            /** @description The code. It counts once, with the program's verifier. */
+            code: string;
+            /**
+             * Format: date-time
+             * @description Until when.
+             */
+            expires_at: string;
+        };
+        /** @description What a program on the caller's machine made of its verifier. */
+        ProgramChallenge: {
+            /** @description SHA-256 of the verifier, base64url (RFC 7636, S256). */
+            challenge: string;
+        };
+        /** @description What a program was brought, and what it kept. */
+        ProgramCode: {
+            /** @description The code. */
+            code: string;
+            /** @description The verifier (RFC 7636). */
+            verifier: string;
         };
         /** @description A QR code as an SVG draws it: one path in a square of this size. */
         QrPicture: {
@@ -2954,6 +3146,24 @@ export interface components {
             enabled: string;
             /** @description As the server writes it. */
             definition: string;
+        };
+        /** @description Whether it may. */
+        UserAnswer: {
+            /**
+             * @description As it was typed in.
+             * @example BCDF-GHJK
+             */
+            user_code: string;
+            /** @description Whether it may be the caller. */
+            allow: boolean;
+        };
+        /** @description A code that a machine shows. */
+        UserCode: {
+            /**
+             * @description As it was typed in.
+             * @example BCDF-GHJK
+             */
+            user_code: string;
         };
         /**
          * @description The verdict of policy: it may happen, it may not, or somebody has to say yes first.
@@ -3608,6 +3818,70 @@ export interface operations {
             };
         };
     };
+    device_asked: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UserCode"];
+            };
+        };
+        responses: {
+            /** @description What asks */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeviceAsked"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    answer_device: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UserAnswer"];
+            };
+        };
+        responses: {
+            /** @description It is told */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     know_place: {
         parameters: {
             query?: never;
@@ -3687,6 +3961,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PasskeyOffer"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    allow_program: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProgramChallenge"];
+            };
+        };
+        responses: {
+            /** @description The code */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProgramAllowed"];
                 };
             };
             /** @description A problem (RFC 9457) */
@@ -4520,6 +4827,81 @@ export interface operations {
             };
         };
     };
+    begin_device: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Machine"];
+            };
+        };
+        responses: {
+            /** @description What it asks with, and what it shows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeviceBegun"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    redeem_device: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DeviceCode"];
+            };
+        };
+        responses: {
+            /** @description Signed in */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignedIn"];
+                };
+            };
+            /** @description Nobody has said anything yet */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeviceWaits"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     oidc_logout: {
         parameters: {
             query?: never;
@@ -4672,6 +5054,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PasskeyAsked"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    redeem_program: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProgramCode"];
+            };
+        };
+        responses: {
+            /** @description Signed in */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignedIn"];
                 };
             };
             /** @description A problem (RFC 9457) */

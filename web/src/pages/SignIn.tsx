@@ -67,6 +67,7 @@ export function SignIn({ ended, done }: { ended: boolean; done: () => void }) {
       setBusy(false);
     }
   };
+  const asked = ["/let-in", "/device"].includes(location.pathname);
   const wanted = location.pathname.startsWith("/requests/");
   return (
     <main className="door">
@@ -82,6 +83,7 @@ export function SignIn({ ended, done }: { ended: boolean; done: () => void }) {
       <form className="in" onSubmit={(event) => void send(event)}>
         <h1 ref={heading} tabIndex={-1}>Sign in</h1>
         {ended && <Note>Your sign-in has ended. Sign in again to go on where you were.</Note>}
+        {asked && !ended && <Note>Sign in, then say whether the terminal may be you.</Note>}
         {wanted && !ended && <Note>Sign in to see the request that your link is about.</Note>}
         <div className="stack">
           <TextInput

@@ -255,7 +255,8 @@ async function pagesOf(bob) {
   return Object.entries({
     home: "/", ask: "/ask?role=shop-writer", inbox: request ? `/inbox?r=${request.id}` : "/inbox", requests: "/requests", denied: "/requests?state=denied",
     request: request && `/requests/${request.id}`, grants: "/grants", sessions: "/sessions", session: session && `/sessions/${session.id}`,
-    ledger: "/ledger", line: "/ledger/2", resources: "/resources", people: "/people", account: "/account", nowhere: "/nowhere",
+    ledger: "/ledger", line: "/ledger/2", resources: "/resources", people: "/people", account: "/account", device: "/device",
+    letin: `/let-in?challenge=${"a".repeat(43)}&state=${"b".repeat(43)}&port=40000&machine=laptop`, told: "/let-in?done=yes", nowhere: "/nowhere",
   }).filter(([, path]) => path);
 }
 

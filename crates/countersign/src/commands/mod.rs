@@ -4,6 +4,7 @@ pub mod audit;
 pub mod bundle;
 pub mod identity;
 mod in_full;
+pub mod login;
 pub mod people;
 pub mod requests;
 pub mod sessions;

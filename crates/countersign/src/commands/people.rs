@@ -5,6 +5,7 @@ use std::io::BufRead as _;
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
+use super::login;
 use crate::cli::{Cli, Disable, Login};
 use crate::client::{Client, Refused};
 use crate::home::{Home, SignIn};
@@ -12,6 +13,18 @@ use crate::output::{Output, harmless, line, note, text_at};
 
 pub async fn login(cli: &Cli, home: &Home, options: &Login) -> Result<()> {
     let client = Client::new(cli, home)?;
+    let answer = if options.user.is_some() || options.password_stdin {
+        by_password(&client, options).await?
+    } else if options.device || !(options.no_open || login::has_browser()) {
+        login::by_device(&client).await?
+    } else {
+        login::by_browser(&client, !options.no_open).await?
+    };
+    keep(cli, home, &client, options, &answer)
+}
+
+/// Signs in with a password, and the code of an app where the account has one.
+async fn by_password(client: &Client, options: &Login) -> Result<Value> {
     let user = match &options.user {
         Some(user) => user.clone(),
         None => ask("name: ")?,
@@ -22,12 +35,14 @@ pub async fn login(cli: &Cli, home: &Home, options: &Login) -> Result<()> {
         rpassword::prompt_password("password: ")
             .context("could not read the password; use --password-stdin")?
     };
-    let mut answer = client.post("/sign-in", json!({ "user": user, "password": password })).await?;
-    if answer.get("pending").is_some() {
-        answer = second_step(&client, &answer, options).await?;
-    }
-    let token = text_at(&answer, "/token");
-    let principal = text_at(&answer, "/principal");
+    let answer = client.post("/sign-in", json!({ "user": user, "password": password })).await?;
+    if answer.get("pending").is_some() { second_step(client, &answer, options).await } else { Ok(answer) }
+}
+
+/// Keeps a sign-in for the commands that come after.
+fn keep(cli: &Cli, home: &Home, client: &Client, options: &Login, answer: &Value) -> Result<()> {
+    let token = text_at(answer, "/token");
+    let principal = text_at(answer, "/principal");
     home.keep_sign_in(&SignIn {
         url: client.url().to_owned(),
         token: token.clone(),

@@ -25,7 +25,7 @@ use crate::spending::Tally;
 pub(crate) enum Topic {
     /// `session.refused`, and `decision.evaluated` for a command that was refused.
     Refusing(Refusing),
-    /// `auth.succeeded`, `auth.failed`, `auth.locked`, `auth.logged_out`, `token.revoked`.
+    /// `auth.succeeded`, `auth.failed`, `auth.locked`, `auth.logged_out`, `token.revoked`, `token.rejected`.
     SignIn(SignIn),
     /// `authenticator.bound`, `authenticator.revoked`.
     Authenticator(Authenticator),
@@ -135,6 +135,9 @@ pub(crate) struct Refusing {
 pub(crate) struct SignIn {
     /// From where, and as whom.
     pub(crate) content: Sealed,
+    /// The sign-in that let in a program.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) let_in_by: Option<SignInId>,
     /// By what it was proved.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) means: Vec<&'static str>,

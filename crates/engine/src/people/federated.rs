@@ -243,6 +243,7 @@ impl Engine {
                 subject: identity.subject,
                 session: identity.session,
             }),
+            let_in: None,
         };
         self.admit_as(principal, came, client, puts).await
     }

@@ -14,6 +14,7 @@ mod own;
 mod passkeys;
 mod passwords;
 mod places;
+mod programs;
 mod second;
 mod secrets;
 mod sign_in;
@@ -36,6 +37,7 @@ pub(crate) use noise::Noise;
 pub use own::{NewPlace, SignInView};
 pub use passkeys::{PasskeyAsked, PasskeyMade, PasskeyOffer, PasskeyShown};
 pub use passwords::SetPasswordError;
+pub use programs::{DeviceAsked, DeviceBegun, DeviceStep, ProgramCode};
 pub use second::{SecondStep, TotpBound, TotpOffer};
 pub use secrets::{ClientIdentity, SecretError};
 pub use sign_in::{SignInClient, SignInRefused, SignInStep, SignedIn};
@@ -54,6 +56,7 @@ use lockouts::Lockouts;
 use passkeys::Challenges;
 use passwords::Hashing;
 use places::Places;
+use programs::Programs;
 use second::Seconds;
 use tokens::Tokens;
 
@@ -85,6 +88,7 @@ pub(crate) struct People {
     seconds: Seconds,
     challenges: Challenges,
     federated: Federated,
+    programs: Programs,
     lockouts: Lockouts,
     hashing: Hashing,
 }
@@ -99,6 +103,7 @@ impl People {
             seconds: Seconds::default(),
             challenges: Challenges::default(),
             federated: Federated::default(),
+            programs: Programs::default(),
             lockouts: Lockouts::default(),
             hashing: Hashing::new(house),
         })

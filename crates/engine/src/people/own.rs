@@ -34,6 +34,8 @@ pub struct SignInView {
     pub seen_at: At,
     /// When it ends unless it is used again before.
     pub ends_at: At,
+    /// The sign-in that let it in, if it is a program's.
+    pub let_in_by: Option<SignInId>,
     /// Whether it is the one that asks.
     pub is_this: bool,
 }
@@ -74,6 +76,7 @@ impl Engine {
             is_this: kept.id == caller.sign_in,
             ends_at: kept.ends_at(&self.0.house.settings),
             via: kept.from.via().as_str(),
+            let_in_by: kept.from.let_in_by,
             id: kept.id,
             principal: kept.principal,
             address: kept.from.address,
@@ -112,6 +115,30 @@ impl Engine {
         note.line.subject = (!is_this).then(|| kept.principal.clone());
         if let Topic::SignIn(line) = &mut note.line.data {
             line.sign_in = Some(kept.id);
+        }
+        self.forget(key, note).await?;
+        if is_this {
+            return Ok(());
+        }
+        // Whoever had it may have let in programs by it.
+        for (key, kept) in self.0.people.tokens.let_in_by(kept.id) {
+            self.end_of_sign_in(&key, &kept, &client).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends a sign-in without anybody's word, because what it stands on has ended.
+    pub(super) async fn end_of_sign_in(
+        &self,
+        key: &[u8; 32],
+        kept: &Kept,
+        client: &SignInClient,
+    ) -> Result<(), Refused> {
+        let mut note = self.sign_in_note("token.revoked", kept.principal.as_str(), client);
+        note.line.subject = Some(kept.principal.clone());
+        if let Topic::SignIn(line) = &mut note.line.data {
+            line.sign_in = Some(kept.id);
+            line.let_in_by = kept.from.let_in_by;
         }
         self.forget(key, note).await
     }

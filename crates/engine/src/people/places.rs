@@ -173,7 +173,7 @@ fn key_of(house: &House, principal: &PrincipalId, source: Option<IpAddr>, progra
 }
 
 /// The network of an address: what a person keeps when a router gives them another one.
-fn network(address: IpAddr) -> String {
+pub(super) fn network(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(address) => format!("4:{:x}", address.to_bits() >> 8),
         IpAddr::V6(address) => format!("6:{:x}", address.to_bits() >> 80),

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use countersign_core::{At, PrincipalId};
+use countersign_core::{At, PrincipalId, SignInId};
 use countersign_policy::context::Via;
 use zeroize::Zeroizing;
 
@@ -81,6 +81,12 @@ pub enum SignInRefused {
     /// The second step took too long, or never had a first.
     #[error("this sign-in took too long; begin again with the password")]
     TooLate,
+    /// A program was not let in in time, or its code was used, or is none.
+    #[error("this sign-in is over; begin again with `countersign login`")]
+    Over,
+    /// Somebody was asked whether a program may be them, and said no.
+    #[error("this sign-in was declined at the console")]
+    Declined,
     /// The identity provider did not say who it is, or what it said is not right.
     #[error("the identity provider did not sign you in; try again, or sign in otherwise")]
     Provider,
@@ -157,7 +163,19 @@ impl Engine {
         client: &SignInClient,
         puts: Vec<Put>,
     ) -> Result<SignedIn, SignInRefused> {
+        self.admit_known(principal, came, client, puts).await.map(|(signed_in, _)| signed_in)
+    }
+
+    /// As [`Engine::admit_as`], and says which sign-in it is.
+    pub(super) async fn admit_known(
+        &self,
+        principal: PrincipalId,
+        came: Came,
+        client: &SignInClient,
+        puts: Vec<Put>,
+    ) -> Result<(SignedIn, SignInId), SignInRefused> {
         let (house, people, means) = (&self.0.house, &self.0.people, came.means);
+        let let_in_by = came.let_in.map(|one| one.by);
         let mut fresh = people.tokens.mint_as(house, &principal, came, client);
         let mut visit = people.places.visit(house, &fresh.kept);
         let mut note = self.sign_in_note("auth.succeeded", principal.as_str(), client);
@@ -165,6 +183,7 @@ impl Engine {
             line.means = means.iter().map(Means::as_str).collect();
             line.new_place = visit.is_new;
             line.sign_in = Some(fresh.kept.id);
+            line.let_in_by = let_in_by;
         }
         note.line.actor = Some(principal.clone());
         note.line.person = self.snapshot().book.person(&principal).cloned();
@@ -174,8 +193,8 @@ impl Engine {
         self.note(note).await.map_err(SignInRefused::Unavailable)?;
         people.tokens.admit(&fresh);
         people.places.keep(&principal, visit);
-        let expires_at = fresh.kept.signed_in_at.plus(house.settings.sign_in_for);
-        Ok(SignedIn { token: fresh.token, expires_at, principal })
+        let (expires_at, id) = (fresh.kept.ends_at_the_latest(&house.settings), fresh.kept.id);
+        Ok((SignedIn { token: fresh.token, expires_at, principal }, id))
     }
 
     /// Counts something wrong against a pair of name and address. Gives what to say: `refused`, or that the pair is
@@ -221,7 +240,15 @@ impl Engine {
         let field = Field::new(ports, "/data/content", "sign-in", content.to_string().into_bytes());
         let content = Sealed(field.commitment());
         let via = client.via.as_str();
-        let line = SignIn { content, means: Vec::new(), new_place: false, sign_in: None, unwritten: 0, via };
+        let line = SignIn {
+            content,
+            let_in_by: None,
+            means: Vec::new(),
+            new_place: false,
+            sign_in: None,
+            unwritten: 0,
+            via,
+        };
         let mut note = Note::new(kind, Topic::SignIn(line));
         if let Some(principal) = self.known(name) {
             note.key = format!("principal:{principal}").into();

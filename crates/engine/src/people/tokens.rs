@@ -51,6 +51,8 @@ pub(crate) struct Kept {
     pub(crate) means: MeansSet,
     /// When they were there to prove it: before they signed in, where a provider vouches for it.
     proved_at: At,
+    /// When it ends at the latest, where another sign-in let it in.
+    until: Option<At>,
     pub(crate) from: Origin,
     /// [`Origin`] as it is stored.
     sealed: Arc<str>,
@@ -66,6 +68,9 @@ pub(crate) struct Origin {
     /// The session at a provider that it stands on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) federation: Option<FederatedSession>,
+    /// The sign-in that let it in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) let_in_by: Option<SignInId>,
 }
 
 /// A session at an identity provider.
@@ -84,12 +89,21 @@ pub(crate) struct Came {
     pub(crate) means: MeansSet,
     pub(crate) proved_at: At,
     pub(crate) federation: Option<FederatedSession>,
+    pub(crate) let_in: Option<LetIn>,
+}
+
+/// By whom a program was let in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LetIn {
+    pub(crate) by: SignInId,
+    /// When it ends at the latest.
+    pub(crate) until: At,
 }
 
 impl Came {
     /// Proved here, now.
     pub(crate) fn here(means: MeansSet, now: At) -> Self {
-        Self { means, proved_at: now, federation: None }
+        Self { means, proved_at: now, federation: None, let_in: None }
     }
 }
 
@@ -104,6 +118,8 @@ struct Stored {
     means: MeansSet,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     proved_at: Option<At>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<At>,
     from: Arc<str>,
 }
 
@@ -122,6 +138,7 @@ impl Origin {
             program: client.user_agent.as_deref().map(|agent| cut(agent, CLIENT_BYTES_MAX).to_owned()),
             via: client.via.as_str().to_owned(),
             federation: None,
+            let_in_by: None,
         }
     }
 
@@ -180,15 +197,17 @@ impl Tokens {
         came: Came,
         client: &SignInClient,
     ) -> Fresh {
-        let Came { means, proved_at, federation } = came;
+        let Came { means, proved_at, federation, let_in } = came;
         let bytes = Zeroizing::new(house.ports.random::<32>());
         let token = Zeroizing::new(URL_SAFE_NO_PAD.encode(bytes.as_ref()));
         let (key, now) = (key_of(&token), house.ports.clock.now());
         let id = SignInId(house.ports.entropy.id());
-        let from = Origin { federation, ..Origin::of(client) };
+        let from = Origin { federation, let_in_by: let_in.map(|one| one.by), ..Origin::of(client) };
         let sealed = from.sealed(house, &place(id)).into();
         let principal = principal.clone();
-        let kept = Kept { id, principal, signed_in_at: now, seen_at: now, means, proved_at, from, sealed };
+        let until = let_in.map(|one| one.until);
+        let kept =
+            Kept { id, principal, signed_in_at: now, seen_at: now, means, proved_at, until, from, sealed };
         let surplus = self.surplus(&kept.principal);
         let mut puts: Vec<Put> = surplus.map(|key| Put::remove(Drawer::Tokens, key)).into_iter().collect();
         puts.push(kept.put(&key));
@@ -230,6 +249,13 @@ impl Tokens {
         let live = self.live();
         let over = live.iter().filter(|(_, kept)| kept.from.federation.as_ref().is_some_and(is_over));
         over.map(|(key, kept)| (*key, kept.clone())).collect()
+    }
+
+    /// The sign-ins that another one let in.
+    pub(super) fn let_in_by(&self, by: SignInId) -> Vec<([u8; 32], Kept)> {
+        let live = self.live();
+        let let_in = live.iter().filter(|(_, kept)| kept.from.let_in_by == Some(by));
+        let_in.map(|(key, kept)| (*key, kept.clone())).collect()
     }
 
     /// The live sign-in of this name.
@@ -281,11 +307,11 @@ impl Tokens {
 
 impl Kept {
     fn read(house: &House, value: &[u8]) -> Option<Self> {
-        let Stored { id, principal, signed_in_at, seen_at, means, proved_at, from: sealed } =
+        let Stored { id, principal, signed_in_at, seen_at, means, proved_at, until, from: sealed } =
             serde_json::from_slice(value).ok()?;
         let from = Origin::unsealed(house, &place(id), &sealed)?;
         let proved_at = proved_at.unwrap_or(signed_in_at);
-        Some(Self { id, principal, signed_in_at, seen_at, means, proved_at, from, sealed })
+        Some(Self { id, principal, signed_in_at, seen_at, means, proved_at, until, from, sealed })
     }
 
     fn put(&self, key: &[u8; 32]) -> Put {
@@ -296,6 +322,7 @@ impl Kept {
             seen_at: self.seen_at,
             means: self.means,
             proved_at: (self.proved_at != self.signed_in_at).then_some(self.proved_at),
+            until: self.until,
             from: Arc::clone(&self.sealed),
         };
         // A struct of texts and numbers cannot fail to serialise.
@@ -304,7 +331,18 @@ impl Kept {
 
     /// When it ends if it is not used again.
     pub(super) fn ends_at(&self, settings: &Settings) -> At {
-        self.signed_in_at.plus(settings.sign_in_for).min(self.seen_at.plus(settings.sign_in_idle))
+        self.ends_at_the_latest(settings).min(self.seen_at.plus(settings.sign_in_idle))
+    }
+
+    /// When it ends however much it is used.
+    pub(super) fn ends_at_the_latest(&self, settings: &Settings) -> At {
+        let at_the_latest = self.signed_in_at.plus(settings.sign_in_for);
+        self.until.map_or(at_the_latest, |until| until.min(at_the_latest))
+    }
+
+    /// When whoever it is was there to prove it.
+    pub(super) fn proved_at(&self) -> At {
+        self.proved_at
     }
 
     fn is_live(&self, now: At, settings: &Settings) -> bool {

@@ -11,6 +11,7 @@ mod identity;
 mod lines;
 pub(crate) mod passkeys;
 mod people;
+mod programs;
 mod sessions;
 pub(crate) mod signing;
 mod statements;

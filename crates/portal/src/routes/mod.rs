@@ -11,6 +11,7 @@ mod ledger;
 mod me;
 mod oidc;
 mod principals;
+mod programs;
 mod requests;
 mod roles;
 mod sessions;
@@ -59,6 +60,7 @@ pub(crate) fn api() -> OpenApiRouter<Rooms> {
         .merge(me::router())
         .merge(oidc::router())
         .merge(principals::router())
+        .merge(programs::router())
         .merge(requests::router())
         .merge(roles::router())
         .merge(sessions::router())

@@ -40,6 +40,13 @@ pub(super) struct From {
     is_browser: bool,
 }
 
+impl From {
+    /// Whether a page of the console calls.
+    pub(super) fn is_browser(&self) -> bool {
+        self.is_browser
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for From {
     type Rejection = std::convert::Infallible;
 
@@ -131,6 +138,16 @@ async fn sign_in_passkey(
     let_in(&rooms, &from, signed_in)
 }
 
+/// The answer to a program that was let in.
+pub(super) fn program_let_in(signed_in: engine::SignedIn) -> Response {
+    let answer = SignedIn {
+        token: Some(signed_in.token.to_string()),
+        expires_at: signed_in.expires_at.rfc3339(),
+        principal: signed_in.principal.to_string(),
+    };
+    Answer(answer).into_response()
+}
+
 /// The answer to whoever is signed in: a token, or a cookie that carries it.
 fn let_in(rooms: &Rooms, from: &From, signed_in: engine::SignedIn) -> Result<Response, Problem> {
     let answer = SignedIn {
@@ -175,12 +192,14 @@ pub(super) fn too_many(wait_s: u64) -> Problem {
 }
 
 /// What a person is told whose sign-in was refused: not whether it was the name or the password.
-fn said(refused: SignInRefused, now: At) -> Problem {
+pub(super) fn said(refused: SignInRefused, now: At) -> Problem {
     match refused {
         SignInRefused::Wrong
         | SignInRefused::WrongCode
         | SignInRefused::Passkey(_)
         | SignInRefused::TooLate
+        | SignInRefused::Over
+        | SignInRefused::Declined
         | SignInRefused::Provider
         | SignInRefused::NotKnown
         | SignInRefused::Disabled => Problem::new(Kind::SignInRefused, refused.to_string()),

@@ -90,6 +90,10 @@ pub struct LiveSignIn {
     /// When it ends unless it is used again before.
     #[schema(format = DateTime)]
     pub expires_at: String,
+    /// The sign-in at the console that let it in, if it is a program's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub let_in_by: Option<String>,
     /// Whether it is the one that asks.
     pub this: bool,
 }
@@ -223,6 +227,7 @@ impl From<engine::SignInView> for LiveSignIn {
             signed_in_at: view.signed_in_at.rfc3339(),
             seen_at: view.seen_at.rfc3339(),
             expires_at: view.ends_at.rfc3339(),
+            let_in_by: view.let_in_by.map(|id| id.to_string()),
             this: view.is_this,
         }
     }

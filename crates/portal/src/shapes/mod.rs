@@ -9,6 +9,7 @@ pub mod grants;
 pub mod identity;
 pub mod ledger;
 pub mod people;
+pub mod programs;
 pub mod requests;
 pub mod roles;
 pub mod sessions;

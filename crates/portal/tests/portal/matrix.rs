@@ -33,7 +33,7 @@ async fn the_authorization_matrix() {
         let open = matches!(endpoint.judge, Judge::Nobody);
         // A wrong password is answered like no sign-in at all.
         let proves = endpoint.class != Class::Read || endpoint.verb == Verb::Post;
-        let told = endpoint.path.ends_with("/ask") || endpoint.path.ends_with("/logout");
+        let told = ["/ask", "/logout", "/device"].iter().any(|end| endpoint.path.ends_with(end));
         let open = open && (!endpoint.path.starts_with("/sign-in") || !proves || told);
         assert_eq!(nobody != StatusCode::UNAUTHORIZED, open, "{path} for the unauthenticated");
     }
@@ -145,6 +145,12 @@ fn body(endpoint: &Endpoint) -> Value {
         }
         "/me/passkeys" => json!({ "name": "laptop", "client_data": "", "attestation": "" }),
         "/me/totp/bind" => json!({ "code": "000000" }),
+        "/sign-in/device" => json!({ "machine": "laptop" }),
+        "/sign-in/device/token" => json!({ "device_code": "guessed" }),
+        "/sign-in/program" => json!({ "code": "guessed", "verifier": "a".repeat(43) }),
+        "/me/device" => json!({ "user_code": "BCDF-GHJK" }),
+        "/me/device/answer" => json!({ "user_code": "BCDF-GHJK", "allow": true }),
+        "/me/program" => json!({ "challenge": "a".repeat(43) }),
         "/sign-in" => json!({ "user": "nobody", "password": "wrong" }),
         "/requests" => json!({ "role": "shop-reader", "for": "10m", "reason": "look" }),
         "/credentials" => json!({ "resource": "shop" }),
