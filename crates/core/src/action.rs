@@ -64,6 +64,9 @@ pub struct Action {
     /// kinds what belongs to the question (`duration`, `bundle`).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, String>,
+    /// The digests of its steps in order, for a script.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Digest>,
     /// The full text as sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
@@ -103,6 +106,7 @@ impl Action {
             resource: None,
             role: None,
             settings: BTreeMap::new(),
+            steps: Vec::new(),
             text: None,
             verbs: Vec::new(),
         }

@@ -15,6 +15,7 @@ use crate::catalogue::Ceiling;
 use crate::ids::Digest;
 use crate::refusal::Refusal;
 use crate::request::{Ask, Bounds, Outcome, Receipt, Request, RowBound};
+use crate::script;
 use crate::time::Span;
 
 /// The most parts of a [`Reach`]: what touches more is approved by its text.
@@ -112,6 +113,9 @@ impl Request {
         match &self.ask {
             Ask::Act { bounds, .. } => bounds.canonical(terms),
             Ask::Access { .. } | Ask::Apply { .. } => b"{}".to_vec(),
+            Ask::Script { steps, .. } => {
+                members([Some(format!("\"steps\":[{}]", script::bounds_canonical(steps))), lasting(terms)])
+            }
         }
     }
 
@@ -126,7 +130,11 @@ impl Request {
     #[must_use]
     pub fn most(&self) -> Option<(u32, Span)> {
         let most = self.by_rules();
-        matches!(self.ask, Ask::Act { .. }).then_some((most.uses, most.valid_for))
+        match &self.ask {
+            Ask::Act { .. } => Some((most.uses, most.valid_for)),
+            Ask::Script { .. } => Some((1, most.valid_for)),
+            Ask::Access { .. } | Ask::Apply { .. } => None,
+        }
     }
 
     /// Whether an approver of this may say `terms`.
@@ -137,11 +145,18 @@ impl Request {
         if terms.is_plain() {
             return Ok(());
         }
-        let Ask::Act { bounds, .. } = &self.ask else {
-            return Err(Refusal::TermsTooWide("only a held action has uses and bounds".into()));
+        let bounds = match &self.ask {
+            Ask::Act { bounds, .. } => Some(bounds),
+            Ask::Script { .. } if terms.envelope.is_some() || terms.uses.is_some() => {
+                return Err(Refusal::TermsTooWide("a script is run once, exactly as it is".into()));
+            }
+            Ask::Script { .. } => None,
+            Ask::Access { .. } | Ask::Apply { .. } => {
+                return Err(Refusal::TermsTooWide("only a held action has uses and bounds".into()));
+            }
         };
-        let most = match terms.envelope {
-            Some(envelope) => {
+        let most = match terms.envelope.zip(bounds) {
+            Some((envelope, bounds)) => {
                 let ceiling = self.ceiling().ok_or_else(|| self.no_envelope())?;
                 within_ceiling(&envelope, &ceiling, bounds)?;
                 Given { uses: ceiling.uses, valid_for: ceiling.longest, envelope: Some(envelope) }
@@ -189,6 +204,12 @@ impl Request {
             _ if matches!(self.ask, Ask::Act { .. }) => self.by_rules(),
             _ => Given { uses: 1, ..self.by_rules() },
         };
+        if let Some(steps) = self.steps() {
+            // Each step once: that is not for anybody to say otherwise.
+            let uses = u32::try_from(steps.len()).unwrap_or(u32::MAX);
+            let valid_for = said.iter().filter_map(|terms| terms.valid_for).fold(most.valid_for, Span::min);
+            return Given { uses, valid_for, envelope: None };
+        }
         Given {
             uses: said.iter().filter_map(|terms| terms.uses).fold(most.uses, u32::min),
             valid_for: said.iter().filter_map(|terms| terms.valid_for).fold(most.valid_for, Span::min),
@@ -198,13 +219,16 @@ impl Request {
 
     /// What of `receipt` is set aside for `claim`: rows for an envelope, nothing for a text.
     pub(crate) fn covers(&self, receipt: &Receipt, claim: &Claim) -> Result<Option<u64>, Refusal> {
+        if self.steps().is_some() {
+            return self.covers_step(receipt, &claim.digest).map(|()| None);
+        }
         let same = claim.digest == self.digest;
         let Some(envelope) = receipt.envelope else {
             return if same { Ok(None) } else { Err(Refusal::OtherAction) };
         };
         let of = match &self.ask {
             Ask::Act { reach, .. } => reach.as_ref(),
-            Ask::Access { .. } | Ask::Apply { .. } => None,
+            Ask::Access { .. } | Ask::Apply { .. } | Ask::Script { .. } => None,
         };
         let inside = claim.reach.as_ref().zip(of).is_some_and(|(reach, of)| reach.is_within(of));
         if !same && !inside {
@@ -277,18 +301,26 @@ impl Bounds {
     /// The canonical JSON (RFC 8785) of what a yes covers, which a signature covers.
     #[must_use]
     pub fn canonical(&self, terms: &Terms) -> Vec<u8> {
-        let mut members = Vec::new();
-        if let Some(Envelope { rows, total }) = terms.envelope {
-            members.push(format!("\"envelope\":{{\"rows\":{rows},\"total\":{total}}}"));
-        }
-        members.push(match self.rows {
+        let envelope = terms
+            .envelope
+            .map(|Envelope { rows, total }| format!("\"envelope\":{{\"rows\":{rows},\"total\":{total}}}"));
+        let rows = match self.rows {
             RowBound::AtMost(rows) => format!("\"rows\":{rows}"),
             RowBound::Unbounded => "\"rows\":null".into(),
-        });
-        members.extend(terms.uses.map(|uses| format!("\"uses\":{uses}")));
-        members.extend(terms.valid_for.map(|span| format!("\"valid_for_us\":{}", span.0)));
-        format!("{{{}}}", members.join(",")).into_bytes()
+        };
+        let uses = terms.uses.map(|uses| format!("\"uses\":{uses}"));
+        members([envelope, Some(rows), uses, lasting(terms)])
     }
+}
+
+fn lasting(terms: &Terms) -> Option<String> {
+    terms.valid_for.map(|span| format!("\"valid_for_us\":{}", span.0))
+}
+
+/// A JSON object of these members, which are in the order of their names.
+fn members<const N: usize>(members: [Option<String>; N]) -> Vec<u8> {
+    let members: Vec<String> = members.into_iter().flatten().collect();
+    format!("{{{}}}", members.join(",")).into_bytes()
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@
 //! One module per subject, each with its commands, events and state: [`request`] (access requests and held
 //! actions are one thing), [`grant`], [`session`], [`principal`],
 //! [`directory`], [`bundle`]. [`quorum`] answers who must
-//! still say yes. [`action`] is what an approval is bound to, [`envelope`] what it covers beyond one text.
+//! still say yes. [`action`] is what an approval is bound to, [`envelope`] what it covers beyond one text, [`script`] several
+//! actions that are approved as one.
 
 pub mod action;
 pub mod book;
@@ -24,6 +25,7 @@ pub mod quorum;
 pub mod refusal;
 pub mod request;
 pub mod ruling;
+pub mod script;
 pub mod session;
 pub mod time;
 

@@ -17,6 +17,7 @@ use crate::ids::{
     ActionName, BundleHash, Digest, GrantId, PersonId, PrincipalId, RequestId, ResourceId, RoleId, SessionId,
 };
 use crate::ruling::Gate;
+use crate::script::{ACTION, Progress, Step};
 use crate::time::{At, Span};
 
 /// What is done about requests.
@@ -74,7 +75,7 @@ pub enum Command {
     },
     /// Uses the receipt of an approved held action, once. The standing ruling is on what is about to run. A receipt
     /// for one use is bound to the session that waits; one for several, or an envelope, to the principal, resource and
-    /// role.
+    /// role; one for a script to these until its first step is run, and then to the session that has run it.
     Use {
         /// Which.
         request: RequestId,
@@ -261,6 +262,15 @@ pub enum Ask {
         /// Which.
         bundle: BundleHash,
     },
+    /// To do several actions one after the other, in one session.
+    Script {
+        /// The grant it stands on.
+        grant: GrantId,
+        /// On what.
+        resource: ResourceId,
+        /// What, in order.
+        steps: Vec<Step>,
+    },
 }
 
 /// What an action holds up for others while it waits.
@@ -333,6 +343,8 @@ pub enum Voidance {
     MeaningChanged,
     /// The requester is disabled.
     PrincipalDisabled,
+    /// A step of the script did not end well, or something else came in between.
+    Stopped,
 }
 
 /// How an approved action ended.
@@ -423,9 +435,12 @@ pub struct Request {
     pub approvals: Vec<Approval>,
     /// Where it stands.
     pub state: State,
-    /// The uses whose transactions are not over, and the last one.
+    /// The uses whose transactions are not over, and the last one; all that did something in one, for a script.
     #[serde(default)]
     pub uses: Vec<Use>,
+    /// How far it has come, if it is a script that has begun.
+    #[serde(default)]
+    pub progress: Option<Progress>,
 }
 
 /// One yes.
@@ -534,6 +549,7 @@ impl Request {
             approvals: Vec::new(),
             state: State::Pending,
             uses: Vec::new(),
+            progress: None,
         })
     }
 
@@ -544,6 +560,7 @@ impl Request {
             Ask::Access { .. } => ActionName::new("access.request"),
             Ask::Act { action, .. } => action.clone(),
             Ask::Apply { .. } => ActionName::new("policy.apply"),
+            Ask::Script { .. } => ActionName::new(ACTION),
         }
     }
 
@@ -557,7 +574,7 @@ impl Request {
     #[must_use]
     pub fn resource(&self) -> Option<&ResourceId> {
         match &self.ask {
-            Ask::Act { resource, .. } => Some(resource),
+            Ask::Act { resource, .. } | Ask::Script { resource, .. } => Some(resource),
             Ask::Access { .. } | Ask::Apply { .. } => None,
         }
     }

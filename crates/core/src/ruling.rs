@@ -85,6 +85,30 @@ impl Ruling {
         if self.gates.is_empty() { Verdict::Allow } else { Verdict::Hold(&self.gates) }
     }
 
+    /// What policy says of both: permitted only if both are, and held by every gate that holds one of them.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        if self.permits.is_empty() || other.permits.is_empty() {
+            self.permits.clear();
+        } else {
+            more(&mut self.permits, other.permits);
+        }
+        more(&mut self.forbids, other.forbids);
+        more(&mut self.errors, other.errors);
+        for gate in other.gates {
+            let same = |had: &&mut Gate| had.rule == gate.rule && had.rule_hash == gate.rule_hash;
+            match self.gates.iter_mut().find(same) {
+                Some(had) => more(&mut had.policies, gate.policies),
+                None => self.gates.push(gate),
+            }
+        }
+        self.gates.sort_by(|one, other| one.rule.cmp(&other.rule));
+        if self.bundle != other.bundle {
+            self.errors.push("the policy changed while it was asked".to_owned());
+        }
+        self
+    }
+
     /// Whether this ruling asks for nothing beyond `lifted`: it permits, does not forbid, and every gate it
     /// has is among them with the same terms.
     #[must_use]
@@ -119,6 +143,15 @@ impl fmt::Display for PolicyRef {
         match &self.reason {
             Some(reason) => write!(f, "`{}` ({reason})", self.id),
             None => write!(f, "`{}`", self.id),
+        }
+    }
+}
+
+/// What is not there yet.
+fn more<T: PartialEq>(to: &mut Vec<T>, from: Vec<T>) {
+    for one in from {
+        if !to.contains(&one) {
+            to.push(one);
         }
     }
 }

@@ -9,6 +9,7 @@ use countersign_core::request::{
     self, Ask, Bounds, Fate, HoldsUp, Outcome, RowBound, Signature, Transaction, Voidance, Withdrawal,
 };
 use countersign_core::ruling::{Gate, Ruling};
+use countersign_core::script::Step;
 use countersign_core::session::{self, Ending};
 use countersign_core::{
     ActionName, At, Book, Command, Digest, DirectoryName, Event, Facts, GrantId, GroupId, PersonId,
@@ -204,6 +205,11 @@ fn an_ask() -> BoxedStrategy<Ask> {
             }
         ),
         a_digest().prop_map(|bundle| Ask::Apply { bundle }),
+        (number(), prop::collection::vec(a_digest(), 0..3)).prop_map(|(grant, digests)| {
+            let bounds = Bounds { rows: RowBound::Unbounded };
+            let steps = digests.into_iter().map(|digest| Step { digest, bounds }).collect();
+            Ask::Script { grant: GrantId(grant), resource: ResourceId::new("shop"), steps }
+        }),
     ]
     .boxed()
 }

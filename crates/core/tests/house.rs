@@ -6,6 +6,7 @@ use countersign_core::envelope::{Claim, Terms};
 use countersign_core::request::{
     self, Ask, Bounds, Fate, HoldsUp, Outcome, Request, RowBound, State, Transaction, Voidance, Withdrawal,
 };
+use countersign_core::script::Step;
 use countersign_core::session::{self, Ending, Opening};
 use countersign_core::{
     ActionName, At, Book, BundleHash, Command, Digest, Event, Facts, GrantId, Refusal, RequestId, ResourceId,
@@ -162,6 +163,8 @@ pub fn action_of(ask: &Ask) -> String {
         Ask::Access { role, .. } => format!("access.request/{role}"),
         Ask::Act { action, .. } => action.to_string(),
         Ask::Apply { .. } => "policy.apply".to_owned(),
+        // As if each of its steps were one.
+        Ask::Script { .. } => "sql.delete".to_owned(),
     }
 }
 
@@ -201,6 +204,16 @@ pub fn act(session: u128, grant: u128, action: &str) -> Ask {
         action: ActionName::new(action),
         bounds: Bounds { rows: RowBound::AtMost(12) },
         reach: None,
+    }
+}
+
+/// A script of so many steps, of which step `n` has digest `100 + n`.
+pub fn script(grant: u128, steps: u128) -> Ask {
+    let step = |number| Step { digest: digest(100 + number), bounds: Bounds { rows: RowBound::AtMost(12) } };
+    Ask::Script {
+        grant: GrantId(grant),
+        resource: ResourceId::new("shop"),
+        steps: (0..steps).map(step).collect(),
     }
 }
 

@@ -27,6 +27,8 @@ mod receipts;
 #[cfg(test)]
 mod requests;
 #[cfg(test)]
+mod scripts;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
 mod walk;

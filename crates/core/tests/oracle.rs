@@ -230,7 +230,7 @@ impl Oracle {
             }
         }
         let resource = match &asked.ask {
-            Ask::Act { resource, .. } => Some(resource),
+            Ask::Act { resource, .. } | Ask::Script { resource, .. } => Some(resource),
             Ask::Access { .. } | Ask::Apply { .. } => None,
         };
         let named = places.into_iter().flat_map(|place| self.at(place, resource));

@@ -381,7 +381,7 @@ fn may_approve(step: &Step, asked: &Asked, by: &PrincipalId) -> bool {
     let is_user = known.catalogue.principals.get(by).is_some_and(|found| found.kind == PrincipalKind::User);
     let session = match &asked.ask {
         Ask::Act { session, .. } => Some(*session),
-        Ask::Access { .. } | Ask::Apply { .. } => None,
+        Ask::Access { .. } | Ask::Apply { .. } | Ask::Script { .. } => None,
     };
     asked.state == Answer::Waits
         && now < asked.lapses_at
@@ -406,7 +406,7 @@ fn still_offered(known: &Oracle, asked: &Asked) -> bool {
         Ask::Access { role, lasting } => {
             known.catalogue.roles.get(role).is_some_and(|role| *lasting <= role.longest)
         }
-        Ask::Act { .. } | Ask::Apply { .. } => true,
+        Ask::Act { .. } | Ask::Apply { .. } | Ask::Script { .. } => true,
     }
 }
 

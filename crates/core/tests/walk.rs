@@ -259,7 +259,7 @@ fn command(house: &House, step: Move) -> Command {
             let id = some_request(book, which, has_receipt);
             let waiting = book.request(RequestId(id)).and_then(|found| match &found.ask {
                 Ask::Act { session, .. } => Some(session.0),
-                Ask::Access { .. } | Ask::Apply { .. } => None,
+                Ask::Access { .. } | Ask::Apply { .. } | Ask::Script { .. } => None,
             });
             let session =
                 waiting.filter(|_| !also.is_multiple_of(4)).unwrap_or_else(|| some_session(book, also));

@@ -54,7 +54,7 @@ pub enum Command {
     Whoami,
     /// Show the roles you may ask for.
     Roles,
-    /// Ask for a role.
+    /// Ask for a role, or put a script forward.
     Request(Request),
     /// List requests.
     Requests(Requests),
@@ -241,19 +241,54 @@ pub struct Login {
 
 /// Options of `request`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Request {
+    /// A script in place of a role.
+    #[command(subcommand)]
+    pub other: Option<RequestOther>,
     /// The role.
-    pub role: String,
+    #[arg(required = true)]
+    pub role: Option<String>,
     /// For how long, for example 30m or 2h.
     #[arg(long = "for", value_name = "TIME", default_value = "30m")]
     pub lasting: Span,
+    /// Why; approvers read this.
+    #[arg(long, value_name = "TEXT", required = true)]
+    pub reason: Option<String>,
+    /// The ticket it belongs to.
+    #[arg(long, value_name = "ID")]
+    pub ticket: Option<String>,
+    /// Wait for the answer: exit 0 granted, 3 denied, 4 lapsed or withdrawn.
+    #[arg(long)]
+    pub wait: bool,
+}
+
+/// What else can be asked for.
+#[derive(Debug, Subcommand)]
+pub enum RequestOther {
+    /// Put a whole script forward: every statement is shown, the whole is approved, and your own client then runs it, each
+    /// statement once and in order, for example with `psql -f FILE`.
+    Script(Script),
+}
+
+/// Options of `request script`.
+#[derive(Debug, Args)]
+pub struct Script {
+    /// The file; `-` reads standard input.
+    pub file: std::path::PathBuf,
+    /// On what it would run.
+    #[arg(long, value_name = "NAME")]
+    pub resource: String,
+    /// In which of your roles; the newest that reaches the resource if absent.
+    #[arg(long, value_name = "NAME")]
+    pub role: Option<String>,
     /// Why; approvers read this.
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
     /// The ticket it belongs to.
     #[arg(long, value_name = "ID")]
     pub ticket: Option<String>,
-    /// Wait for the answer: exit 0 granted, 3 denied, 4 lapsed or withdrawn.
+    /// Wait for the answer: exit 0 approved, 3 denied, 4 lapsed or withdrawn.
     #[arg(long)]
     pub wait: bool,
 }

@@ -105,6 +105,56 @@ fn killed_while_an_approved_statement_runs() {
     assert!(demo.stop().success());
 }
 
+/// Killed between two statements of a script: the first one stands, the second is not run, and nothing takes it up again.
+#[test]
+fn killed_between_the_statements_of_a_script() {
+    let mut demo = Demo::start(tempfile::tempdir().unwrap());
+    let alice = demo.sign_in("alice");
+    let bob = demo.sign_in("bob");
+    let asked = alice.json(&["request", "shop-writer", "--for", "10m", "--reason", "a crash is coming"]);
+    bob.json(&["approve", text(&asked, "id")]);
+    let (one, two) = (
+        "UPDATE products SET stock = 4711 WHERE id = 1;",
+        "-- the second shelf\nUPDATE products SET stock = 4711 WHERE id = 2;",
+    );
+    let file = demo.data().join("fix.sql");
+    std::fs::write(&file, format!("{one}\n{two}\n")).unwrap();
+    let file = file.to_str().unwrap().to_owned();
+    let script = alice.json(&["request", "script", &file, "--resource", "shop", "--reason", "two shelves"]);
+    let id = text(&script, "id").to_owned();
+    assert_eq!((text(&script, "kind"), text(&script, "state")), ("script", "pending"));
+    let shown = String::from_utf8(bob.run(&["requests", &id]).stdout).unwrap();
+    assert!(
+        shown.contains("Statement 2 of 2, waiting:") && shown.contains("stock = 4711 WHERE id = 2"),
+        "{shown}"
+    );
+    bob.json(&["approve", &id]);
+    let url = last_line(&alice.run(&["connect", "shop", "--print", "url"]));
+    let running = psql(&url, &format!("{one}\n\\! sleep 3\n{two}\n"));
+    bob.eventually(&["requests", &id], |found| {
+        (found.pointer("/steps/0/state").and_then(Value::as_str) == Some("ended")).then(|| found.clone())
+    });
+    demo.kill();
+    drop(running.wait_with_output());
+
+    let mut demo = demo.again();
+    let bob = demo.sign_in("bob");
+    let after = bob.json(&["requests", &id]);
+    assert_eq!((text(&after, "state"), text(&after, "why")), ("withdrawn", "gateway_restarted"), "{after}");
+    let state = |step: usize| after.pointer(&format!("/steps/{step}/state")).and_then(Value::as_str);
+    assert_eq!((state(0), state(1)), (Some("ended"), Some("skipped")), "{after}");
+    assert_eq!(demo.count("select count(*) from products where stock = 4711"), "1");
+    let alice = demo.sign_in("alice");
+    let url = last_line(&alice.run(&["connect", "shop", "--print", "url"]));
+    let waiting = psql(&url, &format!("{two}\n"));
+    let held = bob.eventually(&["requests", "--inbox"], |list| first(list, "kind", "action"));
+    bob.json(&["deny", text(&held, "id"), "--comment", "not again"]);
+    assert!(words(&waiting.wait_with_output().unwrap()).contains("not again"));
+    assert_eq!(demo.count("select count(*) from products where stock = 4711"), "1");
+    assert!(bob.run(&["audit", "verify"]).status.success());
+    assert!(demo.stop().success());
+}
+
 /// A demo that runs, and its data folder.
 struct Demo {
     child: Child,

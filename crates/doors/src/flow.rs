@@ -11,10 +11,10 @@ use std::future::Future;
 
 use bytes::Bytes;
 use countersign_core::request::{Voidance, Withdrawal};
-use countersign_core::{PrincipalId, Span};
+use countersign_core::{PrincipalId, RequestId, Span};
 use countersign_engine::{
-    Answer, Attempt, Covered, Engine, Ground, Held, Judgement, Look, NotCovered, NotUsed, Pending, Ran,
-    Refused, Session, Unrecorded, Waiting,
+    Answer, Attempt, Covered, Engine, Ground, Held, Judgement, Look, NextStep, NotCovered, NotStepped,
+    NotUsed, Pending, Ran, Refused, Session, Unrecorded, Waiting,
 };
 
 /// How often one action is judged in all: again after looking at what it would do, because policy or grant moved
@@ -46,6 +46,15 @@ pub trait Tongue: Send {
     /// afterwards include what was seen. An error is the reason why it cannot wait for anybody.
     fn look(&mut self) -> impl Future<Output = Result<Result<Look, Refused>, Self::Lost>> + Send;
 
+    /// Whether the action is this text, whole and without parameters, so that it may be a step of a script.
+    fn is(&self, text: &str) -> bool;
+
+    /// Why a script can't begin with it in this session, if it can't.
+    fn no_beginning(&self) -> Option<&'static str>;
+
+    /// Lets everything before this action be answered, and what became of it be told.
+    fn settle(&mut self) -> impl Future<Output = Result<(), Self::Lost>> + Send;
+
     /// What the action would mean now.
     fn ground(&mut self) -> impl Future<Output = Result<Ground, Self::Lost>> + Send;
 
@@ -76,6 +85,27 @@ pub enum News<'a> {
     AskedAnew(Voidance),
     /// It runs under a yes that was given before, for more than one use.
     Covered(&'a Covered),
+    /// It runs as the first step of a script of so many.
+    Begins(RequestId, usize),
+    /// It runs as the last step of a script.
+    Ends(RequestId),
+    /// It is none of the script's steps that could come now.
+    Apart(&'a Apart),
+}
+
+/// What was taken for a step of a script, and is none.
+#[derive(Debug)]
+pub struct Apart {
+    /// The script.
+    pub request: RequestId,
+    /// The step that would have come, counted from one.
+    pub number: usize,
+    /// Of how many.
+    pub of: usize,
+    /// Why it is none, in words.
+    pub why: String,
+    /// The script was under way, and has ended with it.
+    pub stopped: bool,
 }
 
 /// What may be forwarded.
@@ -129,7 +159,13 @@ where
     for _ in 0..JUDGED_MAX {
         let question = attempt(tongue);
         let read = question.provable_read;
-        match engine.judge(session, question) {
+        let judgement = match Box::pin(as_step(engine, session, tongue, question)).await? {
+            Step::Leave(leave) => return Ok(Ok(leave)),
+            Step::No(no) => return Ok(Err(no)),
+            Step::Stale => continue,
+            Step::None(judgement) => *judgement,
+        };
+        match judgement {
             Judgement::Deny(denied) => {
                 let told = tongue.during(engine.denied(denied)).await?;
                 return Ok(Err(No::Refused(told.unwrap_or_else(unrecorded))));
@@ -172,6 +208,93 @@ where
         }
     }
     Ok(Err(No::Restless))
+}
+
+/// Whether an action is a step of a script.
+enum Step {
+    Leave(Leave),
+    No(No),
+    /// The script has ended meanwhile: it is judged anew.
+    Stale,
+    None(Box<Judgement>),
+}
+
+/// Judges an action, and runs it as the next step of a script that was approved, if it is that. What comes between two
+/// steps, is not the next one, and is more than a read, ends the script before anything else is done about it.
+async fn as_step<T: Tongue>(
+    engine: &Engine,
+    session: &Session,
+    tongue: &mut T,
+    question: Attempt,
+) -> Result<Step, T::Lost> {
+    let read = question.provable_read;
+    let steps = engine.next_steps(session);
+    let judgement = engine.judge(session, question);
+    if steps.is_empty() || matches!(judgement, Judgement::Deny(_)) {
+        return Ok(Step::None(Box::new(judgement)));
+    }
+    let under_way = steps.iter().find(|step| step.is_under_way()).map(apart_from);
+    let Some(step) = steps.into_iter().find(|step| tongue.is(step.text())) else {
+        let why = under_way.filter(|_| !read);
+        return stop(engine, tongue, why, judgement).await;
+    };
+    let mut apart = apart_from(&step);
+    if let Some(why) = tongue.no_beginning().filter(|_| !step.is_under_way()) {
+        why.clone_into(&mut apart.why);
+        tongue.tell(News::Apart(&apart));
+        return Ok(Step::None(Box::new(judgement)));
+    }
+    // The next step is that behind one which has ended well.
+    tongue.settle().await?;
+    let ground = tongue.ground().await?;
+    // Between a step's use and its forwarding nothing may intervene.
+    match engine.use_step(session, step, judgement, ground).await {
+        Ok(stepped) => {
+            if stepped.number == 1 {
+                tongue.tell(News::Begins(stepped.request, stepped.of));
+            } else if stepped.number == stepped.of {
+                tongue.tell(News::Ends(stepped.request));
+            }
+            let (bytes, ran) = stepped.recorded.into_forward();
+            Ok(Step::Leave(Leave::Recorded(bytes, ran)))
+        }
+        Err(NotStepped::Apart(judgement, why)) => {
+            apart.why = why;
+            if under_way.is_some() && !read {
+                return stop(engine, tongue, Some(apart), *judgement).await;
+            }
+            apart.stopped = false;
+            tongue.tell(News::Apart(&apart));
+            Ok(Step::None(judgement))
+        }
+        Err(NotStepped::Stale) => Ok(Step::Stale),
+        Err(NotStepped::Unrecorded(error)) => Ok(Step::No(No::Refused(unrecorded(error)))),
+    }
+}
+
+fn apart_from(step: &NextStep) -> Apart {
+    let why = "it is another statement".to_owned();
+    let (request, number, of) = (step.request(), step.number(), step.of());
+    Apart { request, number, of, why, stopped: step.is_under_way() }
+}
+
+/// Ends the script that something has come between.
+async fn stop<T: Tongue>(
+    engine: &Engine,
+    tongue: &mut T,
+    script: Option<Apart>,
+    judgement: Judgement,
+) -> Result<Step, T::Lost> {
+    let Some(apart) = script else { return Ok(Step::None(Box::new(judgement))) };
+    // The end of its last step is told first: that may have been its end already.
+    tongue.settle().await?;
+    match tongue.during(engine.stop_script(apart.request)).await? {
+        Ok(()) => {
+            tongue.tell(News::Apart(&apart));
+            Ok(Step::None(Box::new(judgement)))
+        }
+        Err(error) => Ok(Step::No(No::Refused(unrecorded(error)))),
+    }
 }
 
 /// Whether a yes that was given before covers what is held.

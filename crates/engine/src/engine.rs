@@ -41,6 +41,7 @@ pub(crate) struct Inner {
     vkey: countersign_ledger::VerifierKey,
     pub(crate) accounts: crate::accounts::Board,
     pub(crate) directories: crate::directory::Directories,
+    pub(crate) readers: crate::scripts::Readers,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -110,9 +111,21 @@ impl Engine {
         let thread = Mutex::new(None);
         let accounts = crate::accounts::Board::default();
         let directories = crate::directory::Directories::load(&house)?;
+        let readers = crate::scripts::Readers::default();
         let spending = Arc::new(Spending::new(Arc::clone(&house.store)));
-        let inner =
-            Inner { house, queue, hall, people, noise, spending, vkey, accounts, directories, thread };
+        let inner = Inner {
+            house,
+            queue,
+            hall,
+            people,
+            noise,
+            spending,
+            vkey,
+            accounts,
+            directories,
+            readers,
+            thread,
+        };
         Ok((Self(Arc::new(inner)), writer))
     }
 

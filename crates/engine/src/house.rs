@@ -158,11 +158,11 @@ impl House {
         serde_json::from_slice(&kept.bytes).ok()
     }
 
-    /// What a request stands on, read back from its content. What is about to run under a held action's
-    /// receipt says itself what it is, so only the others need it.
+    /// What a request stands on, read back from its content. What is about to run under the receipt of a held action, or of a
+    /// script, says itself what it is, so only the others need it.
     pub(crate) fn standing(&self, request: &Request) -> Option<Standing> {
         match &request.ask {
-            Ask::Act { .. } => None,
+            Ask::Act { .. } | Ask::Script { .. } => None,
             Ask::Apply { bundle } => Some(Standing::Apply { bundle: *bundle, from: From::HOUSE }),
             Ask::Access { role, lasting } => {
                 let content = self.content_of_request(request.id)?;

@@ -155,6 +155,11 @@ fn describe_request<D>(line: &mut Envelope<D>, book: &Book) {
             line.resource = Some(resource.clone());
             line.role = book.session(session).map(|session| session.opening.role.clone());
         }
+        Ask::Script { grant, resource, .. } => {
+            line.grant = Some(*grant);
+            line.resource = Some(resource.clone());
+            line.role = book.grant(*grant).map(|found| found.role.clone());
+        }
         Ask::Apply { .. } => {}
     }
     if matches!(line.kind.as_ref(), "action.allowed" | "action.completed" | "action.concluded") {

@@ -20,6 +20,7 @@ pub mod line;
 pub mod people;
 pub mod ports;
 mod request;
+pub mod scripts;
 mod seal;
 mod session;
 pub mod settings;
@@ -41,8 +42,8 @@ mod writer;
 
 pub use action::{
     Answer, Attempt, Client, Completion, CompletionResult, Cover, Covered, Denied, Forward, Ground, Held,
-    Judged, Judgement, Look, LookFunction, LookRelation, LookType, NotCovered, NotUsed, Parameter, Pending,
-    Ran, Recorded, SessionRefused, Telling, Unrecorded, Used, Waiting, Withheld,
+    Judged, Judgement, Look, LookFunction, LookRelation, LookType, NextStep, NotCovered, NotStepped, NotUsed,
+    Parameter, Pending, Ran, Recorded, SessionRefused, Stepped, Telling, Unrecorded, Used, Waiting, Withheld,
 };
 pub use api::{Applied, ApplyError, AskAccess, Preview, PreviewVerdict, Yes};
 pub use audit::{ContentView, EventDetail, EventView, LedgerQuery, LedgerState, SearchPage, Stage};
@@ -56,6 +57,7 @@ pub use people::{
     SignInRefused, SignInStep, SignInView, SignatureAsked, SignedIn, TotpBound, TotpOffer, Unauthenticated,
 };
 pub use ports::{Clock, Entropy, Ports, SecretSource};
+pub use scripts::{AskScript, ScriptReader, ScriptStep, ScriptText};
 pub use seal::{MasterKey, Unreadable};
 pub use session::Session;
 pub use settings::Settings;

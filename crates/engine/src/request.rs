@@ -31,9 +31,21 @@ pub(crate) struct RequestContent {
     pub(crate) so_far: Option<SoFar>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) source: Option<IpAddr>,
+    /// The steps of a script.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) steps: Vec<StepContent>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ticket: Option<String>,
     pub(crate) via: String,
+}
+
+/// A step of a script.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StepContent {
+    /// Its canonical action, byte for byte as it was digested.
+    pub(crate) action: String,
+    pub(crate) look: LookContent,
 }
 
 /// How somebody had signed in when they asked.
@@ -111,6 +123,7 @@ impl RequestContent {
             salt: salt.iter().map(|byte| format!("{byte:02x}")).collect(),
             so_far: None,
             source: from.source,
+            steps: Vec::new(),
             ticket: None,
             via: from.via.as_str().to_owned(),
         }

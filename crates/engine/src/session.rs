@@ -309,7 +309,7 @@ impl Engine {
     }
 
     /// The role and the grant to stand on.
-    fn choose(
+    pub(crate) fn choose(
         &self,
         snapshot: &Snapshot,
         principal: &PrincipalId,

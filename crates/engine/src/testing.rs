@@ -238,6 +238,8 @@ pub enum Mistake {
     RowsAreNotCounted,
     /// Whatever is said to be within an envelope is.
     EverythingIsInside,
+    /// Any step of a script is taken for the next one, anywhere.
+    AnyStepWillDo,
     /// A yes to one's own request counts.
     OwnYesCounts,
     /// Whoever revokes is told that it is done, and nothing is.
@@ -283,6 +285,13 @@ impl Mistake {
                 Some(envelope) => used_rows(*request, *session, envelope.rows),
                 None => decided,
             },
+            (
+                Self::AnyStepWillDo,
+                Command::Request(Asked::Use { request, session, .. }),
+                Err(Refusal::OtherAction | Refusal::OtherSession(_)),
+            ) if book.request(*request).is_some_and(|found| found.next_step().is_some()) => {
+                used(*request, *session)
+            }
             (
                 Self::OwnYesCounts,
                 Command::Request(Asked::Approve { request, by, .. }),

@@ -90,6 +90,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     get("/requests", "request.read", Judge::Engine),
     get("/requests/{id}", "request.read", Judge::Engine),
     post("/requests", Class::Ask, "access.request", Judge::Engine),
+    post("/scripts", Class::Ask, "", Judge::Engine),
     post("/requests/{id}/withdraw", Class::Ask, "request.withdraw", Judge::Engine),
     post("/requests/{id}/approve", Class::Decide, "request.approve", Judge::Engine),
     post("/requests/{id}/signature", Class::Decide, "request.approve", Judge::Engine),

@@ -63,6 +63,35 @@ impl Psql {
         Ok(Self { child, input, lines, seen: Vec::new() })
     }
 
+    /// Runs `text` as a file (`psql -f`), to its end: the exit code, and what was said.
+    ///
+    /// # Errors
+    /// There is no psql, or it does not end.
+    pub async fn run_file(
+        house: &House,
+        person: &str,
+        text: &str,
+        options: &[&str],
+    ) -> Result<(i32, String)> {
+        let credential = house.credential(person).await?;
+        let file = tempfile::NamedTempFile::new()?;
+        std::fs::write(file.path(), text)?;
+        let running = Command::new("psql")
+            .args(["-X", "-h", "127.0.0.1", "-p", &house.door.port().to_string()])
+            .args(["-U", &credential.user, "-d", "shop"])
+            .args(options)
+            .arg("-f")
+            .arg(file.path())
+            .env("PGPASSWORD", credential.password.as_str())
+            .env("PGSSLMODE", "require")
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output();
+        let done = tokio::time::timeout(SOON * 3, running).await.context("psql does not end")??;
+        let said = [done.stdout, done.stderr].concat();
+        Ok((done.status.code().unwrap_or(-1), String::from_utf8_lossy(&said).into_owned()))
+    }
+
     /// Types a line.
     ///
     /// # Errors

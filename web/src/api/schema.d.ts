@@ -757,6 +757,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/scripts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Puts a script forward: each statement is shown, the whole is approved, and it is run by the caller's own client. */
+        post: operations["ask_script"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sessions": {
         parameters: {
             query?: never;
@@ -1127,6 +1144,25 @@ export interface components {
              * @example 30m
              */
             for: string;
+            /** @description Why. */
+            reason: string;
+            /** @description The ticket it belongs to. */
+            ticket?: string;
+        };
+        /** @description Puts a script forward: several statements that are approved as one request. */
+        AskScript: {
+            /**
+             * @description On what it would run.
+             * @example shop
+             */
+            resource: string;
+            /**
+             * @description In which role; of those that the caller holds and that reach the resource, the newest, if nothing is said.
+             * @example shop-writer
+             */
+            role?: string;
+            /** @description The whole text. */
+            text: string;
             /** @description Why. */
             reason: string;
             /** @description The ticket it belongs to. */
@@ -1926,6 +1962,13 @@ export interface components {
                  *     nothing. What runs is `text`.
                  */
                 layout?: string;
+                /**
+                 * @description The statements of `text` in their order, where one action has several: each with the comments in front of it. They
+                 *     are one action, and run one behind the other as they were sent, or not at all.
+                 */
+                statements?: string[];
+                /** @description The steps of a script, in their order. Each is run once, as it was approved, behind those before it. */
+                steps?: components["schemas"]["Step"][];
                 /** @description The characters of `text` that hide or deceive. */
                 marks?: components["schemas"]["Mark"][];
                 /** @description Those of `reason`. */
@@ -1971,7 +2014,7 @@ export interface components {
                  * @description When it was denied, lapsed, was withdrawn or became void.
                  */
                 ended_at?: string;
-                /** @description The session in which the action waits. */
+                /** @description The session in which the action waits, or in which the script is, or was, run. */
                 session?: string;
                 /** @description The grant that it stands on, or that followed from it. */
                 grant?: string;
@@ -2616,6 +2659,13 @@ export interface components {
              *     nothing. What runs is `text`.
              */
             layout?: string;
+            /**
+             * @description The statements of `text` in their order, where one action has several: each with the comments in front of it. They
+             *     are one action, and run one behind the other as they were sent, or not at all.
+             */
+            statements?: string[];
+            /** @description The steps of a script, in their order. Each is run once, as it was approved, behind those before it. */
+            steps?: components["schemas"]["Step"][];
             /** @description The characters of `text` that hide or deceive. */
             marks?: components["schemas"]["Mark"][];
             /** @description Those of `reason`. */
@@ -2661,7 +2711,7 @@ export interface components {
              * @description When it was denied, lapsed, was withdrawn or became void.
              */
             ended_at?: string;
-            /** @description The session in which the action waits. */
+            /** @description The session in which the action waits, or in which the script is, or was, run. */
             session?: string;
             /** @description The grant that it stands on, or that followed from it. */
             grant?: string;
@@ -2706,7 +2756,7 @@ export interface components {
          * @description What a request is for.
          * @enum {string}
          */
-        RequestKind: "access" | "action" | "apply";
+        RequestKind: "access" | "action" | "apply" | "script";
         /**
          * @description Where a request stands.
          * @enum {string}
@@ -3064,6 +3114,47 @@ export interface components {
             /** @description Who did. */
             given: components["schemas"]["Party"][];
         };
+        /** @description A step of a script. */
+        Step: {
+            /** @description Which, counted from one. */
+            number: number;
+            /** @description Where it stands. */
+            state: components["schemas"]["StepState"];
+            /** @description How it ended. */
+            outcome?: components["schemas"]["Outcome"];
+            /** @description What it is: `sql.delete`. */
+            action?: string;
+            /**
+             * @description The full text of the statement, with the comments in front of it. What a client sends is the same statement if it
+             *     differs in white space and comments alone.
+             */
+            text?: string;
+            /** @description The same text with other white space between its tokens, for reading; absent where that changes nothing. */
+            layout?: string;
+            /** @description The characters of `text` that hide or deceive. */
+            marks?: components["schemas"]["Mark"][];
+            /** @description What it does, beneath its kind. */
+            verbs: string[];
+            /** @description The relations it names, and those that it reaches by way of them. */
+            relations: components["schemas"]["Relation"][];
+            /** @description The functions it calls by name, all that could be meant. */
+            functions?: components["schemas"]["Function"][];
+            /** @description Session settings that change its meaning; or which earlier statement leaves them behind. */
+            settings: components["schemas"]["Setting"][];
+            /** @description What is known of the rows it would touch. */
+            rows: components["schemas"]["Rows"];
+            /** @description What else it would set in motion. */
+            effects: components["schemas"]["Effects"];
+            /** @description What else the approver should know, in words. */
+            notes: string[];
+            /** @description Digest of its canonical action: what a yes to this step is bound to. */
+            digest: string;
+        };
+        /**
+         * @description Where a step stands.
+         * @enum {string}
+         */
+        StepState: "waiting" | "running" | "ended" | "skipped";
         /** @description One of the times that the same was asked for. */
         Time: {
             /** @description The request. */
@@ -4641,6 +4732,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Preview"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    ask_script: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AskScript"];
+            };
+        };
+        responses: {
+            /** @description It is put forward; its state says whether it waits */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Request"];
                 };
             };
             /** @description A problem (RFC 9457) */

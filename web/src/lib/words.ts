@@ -10,6 +10,7 @@ export function wants(request: Request): string {
     return `asks for ${request.role ?? "a role"}${request.for_s ? ` for ${words(request.for_s)}` : ""}`;
   }
   if (request.kind === "apply") return "wants to change the policy";
+  if (request.kind === "script") return `wants to run a script of ${(request.steps ?? []).length} statements${where}`;
   return `wants to run ${article(what(request))}${where}`;
 }
 
@@ -102,7 +103,7 @@ export function budgetLeft(grant: Grant): string[] {
 const ENDINGS: Record<string, string> = {
   user: "closed by the client", revoked: "the grant was revoked", grant_end: "the grant ended", expired: "the grant expired",
   killed: "ended by somebody", disabled: "the principal was disabled", relinquished: "the grant was given back",
-  cancelled: "cancelled by the requester", policy_stricter: "the policy became stricter", disconnected: "the client went away",
+  cancelled: "cancelled by the requester", policy_stricter: "the policy became stricter", stopped: "it has stopped before its end", disconnected: "the client went away",
   policy: "the policy no longer permits it", stopping: "the gateway stopped", restart: "the gateway restarted",
 };
 

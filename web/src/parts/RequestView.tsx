@@ -44,7 +44,7 @@ export function RequestView({ of, heading, level = 2, children }: {
             <p className="quiet small">
               {of.by.name}
               {of.by.person !== of.by.name && <>, for whom {of.by.person} answers</>}
-              {of.role && of.kind === "action" && <>, acting as {of.role}</>}
+              {of.role && (of.kind === "action" || of.kind === "script") && <>, acting as {of.role}</>}
             </p>
           </div>
         </div>
@@ -86,7 +86,7 @@ function Result({ of }: { of: Request }) {
     return (
       <Note tone={bad ? "warn" : "good"}>
         <b>Approved{of.outcome && `: ${outcome(of.outcome)}`}.</b>
-        {!of.outcome && of.valid_until && of.kind === "action" && <> The yes may be used for <Left until={of.valid_until} sign={false} /></>}
+        {!of.outcome && of.valid_until && (of.kind === "action" || of.kind === "script") && <> The yes may be used for <Left until={of.valid_until} sign={false} /></>}
       </Note>
     );
   }
@@ -115,8 +115,16 @@ function What({ of }: { of: Request }) {
     <section className="stack">
       {of.text !== undefined && (
         <>
-          <Label>{of.kind === "apply" ? "What would change" : "Exactly this would run"}</Label>
+          <Label>{of.kind === "apply" ? "What would change" : of.kind === "script" ? "The script, as it was put forward" : "Exactly this would run"}</Label>
           <Sql text={of.text} />
+          {of.statements !== undefined && of.statements.length > 1 && (
+            <details className="small">
+              <summary>{of.statements.length} statements, which run in this order or not at all</summary>
+              <ol className="stack tight" style={{ paddingTop: 8 }}>
+                {of.statements.map((one, index) => <li key={index}><Sql text={one} /></li>)}
+              </ol>
+            </details>
+          )}
           {of.layout !== undefined && (
             <details className="small">
               <summary>The same set out for reading (only its white space differs)</summary>
@@ -125,8 +133,9 @@ function What({ of }: { of: Request }) {
           )}
         </>
       )}
+      {of.steps !== undefined && of.steps.length > 0 && <Steps of={of.steps} />}
       {of.parameters.length > 0 && <Parameters of={of.parameters} />}
-      {of.kind === "action" && of.settings.length > 0 && (
+      {(of.kind === "action" || of.kind === "script") && of.settings.length > 0 && (
         <details className="small">
           <summary>Session settings that change its meaning ({of.settings.length})</summary>
           <div style={{ paddingTop: 8 }}>
@@ -152,6 +161,44 @@ function What({ of }: { of: Request }) {
           ))}
         </ul>
       )}
+    </section>
+  );
+}
+
+/** Every statement of a script in full, with what it would do and what became of it. */
+function Steps({ of }: { of: readonly Schemas["Step"][] }) {
+  return (
+    <section className="stack">
+      <Label>Its {of.length} statements: each is run once, in this order, in one session</Label>
+      <ol className="stack">
+        {of.map((one) => <li key={one.number} aria-label={`Statement ${one.number}`}><Step of={one} /></li>)}
+      </ol>
+    </section>
+  );
+}
+
+const STEP_STATES = { waiting: "not run yet", running: "runs now", skipped: "was not run" } as const;
+
+function Step({ of }: { of: Schemas["Step"] }) {
+  const changes = of.action !== "sql.read" && of.action !== "sql.session";
+  const bad = of.outcome !== undefined && of.outcome.result !== "done";
+  return (
+    <section className="stack tight">
+      <p className="row apart small">
+        <span><b>{of.number}</b> <span className="mono">{of.action}</span></span>
+        <span className={bad ? "mark no" : "mark"}>{of.state === "ended" ? (of.outcome && outcome(of.outcome)) : STEP_STATES[of.state]}</span>
+      </p>
+      {of.text === undefined ? <p>Its text is gone.</p> : <Sql text={of.text} />}
+      {changes && <Rows known={of.rows} relations={of.relations} />}
+      {of.functions !== undefined && of.functions.length > 0 && <Functions of={of.functions} />}
+      {!still(of.effects) && <Effects of={of.effects} />}
+      {of.settings.filter((one) => one.name.startsWith("(")).map((one) => (
+        <p key={one.name} className="small quiet">
+          {one.name === "(as left by)" ? "Session settings are as left by" : "Definitions are as left by"} <Plain text={one.value} />.
+        </p>
+      ))}
+      {changes && of.notes.map((note) => <p key={note} className="small"><Plain text={note} /></p>)}
+      <p className="row small quiet" style={{ flexWrap: "nowrap" }}>digest <Hash of={of.digest} /></p>
     </section>
   );
 }
@@ -335,8 +382,8 @@ function Bound({ of }: { of: Request }) {
           of.bundle && ["Bundle", <span className="mono small">{of.bundle}</span>],
           of.grant && ["Grant", <span className="mono small">{of.grant}</span>],
           of.session && ["Session", <Link href={`/sessions/${of.session}`} className="mono small">{of.session}</Link>],
-          of.most && of.state === "pending" && ["A yes covers", most(of.most)],
-          of.receipt && ["Used", used(of.receipt)],
+          of.most && of.state === "pending" && ["A yes covers", of.kind === "script" ? `each statement once, in order, in one session, within ${words(of.most.for_s)}` : most(of.most)],
+          of.receipt && ["Used", of.kind === "script" ? `${of.receipt.used.toLocaleString()} of ${of.receipt.uses.toLocaleString()} statements` : used(of.receipt)],
           of.receipt?.envelope && ["Within", within(of.receipt)],
           ["Lapses", <When at={of.lapses_at} />],
           ["Digest", <span className="row" style={{ flexWrap: "nowrap" }}><Hash of={of.digest} /><Copy value={of.digest} what="the digest" /></span>],

@@ -26,23 +26,28 @@ pub(super) fn conclude(
 impl Request {
     /// A use has ended. It stands where `transaction` says, if it did something in one.
     pub(super) fn settle(&mut self, outcome: &Outcome, transaction: Option<Transaction>) {
+        let is_script = self.steps().is_some();
         let State::Approved(receipt) = &mut self.state else { return };
         let (session, number) = (receipt.running.take(), receipt.used);
         receipt.settle_rows(outcome);
         receipt.outcome = Some(outcome.clone());
-        self.uses.retain(Use::is_open);
+        if let Some(progress) = &mut self.progress {
+            progress.outcomes.push(outcome.clone());
+        }
+        self.uses.retain(|used| is_script || used.is_open());
         if let (Some(session), Some(transaction)) = (session, transaction) {
             self.uses.push(Use { number, session, transaction });
         }
     }
 
-    /// The transaction of these uses is over. Of those that are, only the last use of all is kept in mind.
+    /// The transaction of these uses is over. Of those that are, only the last use of all is kept in mind, and all steps of
+    /// a script.
     pub(super) fn conclude(&mut self, session: SessionId, from: u32, fate: Fate) {
         for used in self.uses.iter_mut().filter(|used| used.is_of(session, from)) {
             used.transaction = Transaction::Over(fate);
         }
-        let last = self.uses.last().map(|last| last.number);
-        self.uses.retain(|used| used.is_open() || Some(used.number) == last);
+        let (last, is_script) = (self.uses.last().map(|last| last.number), self.steps().is_some());
+        self.uses.retain(|used| is_script || used.is_open() || Some(used.number) == last);
     }
 
     /// The ends, which nobody knows, of transactions that sessions that are `gone` left open.

@@ -106,6 +106,9 @@ pub struct Book {
     #[serde(default)]
     rolls: directories::Rolls,
     disabled: OrdSet<PrincipalId>,
+    /// Scripts of which something may be run.
+    #[serde(default)]
+    scripts: OrdSet<RequestId>,
     requests: OrdMap<RequestId, Arc<Request>>,
     closed: Vector<RequestId>,
     grants: OrdMap<GrantId, Arc<Grant>>,
@@ -171,6 +174,11 @@ impl Book {
     /// Open and recently closed requests, oldest first.
     pub fn requests(&self) -> impl DoubleEndedIterator<Item = &Request> {
         self.requests.values().map(AsRef::as_ref)
+    }
+
+    /// Scripts of which something may still be run, oldest first.
+    pub fn scripts(&self) -> impl DoubleEndedIterator<Item = &Request> {
+        self.scripts.iter().filter_map(|id| self.request(*id))
     }
 
     /// A grant that is live, or ended not long ago.

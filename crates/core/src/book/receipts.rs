@@ -7,7 +7,7 @@ use super::{Book, Event, Facts, Standing};
 use crate::catalogue::Rule;
 use crate::envelope::{Claim, Terms};
 use crate::grant;
-use crate::ids::{GrantId, RequestId, SessionId};
+use crate::ids::{GrantId, PrincipalId, RequestId, ResourceId, SessionId};
 use crate::refusal::Refusal;
 use crate::request::{
     Ask, Event as RequestEvent, Outcome, Receipt, Request, State, Transaction, Voidance, Withdrawal,
@@ -89,7 +89,7 @@ pub(super) fn settle(
 pub(super) fn moved_under(book: &Book, request: &Request, facts: &Facts) -> Result<Option<Event>, Refusal> {
     let session = match &request.ask {
         Ask::Act { session, .. } => book.session(*session),
-        Ask::Access { .. } | Ask::Apply { .. } => None,
+        Ask::Access { .. } | Ask::Apply { .. } | Ask::Script { .. } => None,
     };
     ground_moved(book, request, session, facts)
 }
@@ -107,8 +107,9 @@ pub(super) fn shortest(gates: &[Gate], span: impl Fn(&Rule) -> Span) -> Span {
     gates.iter().map(|gate| span(&gate.terms)).min().unwrap_or(UNGATED)
 }
 
-/// The session that would use the receipt, if the receipt is bound to it: for a single use the session that
-/// waits, for several or an envelope any session of the same principal on the same resource in the same role.
+/// The session that would use the receipt, if the receipt is bound to it: for a single use the session that waits, for
+/// several or an envelope any session of the same principal on the same resource in the same role. A script begins in any
+/// of these, and goes on in the one that it began in.
 fn bound_to<'a>(
     book: &'a Book,
     request: &Request,
@@ -116,14 +117,17 @@ fn bound_to<'a>(
     session: SessionId,
 ) -> Result<&'a Session, Refusal> {
     let other = || Refusal::OtherSession(request.id);
-    let Ask::Act { session: waiting, grant, resource, .. } = &request.ask else {
-        return Err(other());
+    let is_bound = match &request.ask {
+        Ask::Act { session: waiting, .. } => receipt.outlives_its_session() || *waiting == session,
+        Ask::Script { .. } => {
+            let begun = request.progress.as_ref().and_then(|progress| progress.session);
+            begun.is_none_or(|begun| begun == session)
+        }
+        Ask::Access { .. } | Ask::Apply { .. } => false,
     };
-    if !receipt.outlives_its_session() && *waiting != session {
-        return Err(other());
-    }
+    let Some((grant, resource)) = request.stands_on().filter(|_| is_bound) else { return Err(other()) };
     let using = book.session(session).ok_or(Refusal::NoSuchSession(session))?;
-    let same_role = book.grant(*grant).is_none_or(|grant| grant.role == using.opening.role);
+    let same_role = book.grant(grant).is_none_or(|grant| grant.role == using.opening.role);
     if using.opening.principal != request.by || using.opening.resource != *resource || !same_role {
         return Err(other());
     }
@@ -149,18 +153,25 @@ fn ground_moved(
                 return why(Voidance::PolicyStricter);
             }
         }
-        Ask::Act { grant, .. } => match session.map(|found| (found, book.standing(found, facts.now))) {
-            None | Some((_, Standing::Over(Ending::Kill))) => {
-                let why = Withdrawal::SessionEnded;
-                return Ok(Some(Event::Request(RequestEvent::Withdrawn { request: request.id, why })));
-            }
-            Some((_, Standing::Over(Ending::Policy))) => return why(Voidance::PolicyStricter),
-            Some((_, Standing::Over(_))) => return why(Voidance::GrantOver),
-            Some((found, Standing::On(_))) if !book.carries(*grant, &found.opening, facts.now) => {
+        Ask::Script { grant, resource, .. } if session.is_none() => {
+            if !book.carries_script(*grant, &request.by, resource, facts.now) {
                 return why(Voidance::GrantOver);
             }
-            Some((_, Standing::On(_))) => {}
-        },
+        }
+        Ask::Act { grant, .. } | Ask::Script { grant, .. } => {
+            match session.map(|found| (found, book.standing(found, facts.now))) {
+                None | Some((_, Standing::Over(Ending::Kill))) => {
+                    let why = Withdrawal::SessionEnded;
+                    return Ok(Some(Event::Request(RequestEvent::Withdrawn { request: request.id, why })));
+                }
+                Some((_, Standing::Over(Ending::Policy))) => return why(Voidance::PolicyStricter),
+                Some((_, Standing::Over(_))) => return why(Voidance::GrantOver),
+                Some((found, Standing::On(_))) if !book.carries(*grant, &found.opening, facts.now) => {
+                    return why(Voidance::GrantOver);
+                }
+                Some((_, Standing::On(_))) => {}
+            }
+        }
         Ask::Apply { .. } => {}
     }
     let covered = book.current(facts.standing.as_ref())?.is_covered_by(&request.gates);
@@ -178,10 +189,24 @@ impl Book {
         })
     }
 
+    /// Whether `grant` carries a script of `by` on `resource` at `now`, in whatever session that will be run.
+    pub(super) fn carries_script(
+        &self,
+        grant: GrantId,
+        by: &PrincipalId,
+        resource: &ResourceId,
+        now: At,
+    ) -> bool {
+        self.is_enabled(by)
+            && self.grant(grant).is_some_and(|found| {
+                found.is_live(now) && found.principal == *by && self.role_reaches(&found.role, resource)
+            })
+    }
+
     /// The open requests for actions that stand on `grant`.
     pub(super) fn stood_on(&self, grant: GrantId) -> impl Iterator<Item = &Request> {
         self.requests().filter(move |request| {
-            let stands = matches!(&request.ask, Ask::Act { grant: one, .. } if *one == grant);
+            let stands = request.stands_on().is_some_and(|(one, _)| one == grant);
             stands && super::requests::is_open(request)
         })
     }
@@ -191,7 +216,8 @@ impl Book {
         self.stood_on(grant).map(|request| voided(request.id, Voidance::GrantOver)).collect()
     }
 
-    /// The end of a use. The uses that are left end with the grant, if that ended while this one ran.
+    /// The end of a use. The uses that are left end with the grant, if that ended while this one ran, and those of a script
+    /// with a step that did not end well.
     pub(super) fn settled(
         &self,
         request: &Request,
@@ -200,14 +226,16 @@ impl Book {
         transaction: Option<Transaction>,
     ) -> Vec<Event> {
         let id = request.id;
+        let stops = request.steps().is_some() && !matches!(outcome, Outcome::Done { .. });
         let mut settled = receipt.clone();
         settled.settle_rows(&outcome);
         let mut events = vec![Event::Request(RequestEvent::Settled { request: id, outcome, transaction })];
-        if let Ask::Act { grant, .. } = &request.ask {
-            let ended = self.grant(*grant).is_none_or(|found| found.state != grant::State::Live);
-            if ended && !settled.is_spent() {
-                events.push(voided(id, Voidance::GrantOver));
-            }
+        let Some((grant, _)) = request.stands_on().filter(|_| !settled.is_spent()) else { return events };
+        let ended = self.grant(grant).is_none_or(|found| found.state != grant::State::Live);
+        if ended {
+            events.push(voided(id, Voidance::GrantOver));
+        } else if stops {
+            events.push(voided(id, Voidance::Stopped));
         }
         events
     }

@@ -6,12 +6,13 @@ use super::conclusions::conclude;
 use super::receipts::{answered, moved_under, settle, shortest, use_receipt, voided};
 use super::{Book, Deadline, Event, Facts, PENDING_PER_PERSON_MAX, REMEMBERED_MAX, Standing};
 use crate::envelope::Terms;
-use crate::ids::{Digest, GrantId, PrincipalId, RequestId};
+use crate::ids::{Digest, GrantId, PrincipalId, RequestId, RoleId};
 use crate::refusal::Refusal;
 use crate::request::{
     Approval, Ask, Command, Event as RequestEvent, HoldsUp, Receipt, Request, Signature, State, Withdrawal,
 };
 use crate::ruling::{Gate, Verdict};
+use crate::script;
 use crate::time::At;
 
 pub(super) fn decide(book: &Book, command: Command, facts: &Facts) -> Result<Vec<Event>, Refusal> {
@@ -94,6 +95,7 @@ fn ask_for(book: &Book, asking: Asking, facts: &Facts) -> Result<Vec<Event>, Ref
         approvals: Vec::new(),
         state: State::Pending,
         uses: Vec::new(),
+        progress: None,
     };
     request.locked = !book.can_be_satisfied(&request);
     let mut events = vec![Event::Request(RequestEvent::Asked {
@@ -148,6 +150,15 @@ fn check_ask(book: &Book, asking: &Asking, now: At) -> Result<(), Refusal> {
             }
         }
         Ask::Apply { .. } => book.deciding_user(&asking.by).map(|_| ()),
+        Ask::Script { grant, resource, steps } => {
+            script::check(steps)?;
+            if !book.catalogue.resources.contains_key(resource) {
+                return Err(Refusal::NoSuchResource(resource.clone()));
+            }
+            let carried = |id| book.carries_script(id, &asking.by, resource, now);
+            let role = || book.grant(*grant).map_or_else(|| RoleId::new(""), |found| found.role.clone());
+            if carried(*grant) { Ok(()) } else { Err(Refusal::NoLiveGrant(role())) }
+        }
     }
 }
 
@@ -310,6 +321,11 @@ impl Book {
             }
             RequestEvent::Used { request, session, rows } => {
                 let (session, rows) = (*session, rows.unwrap_or(0));
+                self.change_request(*request, |found| {
+                    if found.steps().is_some() {
+                        found.progress.get_or_insert_default().session = Some(session);
+                    }
+                });
                 self.change_receipt(*request, |receipt| {
                     receipt.used = receipt.used.saturating_add(1);
                     receipt.running = Some(session);
@@ -342,6 +358,11 @@ impl Book {
         change(found);
         if found.is_closed() && !was_closed {
             self.closed.push_back(request);
+        }
+        if found.next_step().is_some() {
+            self.scripts.insert(request);
+        } else if found.steps().is_some() {
+            self.scripts.remove(&request);
         }
         self.schedule_request(request);
         if self.closed.len() > REMEMBERED_MAX

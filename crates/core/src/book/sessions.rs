@@ -88,13 +88,41 @@ impl Book {
     }
 
     fn given_up(&self, request: &Request, gone: impl Fn(SessionId) -> bool, why: Withdrawal) -> Vec<Event> {
-        let Ask::Act { session: waiting, .. } = &request.ask else { return Vec::new() };
+        let waiting = match &request.ask {
+            Ask::Act { session, .. } => session,
+            Ask::Script { .. } => return self.script_given_up(request, &gone, why),
+            Ask::Access { .. } | Ask::Apply { .. } => return Vec::new(),
+        };
         let over = match &request.state {
             State::Pending => gone(*waiting),
             State::Approved(receipt) => match receipt.running {
                 Some(using) if gone(using) => return self.settled(request, receipt, Outcome::Unknown, None),
                 Some(_) => false,
                 None => gone(*waiting) && !receipt.outlives_its_session() && !receipt.is_spent(),
+            },
+            State::Denied { .. } | State::Lapsed { .. } | State::Withdrawn { .. } | State::Void { .. } => {
+                false
+            }
+        };
+        let withdrawn =
+            over.then_some(Event::Request(request::Event::Withdrawn { request: request.id, why }));
+        withdrawn.into_iter().collect()
+    }
+
+    /// A script ends with the session that it is under way in: what it relies on went with it. One that has not begun waits
+    /// for no session; but what policy is asked about one that is pending is in the memory of the gateway alone.
+    fn script_given_up(
+        &self,
+        request: &Request,
+        gone: impl Fn(SessionId) -> bool,
+        why: Withdrawal,
+    ) -> Vec<Event> {
+        let over = match &request.state {
+            State::Pending => why == Withdrawal::GatewayRestarted,
+            State::Approved(receipt) => match receipt.running {
+                Some(using) if gone(using) => return self.settled(request, receipt, Outcome::Unknown, None),
+                Some(_) => false,
+                None => request.under_way().is_some_and(gone),
             },
             State::Denied { .. } | State::Lapsed { .. } | State::Withdrawn { .. } | State::Void { .. } => {
                 false

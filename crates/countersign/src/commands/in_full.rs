@@ -21,6 +21,7 @@ pub(super) fn in_full(request: &Value) -> String {
     let mut page = Page(String::new());
     page.who(request);
     page.statement(request);
+    page.steps(request);
     page.rows(request);
     page.relations(request);
     page.effects(request);
@@ -115,7 +116,11 @@ impl Page {
         let person = text("/by/person");
         let person =
             if person == text("/by/name") { String::new() } else { format!(", for whom {person} answers") };
-        let role = if text("/kind") == "action" { format!(", as {}", text("/role")) } else { String::new() };
+        let role = if matches!(text("/kind").as_str(), "action" | "script") {
+            format!(", as {}", text("/role"))
+        } else {
+            String::new()
+        };
         self.field("who", &format!("{}{person}{role}", text("/by/name")));
         self.field("what", &harmless(&what(request)));
         self.said("why", &text_at(request, "/reason"), request.get("reason_marks"));
@@ -147,6 +152,13 @@ impl Page {
             self.head("The same set out for reading:");
             self.lines(&harmless(&layout));
         }
+        let statements = items(request.get("statements"));
+        if !statements.is_empty() && items(marks).is_empty() {
+            self.head(&format!("{} statements, in this order:", statements.len()));
+            for (index, one) in statements.iter().enumerate() {
+                self.lines(&format!("{}. {}", index + 1, harmless(one.as_str().unwrap_or_default())));
+            }
+        }
         self.0.push('\n');
         for (index, value) in items(request.get("parameters")).iter().enumerate() {
             self.said(&format!("${}", index + 1), &parameter(value), value.get("marks"));
@@ -157,6 +169,40 @@ impl Page {
         }
     }
 
+    /// Each statement of a script by itself, with what it would do and what became of it.
+    fn steps(&mut self, request: &Value) {
+        let steps = items(request.get("steps"));
+        for one in steps {
+            let (number, state) = (text_at(one, "/number"), text_at(one, "/state"));
+            let ended = match outcome(one) {
+                ended if ended.is_empty() => state,
+                ended => ended,
+            };
+            self.head(&harmless(&format!("Statement {number} of {}, {ended}:", steps.len())));
+            self.lines(&revealed(&text_at(one, "/text"), one.get("marks")));
+            for words in told(one.get("marks")) {
+                let _ = writeln!(self.0, "  ! {words}");
+            }
+            self.0.push('\n');
+            self.field("what", &harmless(&text_at(one, "/action")));
+            if !matches!(text_at(one, "/action").as_str(), "sql.read" | "sql.session") {
+                self.counts(one);
+            }
+            self.relations(one);
+            self.effects(one);
+            for setting in
+                items(one.get("settings")).iter().filter(|one| text_at(one, "/name").starts_with('('))
+            {
+                let words = format!("{} {}", text_at(setting, "/name"), text_at(setting, "/value"));
+                self.field("setting", &harmless(&words));
+            }
+            self.field("digest", &text_at(one, "/digest"));
+        }
+        if !steps.is_empty() {
+            self.0.push('\n');
+        }
+    }
+
     fn lines(&mut self, text: &str) {
         for line in text.lines() {
             let _ = writeln!(self.0, "  {line}");
@@ -164,9 +210,13 @@ impl Page {
     }
 
     fn rows(&mut self, request: &Value) {
-        if text_at(request, "/kind") != "action" {
-            return;
+        if text_at(request, "/kind") == "action" {
+            self.counts(request);
         }
+    }
+
+    /// What is known of the rows that a statement would touch.
+    fn counts(&mut self, request: &Value) {
         self.field("rows", &rows(request));
         for one in items(request.pointer("/rows/branches")) {
             let rows = one.get("rows").and_then(Value::as_u64).map_or("unknown".into(), counted);

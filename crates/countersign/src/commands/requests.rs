@@ -3,14 +3,14 @@
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 
 use super::in_full::in_full;
 use super::people::encoded;
 use super::when;
-use crate::cli::{Approve, Cli, Deny, List, Reasoned, Request, Requests};
+use crate::cli::{Approve, Cli, Deny, List, Reasoned, Request, RequestOther, Requests, Script};
 use crate::client::Client;
 use crate::home::Home;
 use crate::output::{Column, Output, harmless, line, note, text_at};
@@ -21,20 +21,45 @@ const DENIED: u8 = 3;
 const LAPSED_OR_WITHDRAWN: u8 = 4;
 
 pub async fn request(cli: &Cli, home: &Home, options: &Request) -> Result<ExitCode> {
-    let client = Client::new(cli, home)?;
+    if let Some(RequestOther::Script(script)) = &options.other {
+        return put_forward(cli, home, script).await;
+    }
     let body = json!({
         "role": options.role,
         "for": options.lasting.to_string(),
         "reason": options.reason,
         "ticket": options.ticket,
     });
-    let asked = match client.post("/requests", body).await {
+    ask(cli, home, ("/requests", body), options.wait).await
+}
+
+/// Puts a script forward.
+async fn put_forward(cli: &Cli, home: &Home, script: &Script) -> Result<ExitCode> {
+    let text = if script.file.as_os_str() == "-" {
+        std::io::read_to_string(std::io::stdin()).context("standard input can't be read as text")?
+    } else {
+        let file = script.file.display();
+        std::fs::read_to_string(&script.file).with_context(|| format!("`{file}` can't be read as text"))?
+    };
+    let body = json!({
+        "resource": script.resource,
+        "role": script.role,
+        "text": text,
+        "reason": script.reason,
+        "ticket": script.ticket,
+    });
+    ask(cli, home, ("/scripts", body), script.wait).await
+}
+
+async fn ask(cli: &Cli, home: &Home, (path, body): (&str, Value), waits: bool) -> Result<ExitCode> {
+    let client = Client::new(cli, home)?;
+    let asked = match client.post(path, body).await {
         Ok(asked) => asked,
         Err(error) => return denied_by_policy(error),
     };
-    let asked = if options.wait { wait(&client, asked).await? } else { asked };
+    let asked = if waits { wait(&client, asked).await? } else { asked };
     Output(cli.output).thing(&asked, sentence)?;
-    if options.wait { Ok(outcome(&asked)) } else { Ok(ExitCode::SUCCESS) }
+    if waits { Ok(outcome(&asked)) } else { Ok(ExitCode::SUCCESS) }
 }
 
 /// A refusal by policy is an answer, with an exit code of its own.
@@ -148,6 +173,10 @@ pub(super) fn what(request: &Value) -> String {
     match text_at(request, "/kind").as_str() {
         "access" => format!("{} for {}", text_at(request, "/role"), span(request, "/for_s")),
         "action" => format!("{} on {}", text_at(request, "/action"), text_at(request, "/resource")),
+        "script" => {
+            let steps = request.get("steps").and_then(Value::as_array).map_or(0, Vec::len);
+            format!("a script of {steps} statements on {}", text_at(request, "/resource"))
+        }
         _ => text_at(request, "/action"),
     }
 }
@@ -163,6 +192,11 @@ fn span(value: &Value, pointer: &str) -> String {
 /// What a yes covers, or may be said to cover, beyond the text run once.
 pub(super) fn covers(request: &Value) -> String {
     let number = |pointer: &str| request.pointer(pointer).and_then(Value::as_u64);
+    if text_at(request, "/kind") == "script" {
+        let steps = request.get("steps").and_then(Value::as_array).map_or(0, Vec::len);
+        let used = number("/receipt/used").map(|used| format!("{used} of {steps} statements are run; "));
+        return format!("{}each once, in order, in one session", used.unwrap_or_default());
+    }
     if let (Some(used), Some(uses)) = (number("/receipt/used"), number("/receipt/uses")) {
         let rows = number("/receipt/rows_spent").zip(number("/receipt/envelope/total"));
         let rows = rows.map(|(spent, total)| format!(", {spent} of {total} rows")).unwrap_or_default();

@@ -29,7 +29,7 @@ use super::state::Known;
 use super::stream::{self, Link, Stream};
 use super::target::{Target, cause};
 use super::upstream::{self, ConnectError, Connected, Credentials, Login};
-use super::{Shared, powers, settings, tls, wording};
+use super::{KIND, Shared, powers, settings, tls, wording};
 
 /// How many requests for encryption a client may make before it starts: one of each kind.
 const ENCRYPTION_REQUESTS_MAX: u32 = 2;
@@ -37,8 +37,6 @@ const ENCRYPTION_REQUESTS_MAX: u32 = 2;
 const CLOSING_S_MAX: u64 = 15;
 /// How long to wait when no connection can be accepted (out of file descriptors), in milliseconds.
 const ACCEPT_AGAIN_MS: u64 = 100;
-/// The kind of resource that this door serves.
-const KIND: &str = "postgres";
 
 /// Accepts connections until `shutdown`.
 pub(super) async fn run(

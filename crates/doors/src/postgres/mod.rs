@@ -22,6 +22,7 @@ mod names;
 mod powers;
 mod query;
 mod reach;
+mod script;
 mod session;
 mod settings;
 mod startup;
@@ -53,6 +54,8 @@ use target::Target;
 pub use tls::ServerTls;
 use upstream::ConnectError;
 
+/// The kind of resources that this door leads to.
+const KIND: &str = "postgres";
 /// How many threads parse statements.
 const PARSERS: usize = 2;
 
@@ -151,6 +154,8 @@ impl Door {
             keys: Arc::default(),
             targets: Mutex::default(),
         });
+        let reader = script::Reader(Arc::downgrade(&shared));
+        shared.engine.read_scripts_with(KIND, Arc::new(reader));
         Ok(Self { listener, address, shared })
     }
 

@@ -209,7 +209,7 @@ fn takes_back(facts: &Facts) -> bool {
 }
 
 /// Whether a setting is among those that are followed here.
-fn is_followed(name: &str) -> bool {
+pub(crate) fn is_followed(name: &str) -> bool {
     let of_names = ["all", "search_path", "role", "session_authorization"];
     of_names.contains(&name) || FOLLOWED.iter().any(|reported| reported.eq_ignore_ascii_case(name))
 }

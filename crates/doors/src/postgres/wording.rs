@@ -3,9 +3,11 @@
 //! Messages say why in lower case without a full stop; the hint says what to do next. SQLSTATEs are those that
 //! PostgreSQL itself would use for the like, so that drivers do the right thing.
 
-use countersign_core::{At, Span};
+use countersign_core::{At, RequestId, Span};
 use countersign_engine::{Covered, Refused, Waiting};
 use countersign_wire::postgres::encode::{Report, Severity};
+
+use crate::flow::Apart;
 
 /// insufficient_privilege.
 pub(crate) const NOT_PERMITTED: &str = "42501";
@@ -73,6 +75,29 @@ pub(crate) fn covered(covered: &Covered) -> Report {
     };
     let until = clock(covered.valid_until);
     notice(format!("this runs under the approval of {}; {uses}, until {until}", covered.request))
+}
+
+/// A script begins.
+pub(crate) fn begins(request: RequestId, of: usize) -> Report {
+    let steps = if of == 1 { "its one statement".to_owned() } else { format!("its {of} statements") };
+    notice(format!("this begins the approved script {request}: {steps}, in order, each once"))
+        .hint("anything but a read in between ends it, and so does a statement that fails")
+}
+
+/// A script comes to its end.
+pub(crate) fn ends(request: RequestId) -> Report {
+    notice(format!("this is the last statement of the approved script {request}"))
+}
+
+/// What comes is no step of a script.
+pub(crate) fn apart(apart: &Apart) -> Report {
+    let Apart { request, number, of, why, stopped } = apart;
+    let words = if *stopped {
+        format!("the script {request} has stopped before statement {number} of {of}: {why}")
+    } else {
+        format!("this is not run as statement {number} of the script {request}: {why}")
+    };
+    notice(clean(&words)).hint("what is left of it needs an approval of its own")
 }
 
 /// The engine's no, with its hint and link.

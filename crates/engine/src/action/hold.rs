@@ -310,12 +310,12 @@ pub(super) fn action_of(held: &Held) -> Action {
 }
 
 /// A counted number of rows bounds the yes, if the door can make the bound hold.
-fn bounds(look: &Look) -> Bounds {
+pub(crate) fn bounds(look: &Look) -> Bounds {
     let rows = look.rows.filter(|_| look.can_bound_rows);
     Bounds { rows: rows.map_or(RowBound::Unbounded, RowBound::AtMost) }
 }
 
-fn look_content(look: Look) -> LookContent {
+pub(crate) fn look_content(look: Look) -> LookContent {
     let relation = |relation: crate::LookRelation| LookRelationContent {
         access: relation.access,
         columns: relation.columns,

@@ -8,7 +8,7 @@ use countersign_core::catalogue::Recording;
 use countersign_core::question::{Context, Question, Target, Value};
 use countersign_core::ruling::{Denial, Gate, PolicyRef, Ruling, Verdict};
 use countersign_core::session::Ending;
-use countersign_core::{ActionName, At, RoleId};
+use countersign_core::{ActionName, At, ResourceId, RoleId};
 use countersign_policy::context::Plain;
 
 use super::again::Allowed;
@@ -19,7 +19,7 @@ use crate::line::{Policies, PolicyShape, Statement};
 use crate::session::Session;
 use crate::snapshot::Snapshot;
 use crate::words::{Refused, RefusedCode, ask_command, ask_link};
-use crate::writer::work::Standing;
+use crate::writer::work::{From as Whence, Standing};
 
 impl Engine {
     /// Judges an attempt in a session, on the state as it is now.
@@ -44,7 +44,7 @@ impl Engine {
             return self.over(session, attempt, at, Ending::Policy);
         };
         let mut question = question(session, &attempt.kind, Context::clone(&attempt.context), at);
-        tell_impact(&snapshot, session, &mut question.context);
+        tell_impact(&snapshot, session.resource(), &mut question.context);
         if let Some((_, reached)) = &over
             && let Some(told) = question.context.get_mut("over_budget")
         {
@@ -62,15 +62,7 @@ impl Engine {
             }
             Verdict::Hold(gates) => {
                 let reason = held_words(gates);
-                let standing = Arc::new(Standing::Act {
-                    principal: question.principal,
-                    role: statement.role.clone(),
-                    resource: statement.resource.clone(),
-                    action: attempt.kind.clone(),
-                    actions: attempt.actions.to_vec(),
-                    context: question.context,
-                    from: session.from(),
-                });
+                let standing = Arc::new(standing(question, &statement, &attempt, session.from()));
                 Judgement::Hold(Held { session: session.clone(), statement, attempt, standing, reason })
             }
             Verdict::Deny(denial) => {
@@ -79,6 +71,15 @@ impl Engine {
                 Judgement::Deny(Denied { statement, attempt, policies, at, why: Why::Policy, refused })
             }
         }
+    }
+
+    /// An allowed action as one that uses a receipt: with what is asked about it once more.
+    pub(super) fn as_held(&self, session: &Session, judged: Judged) -> Held {
+        let Judged { statement, attempt, at, .. } = judged;
+        let mut question = question(session, &attempt.kind, Context::clone(&attempt.context), at);
+        tell_impact(&self.0.hall.snapshot.load(), session.resource(), &mut question.context);
+        let standing = Arc::new(standing(question, &statement, &attempt, session.from()));
+        Held { session: session.clone(), statement, attempt, standing, reason: String::new() }
     }
 
     fn over(&self, session: &Session, attempt: Attempt, at: At, ending: Ending) -> Judgement {
@@ -192,21 +193,38 @@ pub(super) fn question(session: &Session, kind: &ActionName, said: Context, at: 
         roles: BTreeSet::from([session.role().clone()]),
         action: kind.clone(),
         target: Target::Resource(session.resource().clone()),
-        context: circumstances(session, said, at),
+        context: circumstances(session.from(), (session.purpose(), session.ticket()), said, at),
+    }
+}
+
+/// What is asked about an action once more when it is used.
+fn standing(question: Question, statement: &Statement, attempt: &Attempt, from: Whence) -> Standing {
+    Standing::Act {
+        principal: question.principal,
+        role: statement.role.clone(),
+        resource: statement.resource.clone(),
+        action: attempt.kind.clone(),
+        actions: attempt.actions.to_vec(),
+        context: question.context,
+        from,
     }
 }
 
 /// What the door says, and what only the engine knows.
-fn circumstances(session: &Session, mut context: Context, now: At) -> Context {
-    let from = session.from();
+pub(crate) fn circumstances(
+    from: Whence,
+    (purpose, ticket): (&str, Option<&str>),
+    mut context: Context,
+    now: At,
+) -> Context {
     context.remove("source");
     for (name, value) in Context::from(Plain { now, source: from.source, via: from.via }) {
         context.insert(name, value);
     }
     if context.contains_key("verbs") {
-        context.insert("purpose", Value::Text(session.purpose().to_owned()));
+        context.insert("purpose", Value::Text(purpose.to_owned()));
         context.insert("over_budget", Value::Texts(BTreeSet::new()));
-        match session.ticket() {
+        match ticket {
             Some(ticket) => context.insert("ticket", Value::Text(ticket.to_owned())),
             None => context.remove("ticket"),
         };
@@ -215,8 +233,8 @@ fn circumstances(session: &Session, mut context: Context, now: At) -> Context {
 }
 
 /// How bad it would be: the highest of what a statement touches, and of everything where that is not certain.
-fn tell_impact(snapshot: &Snapshot, session: &Session, context: &mut Context) {
-    let Some(resource) = snapshot.book.catalogue.resources.get(session.resource()) else { return };
+pub(crate) fn tell_impact(snapshot: &Snapshot, resource: &ResourceId, context: &mut Context) {
+    let Some(resource) = snapshot.book.catalogue.resources.get(resource) else { return };
     if !context.contains_key("verbs") {
         return;
     }

@@ -5,6 +5,7 @@
 //!                  │    └──── record_read ──> Forward, Pending ─ durable ─> Ran ─ Withheld::release
 //!                  ├─ Held ─ hold ─> Waiting ─ answer ─ use_receipt ─> Recorded
 //!                  │    └─── cover ─> Cover ─ use_cover ─> Recorded
+//!   Judged or Held ─┴─ next_steps ─> NextStep ─ use_step ─> Recorded
 //!                  └─ Denied ─ denied ─> Refused
 //! ```
 //!
@@ -14,10 +15,11 @@
 pub(crate) mod again;
 mod attempt;
 mod cover;
-mod hold;
-mod judge;
+pub(crate) mod hold;
+pub(crate) mod judge;
 mod proof;
 mod record;
+mod step;
 mod unmask;
 
 pub use attempt::{
@@ -29,3 +31,4 @@ pub use hold::{Answer, NotUsed, Waiting};
 pub use proof::{
     Denied, Forward, Held, Judged, Judgement, Pending, Ran, Recorded, Telling, Unrecorded, Used, Withheld,
 };
+pub use step::{NextStep, NotStepped, Stepped};

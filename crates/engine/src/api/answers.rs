@@ -116,7 +116,7 @@ impl Engine {
 fn proposed_by(request: &Request) -> Option<BundleHash> {
     match &request.ask {
         Ask::Apply { bundle } => Some(*bundle),
-        Ask::Access { .. } | Ask::Act { .. } => None,
+        Ask::Access { .. } | Ask::Act { .. } | Ask::Script { .. } => None,
     }
 }
 
@@ -136,6 +136,7 @@ fn ended_with(done: &Done) -> Option<&'static str> {
             Voidance::GrantOver => "is void: the grant it stood on is over",
             Voidance::MeaningChanged => "is void: it no longer means the same",
             Voidance::PrincipalDisabled => "is void: whoever asked is disabled",
+            Voidance::Stopped => "is void: the script has stopped",
         }),
         Event::Request(RequestEvent::Withdrawn { .. }) => {
             Some("is withdrawn: the session in which it waited is over")

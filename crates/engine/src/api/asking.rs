@@ -8,7 +8,7 @@ use countersign_core::{Command, GrantId, RequestId};
 use countersign_policy::Compiled;
 
 use crate::engine::Engine;
-use crate::request::{LookContent, RequestContent};
+use crate::request::{LookContent, RequestContent, StepContent};
 use crate::seal::Field;
 use crate::so_far::SoFar;
 use crate::store::Put;
@@ -33,6 +33,10 @@ pub(crate) struct Asking<'a> {
     pub(crate) puts: Vec<Put>,
     /// What is held up while it waits.
     pub(crate) holds_up: HoldsUp,
+    /// The steps of a script.
+    pub(crate) steps: Vec<StepContent>,
+    /// The salt of its digest, where that is needed before.
+    pub(crate) salt: Option<[u8; 16]>,
 }
 
 /// A question that is in the ledger.
@@ -57,6 +61,8 @@ impl<'a> Asking<'a> {
             proposed: None,
             puts: Vec::new(),
             holds_up: HoldsUp::Nothing,
+            steps: Vec::new(),
+            salt: None,
         }
     }
 }
@@ -72,12 +78,12 @@ impl Engine {
         ask: impl FnOnce(&[u8; 16]) -> Ask,
     ) -> Result<Filed, Refused> {
         let ports = &self.0.house.ports;
-        let (id, salt) = (RequestId(ports.entropy.id()), ports.random());
-        let Asking { action, standing, from, purpose, ticket, look, so_far, proposed, mut puts, holds_up } =
-            asking;
+        let id = RequestId(ports.entropy.id());
+        let salt = asking.salt.unwrap_or_else(|| ports.random());
+        let Asking { action, standing, from, purpose, ticket, look, so_far, proposed, mut puts, .. } = asking;
         let canonical = action.canonical();
         let mut content = RequestContent::new(&canonical, &salt, from).words(purpose, ticket);
-        (content.look, content.so_far) = (look, so_far);
+        (content.look, content.so_far, content.steps) = (look, so_far, asking.steps);
         puts.push(self.same_put(action, id));
         let field = Field::new(ports, "/data/content", "request.content", content.canonical());
         let command = RequestCommand::Ask {
@@ -87,7 +93,7 @@ impl Engine {
             digest: digest(&salt, &canonical),
             content: Some(field.commitment()),
             grant: GrantId(ports.entropy.id()),
-            holds_up,
+            holds_up: asking.holds_up,
         };
         let mut deed = Deed::new(Command::Request(command), from);
         deed.standing = Some(standing);

@@ -169,6 +169,7 @@ impl Engine {
             approvals: Vec::new(),
             state: State::Pending,
             uses: Vec::new(),
+            progress: None,
         };
         let stages = snapshot.book.stages(&request, now);
         let words = stages.iter().map(|stage| {
@@ -283,7 +284,7 @@ impl Engine {
     }
 
     /// A canonical action of the caller's, with its optional parts absent.
-    pub(super) fn action(&self, caller: &Caller, kind: &str) -> Result<Action, Refused> {
+    pub(crate) fn action(&self, caller: &Caller, kind: &str) -> Result<Action, Refused> {
         let snapshot = self.snapshot();
         let person = snapshot.book.person(&caller.principal).cloned();
         let person = person.ok_or_else(|| Refusal::NoSuchPrincipal(caller.principal.clone()))?;
@@ -308,7 +309,7 @@ impl Engine {
     }
 }
 
-fn check_length(what: &str, words: &str, most: usize) -> Result<(), Refused> {
+pub(crate) fn check_length(what: &str, words: &str, most: usize) -> Result<(), Refused> {
     if words.len() <= most {
         return Ok(());
     }

@@ -6,6 +6,7 @@ use countersign_core::catalogue::{Ceiling, Escalation, Place, Rule, Stage};
 use countersign_core::envelope::{Envelope, Reach, Terms};
 use countersign_core::request::{Bounds, Fate, Outcome, RowBound, Signature, Transaction};
 use countersign_core::ruling::{Gate, PolicyRef};
+use countersign_core::script::Step;
 use countersign_core::{Digest, PolicyId, RuleName, Span};
 use serde::{Deserialize, Serialize};
 
@@ -105,6 +106,14 @@ struct PlaceShape(Place);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BoundsShape {
+    rows: Option<u64>,
+}
+
+/// A step of a script; no rows is no bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StepShape {
+    digest: Digest,
     rows: Option<u64>,
 }
 
@@ -328,6 +337,18 @@ impl From<Bounds> for BoundsShape {
 impl From<BoundsShape> for Bounds {
     fn from(shape: BoundsShape) -> Self {
         Self { rows: shape.rows.map_or(RowBound::Unbounded, RowBound::AtMost) }
+    }
+}
+
+impl From<&Step> for StepShape {
+    fn from(step: &Step) -> Self {
+        Self { digest: step.digest, rows: BoundsShape::from(step.bounds).rows }
+    }
+}
+
+impl From<StepShape> for Step {
+    fn from(shape: StepShape) -> Self {
+        Self { digest: shape.digest, bounds: BoundsShape { rows: shape.rows }.into() }
     }
 }
 

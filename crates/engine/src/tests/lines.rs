@@ -11,6 +11,7 @@ use countersign_core::request::{
     Ask, Bounds, Event as RequestEvent, Fate, Outcome, RowBound, Signature, Transaction, Voidance, Withdrawal,
 };
 use countersign_core::ruling::{Gate, PolicyRef};
+use countersign_core::script::Step;
 use countersign_core::session::{Ending, Event as SessionEvent, Opening};
 use countersign_core::{
     ActionName, At, Digest, DirectoryName, Event, GrantId, GroupId, PersonId, PolicyId, RequestId,
@@ -86,6 +87,16 @@ fn within_reach() -> Ask {
             Ask::Act { session, grant, resource, action, bounds, reach }
         }
         other => other,
+    }
+}
+
+/// Two steps, of which one is bounded.
+fn script() -> Ask {
+    let step = |digest, rows| Step { digest: Digest([digest; 32]), bounds: Bounds { rows } };
+    Ask::Script {
+        grant: GrantId(3),
+        resource: ResourceId::new("shop"),
+        steps: vec![step(12, RowBound::AtMost(12)), step(13, RowBound::Unbounded)],
     }
 }
 
@@ -234,6 +245,8 @@ fn events() -> Vec<(&'static str, Event)> {
         ("concluded_committed", concluded(1, Fate::Committed)),
         ("concluded_rolled_back", concluded(3, Fate::RolledBack)),
         ("concluded_unknown", concluded(1, Fate::Unknown)),
+        ("asked_script", asked(script())),
+        ("voided_script", Event::Request(RequestEvent::Voided { request, why: Voidance::Stopped })),
     ]
     .into_iter()
     .chain(directory_events())

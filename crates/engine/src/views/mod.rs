@@ -77,6 +77,8 @@ pub enum RequestKind {
     Action,
     /// To put a bundle in force.
     Apply,
+    /// To do several actions, one after the other.
+    Script,
 }
 
 /// What of a yes is used, and what it covers.
@@ -171,6 +173,8 @@ pub struct RequestView {
     pub valid_until: Option<At>,
     /// What of the yes is used, and what it covers; nothing before there is one, or for what is no action.
     pub receipt: Option<ReceiptView>,
+    /// The steps of a script, in order.
+    pub steps: Vec<StepView>,
     /// The widest envelope that its approvers may give, if they may give one.
     pub ceiling: Option<Ceiling>,
     /// How often, and for how long, its approvers may let it be used; nothing for what is no action.
@@ -193,6 +197,37 @@ pub struct RequestView {
     pub can_deny: bool,
     /// The caller may give it up.
     pub can_withdraw: bool,
+}
+
+/// A step of a script.
+#[derive(Clone, Debug)]
+pub struct StepView {
+    /// What a yes to it is bound to.
+    pub digest: Digest,
+    /// What it is.
+    pub action: Option<ActionName>,
+    /// Its full text.
+    pub text: Option<String>,
+    /// What it does, beneath its kind.
+    pub verbs: Vec<String>,
+    /// The relations it names.
+    pub relations: Vec<RelationView>,
+    /// The functions it calls by name.
+    pub functions: Vec<FunctionView>,
+    /// What is known of the rows it would touch.
+    pub rows: RowsView,
+    /// What else was foreseen.
+    pub foreseen: Foreseen,
+    /// What else the approver should know.
+    pub notes: Vec<String>,
+    /// Session settings that change its meaning.
+    pub settings: Vec<(String, String)>,
+    /// It is under way.
+    pub running: bool,
+    /// How it ended, if it did.
+    pub outcome: Option<Outcome>,
+    /// Where the transaction stands in which it was done.
+    pub transaction: Option<Transaction>,
 }
 
 /// One parameter value.

@@ -8,12 +8,13 @@ use countersign_core::action::{Action, RelationVersion};
 use countersign_core::catalogue::Resource;
 use countersign_core::question::Target;
 use countersign_core::quorum::Tally;
-use countersign_core::request::{Ask, Receipt, Request, RowBound, State};
+use countersign_core::request::{Ask, Bounds, Receipt, Request, RowBound, State};
+use countersign_core::script::Step;
 use countersign_core::{Refusal, RequestId};
 
 use super::{
     FunctionView, Named, ParameterView, ReceiptView, RelationView, RequestFilter, RequestKind, RequestView,
-    RowsView, SaidView, StageView, newest,
+    RowsView, SaidView, StageView, StepView, newest,
 };
 use crate::engine::Engine;
 use crate::foreseen::Foreseen;
@@ -158,6 +159,7 @@ impl Engine {
             lapses_at: request.lapses_at,
             valid_until: None,
             receipt: None,
+            steps: Vec::new(),
             ceiling: request.ceiling(),
             most: request.most(),
             running: false,
@@ -171,9 +173,11 @@ impl Engine {
             can_withdraw: open && self.may(caller, snapshot, "request.withdraw", target_of(request)),
         };
         view.ask(&request.ask, snapshot);
+        view.session = view.session.or(request.progress.as_ref().and_then(|progress| progress.session));
         self.end(&mut view, snapshot, request);
         if let Some(content) = content {
             let resource = request.resource().and_then(|id| snapshot.book.catalogue.resources.get(id));
+            view.steps = steps(request, &content, resource);
             view.content(content, action, resource);
         }
         view
@@ -198,7 +202,7 @@ impl Engine {
                 view.running = receipt.running.is_some();
                 view.outcome.clone_from(&receipt.outcome);
                 let Receipt { uses, used, envelope, spent, .. } = *receipt;
-                let acts = matches!(request.ask, Ask::Act { .. });
+                let acts = matches!(request.ask, Ask::Act { .. } | Ask::Script { .. });
                 view.receipt = acts.then_some(ReceiptView { uses, used, envelope, spent });
             }
             State::Denied { by, at, comment } => {
@@ -232,13 +236,14 @@ impl RequestView {
                 self.session = Some(*session);
                 self.grant = Some(*grant);
                 self.resource = Some(resource.clone());
-                let bound = match bounds.rows {
-                    RowBound::AtMost(rows) => Some(rows),
-                    RowBound::Unbounded => None,
-                };
+                let bound = bound(*bounds);
                 self.rows = Some(RowsView { count: None, least: None, estimate: None, bound });
             }
             Ask::Apply { bundle } => self.bundle = Some(*bundle),
+            Ask::Script { grant, resource, .. } => {
+                self.grant = Some(*grant);
+                self.resource = Some(resource.clone());
+            }
         }
     }
 
@@ -256,16 +261,63 @@ impl RequestView {
         self.parameters = parameters(&action, &look);
         self.relations = relations(&action.relations, &look, resource);
         self.foreseen = look.foreseen;
-        let function = |one: LookFunctionContent| FunctionView {
-            name: one.name,
-            volatile: one.volatile,
-            definer: one.definer,
-        };
-        self.functions = look.functions.into_iter().map(function).collect();
+        self.functions = look.functions.into_iter().map(Into::into).collect();
         self.notes = look.notes;
         self.settings = action.settings.into_iter().collect();
         self.text = action.text;
         self.verbs = action.verbs;
+    }
+}
+
+impl From<LookFunctionContent> for FunctionView {
+    fn from(one: LookFunctionContent) -> Self {
+        Self { name: one.name, volatile: one.volatile, definer: one.definer }
+    }
+}
+
+/// The steps of a script, with what has become of each.
+fn steps(request: &Request, content: &RequestContent, resource: Option<&Resource>) -> Vec<StepView> {
+    let outcomes = request.progress.as_ref().map(|progress| progress.outcomes.as_slice()).unwrap_or_default();
+    let running = matches!(&request.state, State::Approved(receipt) if receipt.running.is_some());
+    let step = |(place, step): (usize, &Step)| {
+        let kept = content.steps.get(place);
+        let action: Option<Action> = kept.and_then(|kept| serde_json::from_str(&kept.action).ok());
+        let look = kept.map(|kept| kept.look.clone()).unwrap_or_default();
+        let named = action.as_ref().map(|action| action.relations.as_slice()).unwrap_or_default();
+        let number = u32::try_from(place + 1).unwrap_or(u32::MAX);
+        StepView {
+            digest: step.digest,
+            relations: relations(named, &look, resource),
+            functions: look.functions.into_iter().map(Into::into).collect(),
+            rows: RowsView {
+                count: look.rows,
+                least: look.foreseen.rows_least,
+                estimate: look.estimate,
+                bound: bound(step.bounds),
+            },
+            foreseen: look.foreseen,
+            notes: look.notes,
+            action: action.as_ref().map(|action| action.kind.clone()),
+            verbs: action.as_ref().map(|action| action.verbs.clone()).unwrap_or_default(),
+            settings: action
+                .as_ref()
+                .map(|one| one.settings.clone())
+                .unwrap_or_default()
+                .into_iter()
+                .collect(),
+            text: action.and_then(|action| action.text),
+            running: running && place == outcomes.len(),
+            outcome: outcomes.get(place).cloned(),
+            transaction: request.uses.iter().find(|used| used.number == number).map(|used| used.transaction),
+        }
+    };
+    request.steps().unwrap_or_default().iter().enumerate().map(step).collect()
+}
+
+fn bound(bounds: Bounds) -> Option<u64> {
+    match bounds.rows {
+        RowBound::AtMost(rows) => Some(rows),
+        RowBound::Unbounded => None,
     }
 }
 
@@ -274,6 +326,7 @@ fn kind_of(ask: &Ask) -> RequestKind {
         Ask::Access { .. } => RequestKind::Access,
         Ask::Act { .. } => RequestKind::Action,
         Ask::Apply { .. } => RequestKind::Apply,
+        Ask::Script { .. } => RequestKind::Script,
     }
 }
 

@@ -31,7 +31,7 @@ impl Writer {
                     .or_else(|| house.standing(found).map(Arc::new))?;
                 let proposed = match &*standing {
                     Standing::Apply { bundle, .. } => Some(house.compiled(bundle)?),
-                    Standing::Access { .. } | Standing::Act { .. } => None,
+                    Standing::Access { .. } | Standing::Act { .. } | Standing::Script(_) => None,
                 };
                 desk.rule_standing(&found.by, &standing, proposed.as_deref())
             };
@@ -147,11 +147,12 @@ impl Writer {
 
 /// Who gave a command, and what it is called, for those that a person gives.
 fn said_by(command: &Command) -> Option<(&PrincipalId, ActionName)> {
-    use countersign_core::{bundle, grant, principal, request, session};
+    use countersign_core::{bundle, grant, principal, request, script, session};
     let (by, action) = match command {
         Command::Request(request::Command::Ask { by, ask, .. }) => match ask {
             request::Ask::Access { .. } => (by, "access.request"),
             request::Ask::Apply { .. } => (by, "policy.apply"),
+            request::Ask::Script { .. } => (by, script::ACTION),
             request::Ask::Act { .. } => return None,
         },
         Command::Request(request::Command::Approve { by, .. }) => (by, "request.approve"),

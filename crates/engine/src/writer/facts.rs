@@ -155,6 +155,10 @@ impl Desk<'_> {
                 };
                 self.policy.map(|policy| policy.rule_all(self.book, &question, actions))
             }
+            Standing::Script(steps) => {
+                let rulings = steps.iter().map(|step| self.rule_standing(by, step, None));
+                rulings.reduce(|one, other| Some(one?.and(other?))).flatten()
+            }
             Standing::Apply { from, .. } => self.on_apply(by, proposed, *from),
         }
     }

@@ -82,6 +82,8 @@ pub(crate) enum Standing {
         context: Context,
         from: From,
     },
+    /// Several actions, each of which must be let be: the parts of a script.
+    Script(Vec<Self>),
     /// `policy.apply`.
     Apply { bundle: BundleHash, from: From },
 }

@@ -14,6 +14,7 @@ mod principals;
 mod programs;
 mod requests;
 mod roles;
+mod scripts;
 mod sessions;
 mod sign_in;
 mod status;
@@ -63,6 +64,7 @@ pub(crate) fn api() -> OpenApiRouter<Rooms> {
         .merge(programs::router())
         .merge(requests::router())
         .merge(roles::router())
+        .merge(scripts::router())
         .merge(sessions::router())
         .merge(sign_in::router())
         .merge(status::router())

@@ -173,7 +173,7 @@ async fn withdraw(
     one(&rooms, caller, id).await
 }
 
-async fn one(rooms: &Rooms, caller: Caller, id: RequestId) -> Result<Json<Request>, Problem> {
+pub(super) async fn one(rooms: &Rooms, caller: Caller, id: RequestId) -> Result<Json<Request>, Problem> {
     let view = reading(rooms, move |engine| engine.request_view(&caller, id)).await??;
     Ok(Json(view.into()))
 }

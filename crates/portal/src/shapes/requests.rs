@@ -5,6 +5,7 @@ mod marks;
 mod outcome;
 mod parts;
 mod show;
+mod steps;
 
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -18,6 +19,7 @@ pub use foreseen::{
 pub use marks::{Mark, MarkKind};
 pub use outcome::{Outcome, OutcomeResult, OutcomeTransaction};
 pub use parts::{Encoding, Function, Parameter, Relation, Rows, Setting};
+pub use steps::{AskScript, Step, StepState};
 
 /// Asks for a role.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
@@ -146,6 +148,8 @@ pub enum RequestKind {
     Action,
     /// To put a bundle in force.
     Apply,
+    /// To run a script: several statements, one after the other.
+    Script,
 }
 
 /// A request, with everything that an approver is shown. Nothing is truncated.
@@ -194,6 +198,13 @@ pub struct Request {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub layout: Option<String>,
+    /// The statements of `text` in their order, where one action has several: each with the comments in front of it. They
+    /// are one action, and run one behind the other as they were sent, or not at all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub statements: Vec<String>,
+    /// The steps of a script, in their order. Each is run once, as it was approved, behind those before it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
     /// The characters of `text` that hide or deceive.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub marks: Vec<Mark>,
@@ -254,7 +265,7 @@ pub struct Request {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = DateTime)]
     pub ended_at: Option<String>,
-    /// The session in which the action waits.
+    /// The session in which the action waits, or in which the script is, or was, run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub session: Option<String>,

@@ -153,6 +153,7 @@ fn body(endpoint: &Endpoint) -> Value {
         "/me/program" => json!({ "challenge": "a".repeat(43) }),
         "/sign-in" => json!({ "user": "nobody", "password": "wrong" }),
         "/requests" => json!({ "role": "shop-reader", "for": "10m", "reason": "look" }),
+        "/scripts" => json!({ "resource": "shop", "text": "DELETE FROM orders;", "reason": "look" }),
         "/credentials" => json!({ "resource": "shop" }),
         "/bundle" | "/bundle/check" => json!({ "files": changed() }),
         _ => json!({}),

@@ -338,7 +338,12 @@ async fn held_statement(scene: &Rc<Scene>, session: &Session, text: &str, held: 
 }
 
 /// Forwards what was recorded, and says how it ended.
-async fn forward(scene: &Rc<Scene>, session: &Session, text: &str, (recorded, relation): (Recorded, u64)) {
+pub async fn forward(
+    scene: &Rc<Scene>,
+    session: &Session,
+    text: &str,
+    (recorded, relation): (Recorded, u64),
+) {
     scene.pause().await;
     let (bytes, ran) = recorded.into_forward();
     if bytes != text.as_bytes() {
@@ -399,7 +404,7 @@ pub fn somebody_waits(scene: &Scene) -> bool {
     snapshot.book.requests().any(waits)
 }
 
-fn client() -> Client {
+pub fn client() -> Client {
     Client { address: SocketAddr::from(([127, 0, 0, 1], 50_000)), application: "psql".into(), tls: true }
 }
 
@@ -428,11 +433,11 @@ fn relations(relation: u64) -> Vec<RelationVersion> {
     vec![RelationVersion { name: "public.orders".into(), oid: 16_385, version: relation.to_string() }]
 }
 
-fn ground(action: &str, relation: u64) -> Ground {
+pub fn ground(action: &str, relation: u64) -> Ground {
     Ground { relations: relations(relation), touches: touches(action, relation), ..Ground::default() }
 }
 
-fn attempt(action: &str, text: &str, provable_read: bool, relation: u64) -> Attempt {
+pub fn attempt(action: &str, text: &str, provable_read: bool, relation: u64) -> Attempt {
     let verb = action.trim_start_matches("sql.").to_owned();
     let context: Context = Sql {
         plain: Plain { now: At(0), source: None, via: Via::Postgres },

@@ -16,6 +16,7 @@ mod disk;
 mod oracle;
 mod run;
 mod scene;
+mod scripts;
 mod stores;
 
 use std::sync::Mutex;
@@ -75,7 +76,9 @@ fn nothing_breaks_its_word() {
     assert!(found.is_empty(), "{} seeds failed", found.len());
     let covered = count < SEEDS || (all.power_cuts > 0 && all.kills > 0 && all.failures > 0);
     assert!(
-        covered && (count < SEEDS || all.approved > 0 && all.within_bounds > 0 && all.reads_lost > 0),
+        covered
+            && (count < SEEDS
+                || all.approved > 0 && all.within_bounds > 0 && all.reads_lost > 0 && all.scripts > 0),
         "nothing was put to the test"
     );
 }
@@ -127,8 +130,13 @@ fn a_receipt_that_is_not_consumed_is_noticed() {
 
 #[test]
 fn a_receipt_used_without_asking_again_is_noticed() {
-    let rules =
-        ["the stricter policy wins", "what ran was approved", "access is live grants", "an end is an end"];
+    let rules = [
+        "the stricter policy wins",
+        "what ran was approved",
+        "access is live grants",
+        "an end is an end",
+        "rows stay in their bounds",
+    ];
     caught(Mutation::Writer(Mistake::NotAskedAgain), &rules);
 }
 
@@ -169,6 +177,12 @@ fn forwarding_before_recording_is_noticed() {
 #[test]
 fn forwarding_twice_is_noticed() {
     caught(Mutation::Door(Fault::ForwardsTwice), &["what is recorded runs once", "a yes is used up"]);
+}
+
+#[test]
+fn a_script_out_of_order_is_noticed() {
+    let rules = ["what ran was approved", "a script stays where it began", "a yes is used up"];
+    caught(Mutation::Writer(Mistake::AnyStepWillDo), &rules);
 }
 
 #[test]

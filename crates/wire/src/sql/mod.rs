@@ -49,6 +49,7 @@ pub mod reviewed;
 mod secrets;
 mod session;
 mod settings;
+mod split;
 mod standing;
 mod statement;
 mod tree;
@@ -74,6 +75,7 @@ pub use probe::{CATALOGUE_MOMENT, Probe};
 pub use queries::{CATALOGUE_PREPARE, Section};
 pub use secrets::{Redacted, redact};
 pub use session::{Context, SessionState};
+pub use split::{is_same_statement, split, statements};
 
 /// The longest statement text that is looked at, in bytes. Longer text is `sql.unknown`: nobody approves what
 /// nobody reads, and the parser's memory is a multiple of its input.

@@ -74,5 +74,6 @@ pub(super) const fn void(why: Voidance) -> &'static str {
         Voidance::GrantOver => "the grant behind it is over",
         Voidance::MeaningChanged => "what the statement means has changed since it was approved",
         Voidance::PrincipalDisabled => "the account is disabled",
+        Voidance::Stopped => "the script has stopped",
     }
 }

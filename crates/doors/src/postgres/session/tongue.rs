@@ -10,7 +10,7 @@ use countersign_core::question::Context;
 use countersign_core::request::{RowBound, Withdrawal};
 use countersign_engine::{Attempt, Ground, Judgement, Look, Parameter, Pending, Ran, Refused};
 use countersign_wire::postgres::{Format, TransactionStatus};
-use countersign_wire::sql::{CopyTarget, Facts, Unparsed, classify_unparsed};
+use countersign_wire::sql::{CopyTarget, Facts, Unparsed, classify_unparsed, is_same_statement};
 
 use super::super::catalogue::Knowledge;
 use super::super::classify::{Classification, Statement, Understood, classification};
@@ -546,6 +546,26 @@ impl Tongue for Asking<'_> {
         Ok(Ok(look))
     }
 
+    fn is(&self, text: &str) -> bool {
+        let Action { statement, parameters, alone, running, settled, .. } = &self.action;
+        let whole = !alone && running.is_none() && !settled && parameters.is_empty();
+        whole && statement.unreadable().is_none() && is_same_statement(&statement.text, text)
+    }
+
+    fn no_beginning(&self) -> Option<&'static str> {
+        let hidden = self.session.known.may_have_temporary_objects();
+        // What the script makes could be hidden by what is there already.
+        hidden.then_some(
+            "this session may have temporary tables, which names could stand for; begin it in a new one",
+        )
+    }
+
+    async fn settle(&mut self) -> Result<(), End> {
+        self.session.settle().await?;
+        self.session.report_outcomes().await;
+        Ok(())
+    }
+
     async fn ground(&mut self) -> Result<Ground, End> {
         // While it waited, its names may have come to stand for something else, and the server's own configuration may
         // have changed settings that nobody has set here.
@@ -577,6 +597,9 @@ impl Tongue for Asking<'_> {
             News::Waits(waiting) => wording::waits(waiting, self.session.now()),
             News::StillWaits(waiting) => wording::still_waits(waiting, self.session.now()),
             News::Covered(covered) => wording::covered(covered),
+            News::Begins(request, of) => wording::begins(request, of),
+            News::Ends(request) => wording::ends(request),
+            News::Apart(apart) => wording::apart(apart),
             News::AskedAnew(why) => wording::notice(format!("{}; it is asked for again", void(why))),
         };
         self.session.say(&report);

@@ -6,7 +6,7 @@ use countersign_core::{ActionName, BundleHash, Digest, DirectoryName, GroupId};
 use serde::{Deserialize, Serialize};
 
 use crate::line::shapes::{
-    BoundsShape, EnvelopeShape, GateShape, ReachShape, ResultShape, SignatureShape, TermsShape,
+    BoundsShape, EnvelopeShape, GateShape, ReachShape, ResultShape, SignatureShape, StepShape, TermsShape,
     TransactionShape,
 };
 use crate::line::{Sealed, Stamp};
@@ -33,6 +33,8 @@ pub(super) struct AskedData {
     pub(super) proposed: Option<BundleHash>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) reach: Option<ReachShape>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) steps: Vec<StepShape>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

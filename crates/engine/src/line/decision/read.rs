@@ -73,6 +73,12 @@ fn asked(line: Raw) -> Result<RequestEvent, BadLine> {
             bounds: need(&line, &data.bounds, "bounds")?.into(),
             reach: data.reach.map(Into::into),
         }
+    } else if !data.steps.is_empty() {
+        Ask::Script {
+            grant: need(&line, &line.grant, "grant")?,
+            resource: need(&line, &line.resource, "resource")?,
+            steps: data.steps.into_iter().map(Into::into).collect(),
+        }
     } else if let Some(bundle) = data.proposed {
         Ask::Apply { bundle }
     } else {

@@ -138,6 +138,7 @@ fn encode_asked(event: &RequestEvent) -> Result<Raw, BadLine> {
         locked: *locked,
         proposed: None,
         reach: None,
+        steps: Vec::new(),
     };
     let mut line = Envelope::new("request.created", data);
     line.request = Some(*request);
@@ -166,6 +167,11 @@ fn encode_asked(event: &RequestEvent) -> Result<Raw, BadLine> {
             line.data.reach = reach.as_ref().map(Into::into);
         }
         Ask::Apply { bundle } => line.data.proposed = Some(*bundle),
+        Ask::Script { grant, resource, steps } => {
+            line.grant = Some(*grant);
+            line.resource = Some(resource.clone());
+            line.data.steps = steps.iter().map(Into::into).collect();
+        }
     }
     raw(line)
 }

@@ -8,9 +8,10 @@ use countersign_engine::views::{
     RowsView, SaidView, StageView,
 };
 use countersign_wire::postgres::binary;
-use countersign_wire::sql::layout;
+use countersign_wire::sql::{layout, statements};
 
 use super::marks::marks;
+use super::steps;
 use super::{
     Answer, Approval, By, Effects, Encoding, Envelope, Function, HeldBy, Most, MostEnvelope, Outcome,
     OutcomeResult, OutcomeTransaction, Parameter, Party, Policy, Receipt, Relation, Request, RequestCan,
@@ -23,6 +24,9 @@ impl From<RequestView> for Request {
         let rows = view.rows.map(|rows| Rows::of(rows, &view.foreseen));
         let is_action = view.kind == Kind::Action;
         let layout = view.text.as_deref().filter(|_| is_action).and_then(layout);
+        let parts = view.text.as_deref().filter(|_| is_action).and_then(statements);
+        let statements = parts.into_iter().flatten().map(str::to_owned).collect();
+        let steps = steps::all(&view);
         let text_marks = view.text.as_deref().map(marks).unwrap_or_default();
         let reason_marks = view.purpose.as_deref().map(marks).unwrap_or_default();
         let utf8 = speaks_utf8(&view.settings);
@@ -33,6 +37,7 @@ impl From<RequestView> for Request {
                 Kind::Access => RequestKind::Access,
                 Kind::Action => RequestKind::Action,
                 Kind::Apply => RequestKind::Apply,
+                Kind::Script => RequestKind::Script,
             },
             by: By {
                 name: view.by.id.to_string(),
@@ -48,6 +53,8 @@ impl From<RequestView> for Request {
             ticket: view.ticket,
             text: view.text,
             layout,
+            statements,
+            steps,
             marks: text_marks,
             reason_marks,
             verbs: view.verbs,
@@ -210,7 +217,7 @@ impl From<RelationView> for Relation {
 }
 
 impl Rows {
-    fn of(view: RowsView, foreseen: &Foreseen) -> Self {
+    pub(super) fn of(view: RowsView, foreseen: &Foreseen) -> Self {
         let RowsView { count, least, estimate, bound } = view;
         Self {
             count: count.filter(|_| least.is_none()),

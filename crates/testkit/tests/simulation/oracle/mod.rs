@@ -86,6 +86,12 @@ struct Request {
     closed: bool,
     action: String,
     resource: String,
+    /// How many steps it has, if it is a script.
+    steps: usize,
+    /// Where it is run.
+    begun: Option<SessionId>,
+    /// A step of it has not ended well.
+    failed: bool,
 }
 
 /// What somebody said with a yes.
@@ -171,6 +177,12 @@ impl Oracle {
         self.requests.values().map(|found| found.enveloped).sum()
     }
 
+    /// How many scripts were run to their end.
+    pub fn scripts(&self) -> u64 {
+        let run = |found: &&Request| found.steps > 0 && found.used == found.steps && !found.failed;
+        self.requests.values().filter(run).count() as u64
+    }
+
     /// How many receipts were used in another session than the one that waited.
     pub fn used_elsewhere(&self) -> u64 {
         self.elsewhere
@@ -198,8 +210,11 @@ impl Oracle {
     pub fn waiting(&self) -> impl Iterator<Item = RequestId> {
         let open = |found: &Request| {
             let spent = found.is_spent() && found.running.is_none();
-            found.session.is_some()
-                && (found.running.is_some() || (!found.closed && !spent && !found.outlives()))
+            let waits = found.running.is_some() || (!found.closed && !spent && !found.outlives());
+            // A script that has not begun waits for no session; what is asked about it is in memory alone.
+            let script = found.begun.is_some() || found.receipt.is_none();
+            let script = found.steps > 0 && script && (found.running.is_some() || (!found.closed && !spent));
+            script || (found.session.is_some() && waits)
         };
         self.requests.iter().filter(move |(_, found)| open(found)).map(|(id, _)| *id)
     }
@@ -407,6 +422,7 @@ impl Oracle {
                 Some("unknown") => found.aside,
                 _ => 0,
             };
+            found.failed |= line.data.get("result").and_then(Value::as_str) != Some("done");
             found.spent -= std::mem::take(&mut found.aside) - spent;
             self.completed.insert(since);
             return Ok(());

@@ -8,20 +8,23 @@ use serde_json::Value;
 
 use super::{Checked, Oracle, Request, Terms, Violation, must, stamp, text};
 use crate::bundles::{ESCALATED_AFTER, Verdict, envelope, person, stages, uses};
+use crate::scripts::ACTION;
 
 impl Oracle {
     pub(super) fn asked(&mut self, line: &Line) -> Checked {
         let id = line.request.ok_or_else(|| Violation::new("lines are whole", "no request"))?;
         let rules = line.data.get("gates").and_then(Value::as_array).into_iter().flatten();
         let gates = rules.filter_map(|gate| gate.get("rule")?.as_str().map(str::to_owned)).collect();
-        let action = line.data.get("action").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let steps = line.data.get("steps").and_then(Value::as_array).map_or(0, Vec::len);
+        let action = line.data.get("action").and_then(Value::as_str);
+        let action = action.unwrap_or(if steps > 0 { ACTION } else { "" }).to_owned();
         let request = Request {
             line: line.index,
             asked_at: line.at,
             by: text(line.actor.as_ref()),
             gates,
             session: line.session.filter(|_| line.kind == "action.held"),
-            grant: line.grant.filter(|_| line.kind == "action.held"),
+            grant: line.grant.filter(|_| line.kind == "action.held" || steps > 0),
             approvers: Vec::new(),
             terms: Vec::new(),
             receipt: None,
@@ -35,9 +38,19 @@ impl Oracle {
             closed: false,
             action,
             resource: text(line.resource.as_ref()),
+            steps,
+            begun: None,
+            failed: false,
         };
         if let Some(session) = request.session {
             self.stands(session, line, None)?;
+        }
+        if steps > 0 {
+            let live = |grant: &super::Grant| grant.principal == request.by && !grant.ended;
+            let stands = request.grant.and_then(|id| self.grants.get(&id)).is_some_and(live);
+            must(stands, "access is live grants", || format!("{} holds nothing", request.by))?;
+        }
+        if request.session.is_some() || steps > 0 {
             let verdict = self.variant()?.verdict(&request.action, &request.resource);
             let gates: BTreeSet<&str> = request.gates.iter().map(String::as_str).collect();
             let expected = matches!(&verdict, Verdict::Hold(rules) if *rules == gates);
@@ -112,6 +125,11 @@ impl Oracle {
         found.enveloped += u64::from(aside.is_some());
         must(line.at < until, "a yes ends", || "it was used too late".into())?;
         let (single, by, resource) = (!found.outlives(), found.by.clone(), found.resource.clone());
+        let single = single && found.steps == 0;
+        must(found.steps == 0 || !found.failed, "a step that fails ends a script", || by.clone())?;
+        let begun = found.begun.is_none() || found.begun == line.session;
+        must(begun, "a script stays where it began", || format!("it began in {:?}", found.begun))?;
+        found.begun = line.session.filter(|_| found.steps > 0);
         must(line.session == session || !single, "a yes is bound to its session", || {
             format!("used in {:?}, not {session:?}", line.session)
         })?;
@@ -125,7 +143,7 @@ impl Oracle {
         })?;
         found.used += 1;
         found.running = Some(line.index);
-        self.elsewhere += u64::from(line.session != session);
+        self.elsewhere += u64::from(session.is_some() && line.session != session);
         let session = line.session.ok_or_else(|| Violation::new("lines are whole", "no session"))?;
         let own =
             self.sessions.get(&session).is_some_and(|one| one.principal == by && one.resource == resource);
@@ -144,6 +162,9 @@ impl Request {
 
     /// Uses, time if anybody named one, and bounds: of everything that was said the least, and what rules allow.
     fn given(&self) -> (usize, Option<Span>, Option<(u64, u64)>) {
+        if self.steps > 0 {
+            return (self.steps, self.terms.iter().filter_map(|terms| terms.minutes).min(), None);
+        }
         let least = |one: (u64, u64), other: (u64, u64)| (one.0.min(other.0), one.1.min(other.1));
         let said = self.terms.iter().map(|terms| terms.envelope);
         let said = said.reduce(|one, other| Some(least(one?, other?))).flatten();

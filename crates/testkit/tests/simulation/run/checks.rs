@@ -136,7 +136,10 @@ impl Run {
                 Some(request) => {
                     let asked = self.oracle.asked_at(request).unwrap_or(u64::MAX);
                     let shown = life.engine.kept(asked).into_iter().find(|kept| kept.at == "/data/content");
-                    let (text, relation) = shown.and_then(|kept| shown_in(&kept.bytes)).unwrap_or_default();
+                    let before = world.executions.iter().take_while(|one| !std::ptr::eq(*one, ran));
+                    let place = before.filter(|one| one.request == Some(request)).count();
+                    let shown = shown.and_then(|kept| shown_in(&kept.bytes, place));
+                    let (text, relation) = shown.unwrap_or_default();
                     let of = |text: &str| text.split(' ').next().map(str::to_owned);
                     let envelope = self.oracle.envelope(request);
                     // Within bounds any text runs that does the same to the same relation.
@@ -283,10 +286,14 @@ impl Source for Served<'_> {
     }
 }
 
-/// The text and the relation that an approver was shown.
-fn shown_in(content: &[u8]) -> Option<(String, String)> {
+/// The text and the relation that an approver was shown: of a script those of the step at this place.
+fn shown_in(content: &[u8], place: usize) -> Option<(String, String)> {
     let content: serde_json::Value = serde_json::from_slice(content).ok()?;
-    let action: serde_json::Value = serde_json::from_str(content.get("action")?.as_str()?).ok()?;
+    let of = match content.get("steps") {
+        Some(steps) => steps.get(place)?,
+        None => &content,
+    };
+    let action: serde_json::Value = serde_json::from_str(of.get("action")?.as_str()?).ok()?;
     let relation = action.get("relations")?.get(0)?.get("version")?.as_str()?;
     Some((action.get("text")?.as_str()?.to_owned(), relation.to_owned()))
 }

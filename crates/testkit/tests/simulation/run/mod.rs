@@ -33,6 +33,7 @@ use crate::dice::Dice;
 use crate::disk::{Disk, End, Image, VFS};
 use crate::oracle::{Oracle, Violation, must};
 use crate::scene::{Scene, World};
+use crate::scripts;
 use crate::stores::{Hasty, Late};
 pub use summary::{Mutation, Summary};
 
@@ -210,6 +211,7 @@ impl Run {
         let started = Engine::start_told(Arc::clone(&store), &MasterKey::new([7; 32]), with, told);
         let (engine, stepper) =
             started.map_err(|error| Violation::new("what a crash left can be opened", chain(&error)))?;
+        scripts::teach(&engine);
         let vkey = engine.vkey().parse::<VerifierKey>();
         let vkey = vkey.map_err(|error| Violation::new("checkpoints are signed", error.to_string()))?;
         let fault = match self.mutation {
@@ -296,8 +298,10 @@ impl Run {
         let actor: Actor = match self.dice.below(100) {
             0..20 if waits => Box::pin(actors::answers(scene)),
             20..50 if waits => Box::pin(actors::agrees(scene)),
-            0..66 => Box::pin(actors::connects(scene)),
-            66..88 => Box::pin(actors::asks(scene)),
+            0..58 => Box::pin(actors::connects(scene)),
+            58..66 => Box::pin(scripts::runs(scene)),
+            66..85 => Box::pin(actors::asks(scene)),
+            85..88 => Box::pin(scripts::puts_forward(scene)),
             88..91 => Box::pin(actors::withdraws(scene)),
             91..94 => Box::pin(actors::ends_grant(scene)),
             94..96 => Box::pin(actors::shuts_out(scene)),
@@ -423,6 +427,7 @@ impl Run {
         self.summary.lines = self.oracle.size();
         self.summary.elsewhere = self.oracle.used_elsewhere();
         self.summary.within_bounds = self.oracle.used_within_bounds();
+        self.summary.scripts = self.oracle.scripts();
         self.summary.writes_lost = self.disk.counts().lost;
         let world = self.world.borrow();
         self.summary.checkpoints = world.checkpoints.len() as u64;

@@ -42,6 +42,8 @@ pub struct Summary {
     pub elsewhere: u64,
     /// Of that, within bounds that were approved.
     pub within_bounds: u64,
+    /// Scripts that were run to their end.
+    pub scripts: u64,
     /// Reads answered.
     pub reads: u64,
     /// Reads recorded alongside that a crash cost.
@@ -68,6 +70,7 @@ impl Summary {
             approved: self.approved + other.approved,
             elsewhere: self.elsewhere + other.elsewhere,
             within_bounds: self.within_bounds + other.within_bounds,
+            scripts: self.scripts + other.scripts,
             reads: self.reads + other.reads,
             reads_lost: self.reads_lost + other.reads_lost,
             writes_lost: self.writes_lost + other.writes_lost,
