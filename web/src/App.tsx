@@ -21,8 +21,10 @@ const Sessions = lazy(() => import("./pages/Sessions"));
 const SessionPage = lazy(() => import("./pages/SessionPage"));
 const Ledger = lazy(() => import("./pages/Ledger"));
 const LinePage = lazy(() => import("./pages/LinePage"));
+const Accesses = lazy(() => import("./pages/Accesses"));
 const Resources = lazy(() => import("./pages/Resources"));
 const People = lazy(() => import("./pages/People"));
+const Policies = lazy(() => import("./pages/policies/Policies"));
 const Account = lazy(() => import("./pages/Account"));
 const Device = lazy(() => import("./pages/Device"));
 const LetIn = lazy(() => import("./pages/LetIn"));
@@ -68,10 +70,12 @@ export function App() {
           <Route path="/sessions/:id">{({ id }) => <SessionPage key={id} id={id} />}</Route>
           <Route path="/ledger"><Ledger /></Route>
           <Route path="/ledger/:seq">{({ seq }) => <LinePage key={seq} seq={seq} />}</Route>
+          <Route path="/accesses"><Accesses /></Route>
           <Route path="/resources"><Resources /></Route>
           <Route path="/people"><People /></Route>
           <Route path="/device"><Device /></Route>
           <Route path="/let-in"><LetIn /></Route>
+          <Route path="/policies/:part?/:which?">{({ part, which }) => <Policies part={part} which={which} />}</Route>
           <Route path="/account"><Account /></Route>
           <Route><Nowhere /></Route>
         </Switch>

@@ -7,12 +7,21 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { forget, STALE, type Topic } from "../src/api/live";
 import { lines as looked } from "../src/api/queries";
 import { now, setNow } from "../src/lib/clock";
+import { rows as lanes, table, totals } from "../src/lib/accesses";
+import { csv } from "../src/lib/csv";
+import { colour, placeOf } from "../src/lib/code";
+import { changed, counts, diff, hunks } from "../src/lib/diff";
+import { told, toneOf } from "../src/lib/effect";
 import { isTaken } from "../src/lib/keys";
+import { hold, type Keeper, type Kept } from "../src/lib/keeping";
+import { open, readCheckpoint, readKey } from "../src/lib/note";
 import { check, parse, rootOf } from "../src/lib/proof";
 import { program } from "../src/lib/programs";
 import { environment, quote } from "../src/lib/shell";
 import { deceives, highlight, lines, reveal } from "../src/lib/sql";
 import { away, seconds, secondsTo, span, words } from "../src/lib/time";
+import { grown, tileNumber } from "../src/lib/tiles";
+import { leafOf as leafHash, makeLog, root as rootOfLeaves, tile } from "./log.mjs";
 import { bound, completion, initials, rows, typed, verb } from "../src/lib/words";
 
 describe("programs", () => {
@@ -258,5 +267,172 @@ describe("proofs", () => {
     expect(parse(proof.replace(/index 1\n.{8}/, "index 1\n"))).toBeUndefined();
     const read = parse(proof);
     expect(read && (await rootOf(new Uint8Array(32), { ...read, index: 4 }))).toBeUndefined();
+  });
+});
+
+describe("files of a bundle", () => {
+  const cedar = '// why\n@id("a-b")\n@gate("x")\nforbid (principal in Group::"dba", action, resource)\nwhen { context.rows > 10 && resource.hasTag("env") };\n';
+  const toml = '[role.reader] # who\ntitle = "Read \\"it\\""\nlongest = 4\nstages = [{ need = 1, from = ["group:dba"] }]\nsigned = true\n';
+
+  it("are shown whole, whatever they are", () => {
+    for (const text of [cedar, toml, "", '"', "'", '"""', "@", "[", "[[", "a\u202eb", "\ud83d\ude00", '"no end\nof it', "/ /", "::", "1_000.5"]) {
+      for (const language of ["cedar", "toml"] as const) {
+        expect(colour(text, language).map((part) => part.text).join("")).toBe(text);
+      }
+    }
+  });
+  it("are coloured by their own grammar", () => {
+    const of = (kind: string, text: string, language: "cedar" | "toml") => colour(text, language).filter((part) => part.kind === kind).map((part) => part.text);
+    expect(of("comment", cedar, "cedar")).toEqual(["// why"]);
+    expect(of("parameter", cedar, "cedar")).toEqual(["@id", "@gate"]);
+    expect(of("word", cedar, "cedar")).toEqual(["forbid", "principal", "in", "action", "resource", "when", "context", "resource"]);
+    expect(of("name", cedar, "cedar")).toEqual(["Group"]);
+    expect(of("name", toml, "toml")).toEqual(["title", "longest", "stages", "need", "from", "signed"]);
+    expect(of("string", toml, "toml")).toEqual(['"Read \\"it\\""', '"group:dba"']);
+    expect(of("word", toml, "toml")).toEqual(["[role.reader]", "true"]);
+    expect(of("hidden", "permit\u200b", "cedar")).toEqual(["\u200b"]);
+  });
+  it("say where a policy stands", () => {
+    const files = { "house.cedar": `// x\n${cedar}`, "roles.toml": `\n${toml}` };
+    expect(placeOf(files, "a-b")).toEqual({ file: "house.cedar", line: 3 });
+    expect(placeOf(files, "role/reader")).toEqual({ file: "roles.toml", line: 2 });
+    expect(placeOf(files, "nothing")).toBeUndefined();
+  });
+});
+
+describe("differences", () => {
+  /** Puts both texts together again. */
+  const sides = (before: string, after: string): [string, string] => {
+    const lines = diff(before, after);
+    const side = (not: "in" | "out") => lines.filter((line) => line.kind !== not).map((line) => line.text).join("\n");
+    return [side("in"), side("out")];
+  };
+  it("lose nothing of either text, and are the shortest there are", () => {
+    expect(counts(diff("a\nb\nc\nd\n", "a\nx\nc\nd\n"))).toEqual({ in: 1, out: 1 });
+    expect(counts(diff("", "a\nb\n"))).toEqual({ in: 2, out: 0 });
+    expect(counts(diff("a\n", ""))).toEqual({ in: 0, out: 1 });
+    expect(counts(diff("a\nb\nc\na\nb\nb\na", "c\nb\na\nb\na\nc"))).toEqual({ in: 2, out: 3 });
+    let seed = 7;
+    const next = (n: number): number => (seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648) % n;
+    for (let round = 0; round < 300; round += 1) {
+      const text = (): string => Array.from({ length: next(14) }, () => "abcd"[next(4)]).join("\n");
+      const [before, after] = [text(), text()];
+      expect(sides(before, after)).toEqual([before, after]);
+    }
+  });
+  it("number the lines of both sides", () => {
+    expect(diff("a\nb\nc", "a\nc\nd")).toEqual([
+      { kind: "same", text: "a", before: 1, after: 1 }, { kind: "out", text: "b", before: 2 },
+      { kind: "same", text: "c", before: 3, after: 2 }, { kind: "in", text: "d", after: 3 },
+    ]);
+  });
+  it("show what stands around them, and no more", () => {
+    const before = Array.from({ length: 40 }, (_, i) => `line ${i}`).join("\n");
+    const after = before.replace("line 5\n", "line five\n").replace("line 30\n", "");
+    expect(hunks(diff(before, after)).map((one) => one.lines.length)).toEqual([8, 7]);
+    expect(hunks(diff(before, before))).toEqual([]);
+    expect(changed({ a: "1", b: "2" }, { a: "1", b: "3", c: "" })).toEqual(["b", "c"]);
+  });
+  it("are said as people say them", () => {
+    const hold = { verdict: "hold", rules: ["shop-access"], asked: ["1 of group:dba (bob)"] } as const;
+    expect(told({ ...hold, rules: [...hold.rules], asked: [...hold.asked] })).toBe("held: 1 of group dba (bob)");
+    expect(told({ verdict: "hold", rules: ["prod-write"] })).toBe("held by prod-write");
+    expect(toneOf({ before: { verdict: "deny" }, after: { verdict: "hold" } })).toBe("opens");
+    expect(toneOf({ before: { verdict: "allow" }, after: { verdict: "hold" } })).toBe("closes");
+    expect(toneOf({ before: { verdict: "hold" }, after: { verdict: "hold" } })).toBe("asks");
+  });
+});
+
+describe("who could, who did", () => {
+  const act = (seq: number, at: string, text: string) => ({ id: `${seq}`, seq, at, type: "action.allowed", outcome: "success", state: "published", controls: [], text }) as unknown as Event;
+  const grant = {
+    id: "gra_1", state: "live", by: { name: "alice", display: "Alice" }, person: "alice", role: "shop-writer", resources: ["shop"], from: "2026-03-01T00:00:00Z", until: "2026-03-03T00:00:00Z",
+    request: "req_1", purpose: "=cmd", approvals: [{ by: "bob", display: "Bob", at: "2026-03-01T00:00:00Z" }], sessions: [], ran: 2, approved: 1, held: 0, refused: 0, rows: 5,
+    acts: [act(7, "2026-03-02T00:00:00Z", 'select "a",\n1')],
+  } as const;
+  const report = { state: "whole", from: "2026-03-01T12:00:00Z", until: "2026-03-02T12:00:00Z", decided: [], items: [grant, { ...grant, id: "gra_2", acts: [], ran: 0 }] } as unknown as Parameters<typeof table>[0];
+
+  it("lies in the period, cut where that ends", () => {
+    const [row] = lanes(report);
+    expect(row?.bars.map(({ from, to }) => [from, to])).toEqual([[0, 1], [0, 1]]);
+    expect(row?.acts.map(({ at }) => at)).toEqual([0.5]);
+    expect(totals(report)).toMatchObject({ people: 1, grants: 2, ran: 2, rows: 10 });
+  });
+  it("is written for other programs, and no spreadsheet runs it", () => {
+    const [head, first, , third] = table(report).split("\r\n");
+    expect(head?.split(",").length).toBe(20);
+    expect(first).toContain(",'=cmd,");
+    expect(table(report)).toContain('"select ""a"",\n1"');
+    expect((third ?? "").startsWith("gra_2") || table(report).includes("\r\ngra_2,")).toBe(true);
+    expect(csv(["a"], [["-1"], ["+1"], ["@x"], [-1], [undefined]])).toBe("a\r\n'-1\r\n'+1\r\n'@x\r\n-1\r\n\r\n");
+  });
+});
+
+describe("what a browser keeps of a ledger", () => {
+  const log = makeLog("example.org/ledger");
+  const leaves = Array.from({ length: 700 }, (_, i) => leafHash(`line ${i}`));
+  const bytes = (buffer: Buffer) => Uint8Array.from(buffer);
+  const head = (of: readonly Buffer[]) => ({ size: of.length, root: bytes(rootOfLeaves([...of])) });
+  const from = (of: readonly Buffer[]) => async (path: string) => {
+    const found = tile([...of], path);
+    return found && bytes(found);
+  };
+  const keeper = (of: { leaves: readonly Buffer[]; vkey?: string; kept?: Kept }) => {
+    let kept = of.kept;
+    const made: Keeper = { read: () => kept, write: (next) => { kept = next; }, vkey: async () => `${of.vkey ?? log.vkey}\n`, fetch: from(of.leaves), now: () => "2026-03-03T09:30:00Z" };
+    return made;
+  };
+
+  it("knows keys and signatures as C2SP writes them", async () => {
+    const key = await readKey(log.vkey);
+    if (!key) throw new Error("no key");
+    const note = log.note(leaves.slice(0, 5));
+    expect(await open(note, key)).toMatchObject({ origin: "example.org/ledger", size: 5 });
+    expect(await open(note.replace("\n5\n", "\n6\n"), key)).toBe("forged");
+    expect(await open(makeLog("example.org/ledger").note(leaves.slice(0, 5)), key)).toBe("unsigned");
+    expect(await open(log.note(leaves.slice(0, 5), "example.org/other"), key)).toBe("other-log");
+    expect(await open(note.replace("\n\n", "\n"), key)).toBe("malformed");
+    expect(await open("", key)).toBe("malformed");
+    for (const wrong of ["", "a+b+c", log.vkey.replace(/\+[0-9a-f]{8}\+/, "+00000000+"), `${log.vkey}x`]) expect(await readKey(wrong)).toBeUndefined();
+    for (const wrong of ["", "a\n01\nAA==\n", `a\n-1\n${"A".repeat(43)}=\n`, `a\n1\n${"A".repeat(43)}=`]) expect(readCheckpoint(wrong)).toBeUndefined();
+  });
+  it("finds that a tree contains another, and that it does not, for every pair of sizes", async () => {
+    const sizes = [1, 2, 3, 5, 8, 255, 256, 257, 512, 513, 700];
+    for (const small of sizes) {
+      for (const large of sizes.filter((size) => size >= small)) {
+        const [then, now] = [leaves.slice(0, small), leaves.slice(0, large)];
+        expect(await grown(head(then), head(now), from(now)), `${small} in ${large}`).toBe("grown");
+        const other = now.map((leaf, i) => (i === small - 1 ? leafHash("changed") : leaf));
+        expect(await grown(head(then), head(other), from(other)), `${small} not in ${large}`).toBe("forked");
+        // Tiles of the old tree do not hide that the new one is another.
+        if (small < large) expect(await grown(head(then), head(other), from(now))).toBe("forked");
+      }
+    }
+    expect(await grown(head(leaves), head(leaves.slice(0, 9)), from(leaves))).toBe("shorter");
+    expect(await grown(head(leaves.slice(0, 9)), head(leaves), async () => undefined)).toBe("missing");
+    expect([0, 999, 1000, 1_234_067].map(tileNumber)).toEqual(["000", "999", "x001/000", "x001/x234/067"]);
+  }, 60_000);
+  it("keeps the first, follows what contains it, and tells of what does not", async () => {
+    const first = keeper({ leaves: leaves.slice(0, 300) });
+    expect(await hold(log.note(leaves.slice(0, 300)), first)).toMatchObject({ state: "kept", size: 300 });
+    const kept = first.read();
+    if (!kept) throw new Error("nothing kept");
+    const later = keeper({ leaves, kept });
+    expect(await hold(log.note(leaves), later)).toMatchObject({ state: "kept", before: 300, size: 700 });
+    expect(later.read()).toMatchObject({ since: kept.since, note: log.note(leaves) });
+    // An older checkpoint of the same tree is no alarm, and is not kept in its place.
+    expect(await hold(log.note(leaves.slice(0, 20)), later)).toMatchObject({ state: "kept" });
+    expect(readCheckpoint(later.read()?.note ?? "")?.size).toBe(700);
+
+    const other = leaves.map((leaf, i) => (i === 17 ? leafHash("changed") : leaf));
+    const rewritten = keeper({ leaves: other, kept });
+    expect(await hold(log.note(other), rewritten)).toMatchObject({ state: "bad" });
+    expect(rewritten.read()).toEqual(kept);
+    const cut = keeper({ leaves: leaves.slice(0, 200), kept });
+    expect(await hold(log.note(leaves.slice(0, 200)), cut)).toMatchObject({ state: "bad" });
+    const stranger = makeLog("example.org/ledger");
+    expect(await hold(stranger.note(leaves), keeper({ leaves, kept, vkey: stranger.vkey }))).toMatchObject({ state: "bad" });
+    expect(await hold(stranger.note(leaves), keeper({ leaves, kept }))).toMatchObject({ state: "bad" });
+    expect(await hold(log.note(leaves), { ...keeper({ leaves, kept }), fetch: async () => { throw new Error("no line"); } })).toMatchObject({ state: "unable" });
   });
 });

@@ -2,10 +2,12 @@
 // page policy that the gateway sends. For developing pages and for driving them in a browser. It judges nothing.
 
 import { createHash, randomBytes } from "node:crypto";
-import { createReadStream, existsSync, readFileSync } from "node:fs";
+import { createReadStream, existsSync, readdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
+
+import { makeLog, tile } from "./log.mjs";
 
 const dist = fileURLToPath(new URL("../dist", import.meta.url));
 const TYPES = { ".js": "text/javascript", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml", ".html": "text/html; charset=utf-8" };
@@ -35,11 +37,18 @@ const ROLES = [
   { id: "shop-writer", title: "Read and change the shop", resources: ["shop"], impact: "high",
     actions: ["sql.read", "sql.write", "sql.ddl", "sql.call", "sql.unknown"], longest_s: 14400 },
 ];
-const VKEY = "countersign.local/demo+9a1c77f2+AbYk3vWq0v7Fz8lM2c1nX5dQeR9tPjH4sKuLwZxCvBn6";
+/** The sample bundle, and what it was before somebody changed it. */
+const FOLDER = fileURLToPath(new URL("../../demo/bundle", import.meta.url));
+const FILES = Object.fromEntries(readdirSync(FOLDER).sort().map((name) => [name, readFileSync(join(FOLDER, name), "utf8")]));
+const EARLIER = { ...FILES,
+  "rules.toml": FILES["rules.toml"].replace('pending_for = "15m"', 'pending_for = "1h"').replace(/^envelope.*\n/m, ""),
+  "statements.cedar": FILES["statements.cedar"].slice(0, FILES["statements.cedar"].indexOf("// No gate")) };
+const hashOf = (files) => createHash("sha256").update(JSON.stringify(files)).digest("hex");
+const LOG = makeLog("countersign.local/demo");
 
 /** A gateway with a little history. */
 function gateway() {
-  const state = { requests: [], grants: [], sessions: [], lines: [], tokens: new Map(), streams: new Set(), disabled: new Set(),
+  const state = { proposed: [], requests: [], grants: [], sessions: [], lines: [], tokens: new Map(), streams: new Set(), disabled: new Set(),
     places: new Map([["alice", [{ id: "sgn_9", state: "live", at: at(-4000), address: "203.0.113.7", program: "curl/8.5.0" }]]]) };
   const changed = (...topics) => {
     for (const stream of state.streams) stream.write(`event: change\ndata: ${JSON.stringify({ index: state.lines.length, topics })}\n\n`);
@@ -190,8 +199,6 @@ function tree(lines) {
   return { leaves, root: root(0, lines.length), path: (index) => path(index, 0, lines.length) };
 }
 
-const checkpoint = (size, root) => `countersign.local/demo\n${size}\n${root.toString("base64")}\n\n\u2014 countersign.local/demo mhx38gAAAA==\n`;
-
 class Refused extends Error {
   constructor(status, detail, hint) {
     super(detail);
@@ -217,6 +224,7 @@ function routes(world, passwords) {
   const refuse = (status, detail, hint) => {
     throw new Refused(status, detail, hint);
   };
+  const governs = (who) => runs(who) || refuse(403, "policy does not permit you `policy.read`", "ask those who apply policy whether you should have it");
   const reader = (who) => CAN[who].includes("ledger.read") || refuse(403, "you may not read the ledger", "ask somebody who looks after it");
   const end = (session, ending) => Object.assign(session, { state: "ended", ended_at: at(), ending });
   const endGrant = (grant, how, who) => {
@@ -343,11 +351,25 @@ function routes(world, passwords) {
       state.disabled.delete(name);
       changed("principals", "ledger");
     },
+    "GET /accesses": (who, _, query) => {
+      reader(who);
+      const [resource, person] = [query.get("resource"), query.get("person")];
+      const items = state.grants.filter((grant) => (!resource || grant.resources.includes(resource)) && (!person || grant.person === person) && grant.not_after > query.get("from") && grant.not_before < query.get("until")).map((grant) => {
+        const acts = state.lines.filter((one) => one.type.startsWith("action.") && one.type !== "action.completed" && one.actor === grant.principal && grant.state === "live");
+        const is = (type) => acts.filter((one) => one.type === type).length;
+        return { id: grant.id, state: grant.state, by: party(grant.principal), person: grant.person, role: grant.role, resources: grant.resources, from: grant.not_before, until: grant.ended?.at ?? grant.not_after,
+          ...(grant.ended ? { ended_by: { name: grant.ended.by, display: grant.ended.display } } : {}), request: grant.request, purpose: grant.purpose, ticket: "SHOP-481",
+          approvals: [{ ...by("bob"), at: grant.not_before, signed: true }], sessions: [...new Set(acts.map((one) => one.session))], ran: is("action.allowed"), approved: 0, held: is("action.held"), refused: is("action.blocked"), rows: 12, acts: acts.map(listed) };
+      });
+      record("ledger.read", { actor: who, person: who });
+      changed("ledger");
+      return { state: "whole", from: query.get("from"), until: query.get("until"), items, decided: person ? state.lines.filter((one) => one.type.startsWith("decision.") && one.actor === person).map(listed) : [] };
+    },
     "GET /ledger/state": (who) => {
       reader(who);
       const size = Math.max(1, state.lines.length - 3);
       return { id: "countersign.local/demo", state: "ok", size: state.lines.length, integrated: state.lines.length - 1,
-        checkpoint: { size, root: tree(state.lines.slice(0, size)).root.toString("base64"), at: at(-8) }, vkey: VKEY };
+        checkpoint: { size, root: tree(state.lines.slice(0, size)).root.toString("base64"), at: at(-8) }, vkey: LOG.vkey };
     },
     "GET /ledger/events": (who, _, query) => {
       reader(who);
@@ -367,10 +389,95 @@ function routes(world, passwords) {
       const size = Math.max(1, state.lines.length - 3);
       const hashes = tree(state.lines.slice(0, size));
       const proof = one.seq < size
-        ? { proof: `c2sp.org/tlog-proof@v1\nindex ${one.seq}\n${hashes.path(one.seq).map((part) => `${part.toString("base64")}\n`).join("")}\n${checkpoint(size, hashes.root)}` } : {};
+        ? { proof: `c2sp.org/tlog-proof@v1\nindex ${one.seq}\n${hashes.path(one.seq).map((part) => `${part.toString("base64")}\n`).join("")}\n${LOG.note(hashes.leaves)}` } : {};
       record("ledger.read", { actor: who, person: who });
       changed("ledger");
       return { ...listed(one), line: one.line, leaf: hash([0], one.line).toString("hex"), content: one.text ? [{ pointer: "/text", text: one.text, state: "kept" }] : [], ...proof };
+    },
+    "GET /bundle": (who) => {
+      governs(who);
+      return { id: hashOf(FILES), state: "active", name: "shop", version: 2, principals: 5, groups: 4, resources: 1, roles: 2, rules: 3, warnings: [] };
+    },
+    "GET /bundle/versions": (who) => {
+      governs(who);
+      return { items: [
+        { id: hashOf(FILES), state: "active", version: 2, previous: hashOf(EARLIER), by: party("dave"), at: at(-5390), line: 1, kept: true,
+          approvals: [{ ...by("carol"), at: at(-5392), comment: "Nothing is dropped by hand any more. Good.", signed: true }] },
+        { id: hashOf(EARLIER), state: "past", version: 1, by: party("dave"), at: at(-864000), line: 0, approvals: [], kept: true },
+      ] };
+    },
+    "GET /bundle/files": (who, _, query) => {
+      governs(who);
+      const wanted = query.get("id") ?? hashOf(FILES);
+      const files = [FILES, EARLIER, ...state.proposed].find((one) => hashOf(one) === wanted) ?? refuse(404, `there is no bundle \`${wanted}\` in the store`);
+      return { id: wanted, state: files === FILES ? "active" : "valid", files };
+    },
+    "POST /bundle/check": (who, _, __, body) => {
+      governs(who);
+      const diagnostics = Object.entries(body.files).flatMap(([file, text]) => text.split("\n").flatMap((row, i) => (row.includes("permitt") ? [{
+        severity: "error", file, line: i + 1, column: row.indexOf("permitt") + 1, message: "unexpected token `permitt`: expected `permit` or `forbid`", hint: "did you mean `permit`?" }] : [])));
+      return { state: diagnostics.length > 0 ? "invalid" : "valid", diagnostics, ...(diagnostics.length > 0 ? {} : { id: hashOf(body.files) }) };
+    },
+    "POST /bundle/simulate": (who, _, __, { principal, attempt }) => {
+      governs(who);
+      const reads = attempt.kind === "statement" && /^\s*select/i.test(attempt.text);
+      const base = { action: reads ? "sql.select" : attempt.kind === "statement" ? "sql.delete" : "access.request", errors: [], at: at(),
+        circumstances: [{ name: "hour", value: "9" }, { name: "via", value: '"postgres"' }, { name: "weekday", value: "1" }] };
+      const statement = { verbs: [reads ? "select" : "delete"], reasons: reads ? [] : ["DELETE changes `public.orders`"], catalogue: true };
+      if (reads) return { ...base, state: "allow", reason: "", actions: ["sql.select"], policies: [{ id: "role/shop-writer", says: "permits" }], stages: [], statement, holds: false };
+      const rule = attempt.kind === "statement" ? "prod-write" : "shop-access";
+      return { ...base, state: "hold", actions: [base.action], stages: [{ rule, need: 1, from: ["group:dba", ...(attempt.kind === "statement" ? ["owner"] : [])], people: principal === "bob" ? [] : [party("bob")], given: [] }],
+        reason: attempt.kind === "statement" ? "changes to a resource of high impact need a second pair of eyes" : "roles of the shop are held with the approval of a DBA",
+        policies: attempt.kind === "statement"
+          ? [{ id: "writes-to-high-impact-need-the-dba", says: "holds", rule, reason: "changes to a resource of high impact need a second pair of eyes" }, { id: "role/shop-writer", says: "permits" }]
+          : [{ id: "access-to-the-shop-needs-the-dba", says: "holds", rule, reason: "roles of the shop are held with the approval of a DBA" }, { id: "everyone-may-ask", says: "permits" }],
+        ...(attempt.kind === "statement" ? { statement, holds: live(principal).some((grant) => grant.role === attempt.role) } : {}) };
+    },
+    "POST /bundle/compare": (who, _, __, body) => {
+      governs(who);
+      const held = (asked) => ({ verdict: "hold", rules: ["shop-access"], asked: [asked] });
+      return { id: hashOf(body.files), state: "hold", same: false, reason: "changes to the policy need the approval of security", compared: 5, of: 5,
+        stages: [{ rule: "policy-change", need: 1, from: ["group:security"], people: [party("carol")], given: [] }],
+        people: [
+          { id: "carol", state: "stays", display: "Carol Cooper", changes: [
+            { scope: "ask", role: "shop-writer", actions: ["access.request"], before: held("1 of group:dba (bob)"), after: { verdict: "allow" } },
+            { scope: "do", role: "shop-writer", resource: "shop", actions: ["sql.delete", "sql.insert", "sql.update"], before: { verdict: "hold", rules: ["prod-write"] }, after: { verdict: "deny" } }] },
+          { id: "alice", state: "goes", display: "Alice Archer", changes: [
+            { scope: "ask", role: "shop-writer", actions: ["access.request"], before: held("1 of group:dba (bob)"), after: { verdict: "deny" } }] },
+        ],
+        ends: [...live("alice").map((grant) => ({ id: grant.id, kind: "grant", by: party("alice"), of: grant.role })),
+          ...state.sessions.filter((one) => one.state === "live").map((one) => ({ id: one.id, kind: "session", by: party(one.principal), of: one.resource }))] };
+    },
+    "POST /bundle/replay": (who, _, __, body) => {
+      reader(who);
+      return { state: "whole", since: at(-86400 * body.days), judged: 4812, newly_held: 3, newly_denied: 0, newly_allowed: 0, held_otherwise: 0, unknown: 12,
+        examples: state.lines.filter((one) => one.type === "action.allowed" && one.text).slice(0, 3).map((one) => ({ seq: one.seq, at: one.at, by: party(one.actor), role: one.role, resource: one.resource,
+          action: "sql.select", text: one.text, before: "allow", after: "hold", reason: "reads of payments need a second pair of eyes" })) };
+    },
+    "POST /bundle": (who, _, __, body) => {
+      if (!CAN[who].includes("policy.apply")) refuse(403, "policy does not permit you `policy.apply`");
+      const one = ask(world, { by: who, role: undefined, for_s: undefined, reason: undefined });
+      Object.assign(one, { kind: "apply", action: "policy.apply", bundle: hashOf(body.files), held_by: [{ rule: "policy-change", policies: [{ id: "policy-changes-need-security", reason: "changes to the policy need the approval of security" }] }],
+        stages: [{ rule: "policy-change", need: 1, from: ["group:security"], people: [party("carol")], given: [] }], missing: "1 of group:security (carol)", lapses_at: at(86400) });
+      state.proposed.push(body.files);
+      changed("requests", "ledger");
+      return { id: one.id, state: "pending", request: one.id };
+    },
+    "GET /catalogue": (who) => {
+      governs(who);
+      return { id: hashOf(FILES), state: "active",
+        resources: [{ id: "shop", kind: "postgres", title: "The shop's orders, customers and payments", owner: "group:dba", impact: "high", labels: { data: "personal", env: "production" }, recording: "before-release",
+          address: "127.0.0.1/shop", roles: ROLES.map((role) => role.id), relations: [
+            { name: "public.customers", title: "People who bought, or wanted to", owner: "group:security", labels: ["personal"], columns: [{ name: "email", labels: ["email"], mask: "partial" }, { name: "phone", labels: ["phone"], mask: "default" }] },
+            { name: "public.payments", title: "What was paid, and from which account", owner: "group:security", labels: ["payment"], columns: [{ name: "iban", labels: ["payment"], mask: "full" }] },
+            { name: "public.products", title: "What is for sale", impact: "low", labels: [], columns: [] }] }],
+        roles: ROLES.map((role) => ({ ...role, account: role.id.replace("-", "_"), holders: PEOPLE.filter((one) => live(one.id).some((grant) => grant.role === role.id)).map((one) => party(one.id)),
+          granted: role.id === "shop-writer" ? 41 : 1, granted_at: at(role.id === "shop-writer" ? -1380 : -86400 * 120) })),
+        groups: ["admins", "dba", "engineers", "security"].map((group) => ({ id: group, members: PEOPLE.filter((one) => one.groups.includes(group)).map((one) => party(one.id)), groups: [], from: {} })),
+        rules: [
+          { id: "policy-change", stages: [{ need: 1, from: ["group:security"] }], pending_for_s: 86400, valid_for_s: 3600, uses: 1, signed: false, escalate: [] },
+          { id: "prod-write", stages: [{ need: 1, from: ["group:dba", "owner"] }], pending_for_s: 900, valid_for_s: 600, uses: 1, signed: false, escalate: [{ after_s: 300, add: ["group:security"] }] },
+          { id: "shop-access", stages: [{ need: 1, from: ["group:dba"] }], pending_for_s: 1800, valid_for_s: 600, uses: 1, signed: false, escalate: [{ after_s: 600, add: ["group:security"] }] }] };
     },
     "POST /sign-out": (who, _, __, ___, token) => {
       state.tokens.delete(token);
@@ -434,6 +541,14 @@ export async function start({ port = 0, passwords = { alice: "demo", bob: "demo"
         world.state.streams.add(response);
         response.on("close", () => world.state.streams.delete(response));
         return undefined;
+      }
+      if (path.startsWith("/ledger/") && /^\/ledger\/(?:vkey$|checkpoint$|tile\/)/.test(path)) {
+        const lines = world.state.lines;
+        const leaves = tree(lines.slice(0, Math.max(1, lines.length - 3))).leaves;
+        const answer = path.endsWith("/vkey") ? LOG.vkey : path.endsWith("/checkpoint") ? LOG.note(leaves) : tile(leaves, path.slice("/ledger/tile/".length));
+        if (answer === undefined) throw new Refused(404, "the ledger has no such tile");
+        response.writeHead(200, { "content-type": path.includes("/tile/") ? "application/octet-stream" : "text/plain; charset=utf-8" });
+        return response.end(answer);
       }
       const parts = path.split("/");
       const call = table[`${request.method} ${path}`] ?? table[`${request.method} ${[...parts.slice(0, -1), ":id"].join("/")}`]

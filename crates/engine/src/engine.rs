@@ -42,6 +42,8 @@ pub(crate) struct Inner {
     pub(crate) accounts: crate::accounts::Board,
     pub(crate) directories: crate::directory::Directories,
     pub(crate) readers: crate::scripts::Readers,
+    pub(crate) lectern: crate::reading::Lectern,
+    pub(crate) history: crate::history::History,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -124,6 +126,8 @@ impl Engine {
             accounts,
             directories,
             readers,
+            lectern: crate::reading::Lectern::default(),
+            history: crate::history::History::default(),
             thread,
         };
         Ok((Self(Arc::new(inner)), writer))

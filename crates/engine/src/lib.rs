@@ -5,6 +5,7 @@
 //! before it is forwarded, and the types of [`action`] leave no other order. Nothing here speaks a protocol, reads
 //! a clock or draws a random number: those come through [`ports`].
 
+pub mod accesses;
 pub mod accounts;
 pub mod action;
 mod api;
@@ -14,11 +15,13 @@ mod engine;
 pub mod federation;
 pub mod follow;
 pub mod foreseen;
+pub mod history;
 mod house;
 mod index;
 pub mod line;
 pub mod people;
 pub mod ports;
+pub mod reading;
 mod request;
 pub mod scripts;
 mod seal;
@@ -34,6 +37,7 @@ pub mod store;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+pub mod trial;
 pub mod views;
 mod warden;
 pub mod webauthn;

@@ -157,7 +157,7 @@ impl Engine {
         let said = Context::clone(&step.attempt.context);
         let words = (ask.purpose.as_str(), ask.ticket.as_deref());
         let mut context = circumstances(caller.from(), words, said, self.now());
-        tell_impact(snapshot, &ask.resource, &mut context);
+        tell_impact(&snapshot.book.catalogue, &ask.resource, &mut context);
         Standing::Act {
             principal: caller.principal.clone(),
             role: ground.role.clone(),

@@ -112,6 +112,12 @@ pub const ENDPOINTS: &[Endpoint] = &[
     get("/directories", "", Judge::SignIn),
     get("/bundle", "policy.read", Judge::Guard),
     post("/bundle/check", Class::Read, "policy.read", Judge::Guard),
+    post("/bundle/simulate", Class::Read, "policy.read", Judge::Guard),
+    post("/bundle/compare", Class::Read, "policy.read", Judge::Guard),
+    post("/bundle/replay", Class::Read, "policy.read", Judge::Guard),
+    get("/catalogue", "policy.read", Judge::Guard),
+    get("/bundle/versions", "policy.read", Judge::Guard),
+    get("/bundle/files", "policy.read", Judge::Engine),
     post("/bundle", Class::Govern, "policy.apply", Judge::Engine),
     get("/ledger/vkey", "", Judge::SignIn),
     get("/ledger/checkpoint", "", Judge::SignIn),
@@ -119,6 +125,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     get("/ledger/tile/{*path}", "ledger.read", Judge::Guard),
     get("/ledger/events", "ledger.read", Judge::Engine),
     get("/ledger/events/{seq}", "ledger.read", Judge::Engine),
+    get("/accesses", "ledger.read", Judge::Engine),
     get("/ledger/content", "ledger.export", Judge::Engine),
 ];
 

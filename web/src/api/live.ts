@@ -15,10 +15,10 @@ export type Topic = Schemas["Topic"];
  */
 export const STALE: Record<Topic, readonly string[]> = {
   requests: ["requests", "request", "inbox", "roles"],
-  grants: ["grants", "me", "resources", "roles", "principals"],
+  grants: ["grants", "me", "resources", "roles", "principals", "catalogue"],
   sessions: ["sessions", "session"],
-  principals: ["principals", "me", "directories"],
-  bundle: ["roles", "resources", "principals", "me", "requests", "request", "inbox", "directories"],
+  principals: ["principals", "me", "directories", "catalogue"],
+  bundle: ["bundle", "catalogue", "roles", "resources", "principals", "me", "requests", "request", "inbox", "directories"],
   ledger: ["ledger"],
 };
 

@@ -143,3 +143,30 @@ export const line = (seq: number) =>
     queryFn: () => body(api.GET("/ledger/events/{seq}", { params: { path: { seq } } })),
     staleTime: Number.POSITIVE_INFINITY,
   });
+
+export const bundle = queryOptions({ queryKey: ["bundle", "in-force"], queryFn: () => body(api.GET("/bundle")) });
+
+export const bundleVersions = queryOptions({
+  queryKey: ["bundle", "versions"],
+  queryFn: async () => (await body(api.GET("/bundle/versions"))).items,
+});
+
+/** The files of a bundle; of the one in force without a name. A bundle never changes, so one that is named is read once. */
+export const bundleFiles = (id?: string) =>
+  queryOptions({
+    queryKey: id === undefined ? ["bundle", "files"] : ["bundle-files", id],
+    queryFn: () => body(api.GET("/bundle/files", { params: { query: id === undefined ? {} : { id } } })),
+    ...(id === undefined ? {} : { staleTime: Number.POSITIVE_INFINITY }),
+    retry: false,
+  });
+
+export const catalogue = queryOptions({ queryKey: ["catalogue"], queryFn: () => body(api.GET("/catalogue")) });
+
+// As lines: reading them is a line, so they are read when somebody asks.
+export const accesses = (query: { resource?: string; person?: string; from: string; until: string }) =>
+  queryOptions({
+    queryKey: ["accesses", query],
+    queryFn: () => body(api.GET("/accesses", { params: { query: { ...query, acts: 2_000 } } })),
+    staleTime: Number.POSITIVE_INFINITY,
+    retry: false,
+  });

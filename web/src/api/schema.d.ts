@@ -4,6 +4,23 @@
  */
 
 export interface paths {
+    "/accesses": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who had access to a resource or as a person, by which grant, who approved it, and what they did; reading it is recorded. */
+        get: operations["accesses"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/bundle": {
         parameters: {
             query?: never;
@@ -39,6 +56,108 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/bundle/compare": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Says what would change for everybody if a bundle were applied, and what would end. */
+        post: operations["compare"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/bundle/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The files of a bundle: of the one in force, of one that was, or of one that somebody proposes. */
+        get: operations["bundle_files"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/bundle/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Says what a bundle would have made of what was done; reading that is recorded. */
+        post: operations["replay"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/bundle/simulate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Says what policy would say of one attempt, and who would be asked. */
+        post: operations["simulate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/bundle/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Every bundle that was in force, the last first. */
+        get: operations["bundle_versions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/catalogue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Resources, roles, groups and approval rules of the bundle in force, with who holds what and when it was granted last. */
+        get: operations["catalogue"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/credentials": {
         parameters: {
             query?: never;
@@ -50,26 +169,6 @@ export interface paths {
         put?: never;
         /** Mints a credential for one's own client. */
         post: operations["mint"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/directories": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * The directories that the bundle in force names. Whether one is heard decides what its people may begin, so that
-         *     everybody who is signed in may know.
-         */
-        get: operations["directories"];
-        put?: never;
-        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -331,40 +430,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/me/device": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** What asks to be the caller, on a machine that shows this code. */
-        post: operations["device_asked"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/me/device/answer": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Says whether the program on the machine that shows this code may be the caller. */
-        post: operations["answer_device"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/me/new-places/{id}/known": {
         parameters: {
             query?: never;
@@ -410,23 +475,6 @@ export interface paths {
         put?: never;
         /** Has a passkey made. */
         post: operations["offer_passkey"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/me/program": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Lets in a program on the caller's own machine: gives a code for the browser to carry to it. */
-        post: operations["allow_program"];
         delete?: never;
         options?: never;
         head?: never;
@@ -757,23 +805,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/scripts": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Puts a script forward: each statement is shown, the whole is approved, and it is run by the caller's own client. */
-        post: operations["ask_script"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/sessions": {
         parameters: {
             query?: never;
@@ -853,40 +884,6 @@ export interface paths {
         put?: never;
         /** Signs in with a name and a password. */
         post: operations["sign_in"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/sign-in/device": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Begins the sign-in of a program on a machine without a browser. */
-        post: operations["begin_device"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/sign-in/device/token": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Signs in a program on a machine without a browser, once somebody has let it in. */
-        post: operations["redeem_device"];
         delete?: never;
         options?: never;
         head?: never;
@@ -978,23 +975,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/sign-in/program": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Signs in a program that was brought a code by a browser on its own machine. */
-        post: operations["redeem_program"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/sign-in/providers": {
         parameters: {
             query?: never;
@@ -1067,6 +1047,94 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description A grant that reached something, and what was done under it. */
+        Access: {
+            /** @description The grant. */
+            id: string;
+            /** @description Where it stood at the end of the period. */
+            state: components["schemas"]["GrantState"];
+            /** @description Who held it. */
+            by: components["schemas"]["Party"];
+            /** @description The human who answers for them. */
+            person: string;
+            /** @description Of which role. */
+            role: string;
+            /** @description What the role reached in the period. */
+            resources: string[];
+            /**
+             * Format: date-time
+             * @description Since when.
+             */
+            from: string;
+            /**
+             * Format: date-time
+             * @description Until when: its hour, or the end that came before.
+             */
+            until: string;
+            /** @description Who ended it before its hour. */
+            ended_by?: components["schemas"]["Party"];
+            /** @description The request it followed from. */
+            request: string;
+            /** @description Why it was asked for. */
+            purpose?: string;
+            /** @description The ticket. */
+            ticket?: string;
+            /** @description Who said yes; empty where nobody had to be asked. */
+            approvals: components["schemas"]["Approval"][];
+            /** @description The sessions under it that did something in the period. */
+            sessions: string[];
+            /**
+             * Format: int64
+             * @description Statements that ran.
+             */
+            ran: number;
+            /**
+             * Format: int64
+             * @description Of those: approved one by one.
+             */
+            approved: number;
+            /**
+             * Format: int64
+             * @description Statements that waited.
+             */
+            held: number;
+            /**
+             * Format: int64
+             * @description Statements that were refused.
+             */
+            refused: number;
+            /**
+             * Format: int64
+             * @description Rows that were touched or given.
+             */
+            rows: number;
+            /** @description What was done, in order; not more than was asked for. */
+            acts: components["schemas"]["Event"][];
+        };
+        /** @description Who could, who did. */
+        AccessReport: {
+            /** @description `whole`, or `cut` if there was more than is looked at for one report. */
+            state: components["schemas"]["AccessState"];
+            /**
+             * Format: date-time
+             * @description From this instant.
+             */
+            from: string;
+            /**
+             * Format: date-time
+             * @description Up to this one.
+             */
+            until: string;
+            /** @description Grants, the newest first. */
+            items: components["schemas"]["Access"][];
+            /** @description What the person decided about others, the newest first; empty where none was asked for. */
+            decided: components["schemas"]["Event"][];
+        };
+        /**
+         * @description Whether the whole period was looked at.
+         * @enum {string}
+         */
+        AccessState: "whole" | "cut";
         /** @description The no that ended a request. */
         Answer: {
             /** @description Who. */
@@ -1149,24 +1217,38 @@ export interface components {
             /** @description The ticket it belongs to. */
             ticket?: string;
         };
-        /** @description Puts a script forward: several statements that are approved as one request. */
-        AskScript: {
-            /**
-             * @description On what it would run.
-             * @example shop
-             */
-            resource: string;
-            /**
-             * @description In which role; of those that the caller holds and that reach the resource, the newest, if nothing is said.
-             * @example shop-writer
-             */
-            role?: string;
-            /** @description The whole text. */
-            text: string;
+        /** @description What would be attempted. */
+        Attempt: {
+            /** @description Which. */
+            role: string;
+            /** @description For how long: `30m`. */
+            for: string;
             /** @description Why. */
-            reason: string;
-            /** @description The ticket it belongs to. */
+            reason?: string;
+            /** @description The ticket. */
             ticket?: string;
+            /** @enum {string} */
+            kind: "access";
+        } | {
+            /** @description In which role. */
+            role: string;
+            /** @description On what. */
+            resource: string;
+            /** @description The text. */
+            text: string;
+            /** @description Why the role is held. */
+            reason?: string;
+            /** @description The ticket of the grant. */
+            ticket?: string;
+            /** @description Inside a transaction of the client's own. */
+            in_transaction?: boolean;
+            /** @enum {string} */
+            kind: "statement";
+        } | {
+            /** @description Which action: `policy.apply`. */
+            action: string;
+            /** @enum {string} */
+            kind: "house";
         };
         /** @description Something that is bound to the caller's account beside a password. */
         Authenticator: {
@@ -1237,11 +1319,54 @@ export interface components {
              */
             warnings: components["schemas"]["Diagnostic"][];
         };
+        /** @description A bundle's text. */
+        BundleFiles: {
+            /** @description Its hash. */
+            id: string;
+            /** @description `active` for the one in force, else `valid`. */
+            state: components["schemas"]["BundleState"];
+            /** @description Text by path relative to the bundle's folder. */
+            files: {
+                [key: string]: string;
+            };
+        };
         /**
          * @description Whether a bundle is in force.
          * @enum {string}
          */
-        BundleState: "active" | "pending" | "valid" | "invalid";
+        BundleState: "active" | "pending" | "past" | "valid" | "invalid";
+        /** @description A bundle that was put in force. */
+        BundleVersion: {
+            /** @description Its hash. */
+            id: string;
+            /** @description `active` for the one in force, else `past`. */
+            state: components["schemas"]["BundleState"];
+            /**
+             * Format: int64
+             * @description Counted from one.
+             */
+            version: number;
+            /** @description The hash of the one before. */
+            previous?: string;
+            /** @description Who applied it. */
+            by: components["schemas"]["Party"];
+            /**
+             * Format: date-time
+             * @description Since when.
+             */
+            at: string;
+            /**
+             * Format: int64
+             * @description The line of the ledger that says so.
+             */
+            line: number;
+            /** @description The request that allowed it. */
+            request?: string;
+            /** @description Who said yes to that. */
+            approvals: components["schemas"]["Approval"][];
+            /** @description Its files can still be read. */
+            kept: boolean;
+        };
         /** @description Who asks. */
         By: {
             /** @description The principal's name. */
@@ -1273,6 +1398,21 @@ export interface components {
             rows?: number;
             /** @description Why they are unknown. */
             unknown?: string;
+        };
+        /** @description What there is. */
+        Catalogue: {
+            /** @description The hash of the bundle in force. */
+            id: string;
+            /** @description Always `active`. */
+            state: components["schemas"]["BundleState"];
+            /** @description What is protected, by name. */
+            resources: components["schemas"]["DescribedResource"][];
+            /** @description Privilege scopes, by name. */
+            roles: components["schemas"]["DescribedRole"][];
+            /** @description Sets of principals, by name. */
+            groups: components["schemas"]["DescribedGroup"][];
+            /** @description Who must say yes, by name. */
+            rules: components["schemas"]["DescribedRule"][];
         };
         /** @description What changed. Sent as `event: change` of the event stream. */
         Change: {
@@ -1307,6 +1447,13 @@ export interface components {
              * @description When it was signed; absent if that was before the gateway was last started.
              */
             at?: string;
+        };
+        /** @description Something that policies were told. */
+        Circumstance: {
+            /** @description Its name in policies, behind `context.`. */
+            name: string;
+            /** @description As policies would write it. */
+            value: string;
         };
         /** @description Something kept beside the chain that a line commits to. */
         Content: {
@@ -1369,61 +1516,148 @@ export interface components {
             /** @description In the approver's words; the requester reads them in their own tool. */
             comment?: string;
         };
-        /** @description What asks to be the caller. */
-        DeviceAsked: {
-            /** @description What it says that its machine is called. */
-            machine: string;
-            /** @description What the program calls itself. */
-            program?: string;
-            /** @description From where it asks. */
-            address?: string;
-            /** @description Whether that is another network than the caller's. */
-            elsewhere: boolean;
+        /** @description A column that the bundle speaks of. */
+        DescribedColumn: {
+            /** @description Its name. */
+            name: string;
+            /** @description What kind of data it holds. */
+            labels: string[];
             /**
-             * Format: date-time
-             * @description Since when.
+             * @description How it is covered for whom policy does not let see it: `full`, `partial`, `hash`, `format`; `default` where only
+             *     labels say that it is.
              */
-            begun_at: string;
-            /**
-             * Format: date-time
-             * @description Until when it can be answered.
-             */
-            expires_at: string;
+            mask?: string;
         };
-        /** @description What a program asks with, and what it shows (RFC 8628, section 3.2). */
-        DeviceBegun: {
-            /** @description What it asks with whether it was let in. Shown to nobody. */
-            device_code: string;
-            /**
-             * @description What somebody types in at the console.
-             * @example BCDF-GHJK
-             */
-            user_code: string;
-            /** @description Where. */
-            verification_uri: string;
-            /**
-             * Format: date-time
-             * @description Until when.
-             */
-            expires_at: string;
+        /** @description A set of principals. */
+        DescribedGroup: {
+            /** @description Its name. */
+            id: string;
+            /** @description Everybody in it, through other groups as well. */
+            members: components["schemas"]["Party"][];
+            /** @description Groups whose members are members here. */
+            groups: string[];
+            /** @description Groups of directories whose members are members here, by directory. */
+            from: {
+                [key: string]: string[];
+            };
+        };
+        /** @description A relation that the bundle speaks of. */
+        DescribedRelation: {
+            /** @description Schema and name. */
+            name: string;
+            /** @description One line for people who approve. */
+            title?: string;
+            /** @description Who answers for it, if not the owner of the resource. */
+            owner?: string;
+            /** @description How bad it would be, if not as bad as the resource says. */
+            impact?: components["schemas"]["Impact"];
+            /** @description What kind of data it holds. */
+            labels: string[];
+            /** @description Its columns that the bundle speaks of. */
+            columns: components["schemas"]["DescribedColumn"][];
+        };
+        /** @description Something protected, as the bundle describes it. */
+        DescribedResource: {
+            /** @description Its name. */
+            id: string;
+            /** @description Which protocol it speaks. */
+            kind: string;
+            /** @description One line for people who choose. */
+            title: string;
+            /** @description Who answers for it: `group:dba`. */
+            owner?: string;
+            /** @description How bad it would be. */
+            impact: components["schemas"]["Impact"];
+            /** @description Free labels. */
+            labels: {
+                [key: string]: string;
+            };
+            /** @description When a provable read must be on disk: `before-release` or `alongside`. */
+            recording: string;
+            /** @description Where it is: host and database. */
+            address: string;
+            /** @description The roles that reach it. */
+            roles: string[];
+            /** @description What is said of single relations in it. */
+            relations: components["schemas"]["DescribedRelation"][];
+        };
+        /** @description A privilege scope, and who holds it. */
+        DescribedRole: {
+            /** @description Its name. */
+            id: string;
+            /** @description One line for people who choose. */
+            title: string;
+            /** @description The actions it permits. */
+            actions: string[];
+            /** @description The resources it reaches. */
+            resources: string[];
+            /** @description The upstream account that its sessions run under. */
+            account: string;
             /**
              * Format: int64
-             * @description How many seconds to wait between asking.
+             * @description The longest grant, in seconds.
              */
-            interval_s: number;
-        };
-        /** @description A program that asks whether it was let in. */
-        DeviceCode: {
-            /** @description What it was given. */
-            device_code: string;
-        };
-        /** @description Nobody has said anything yet. */
-        DeviceWaits: {
+            longest_s: number;
+            /** @description What may be taken under one grant; absent where nothing has a limit. */
+            budget?: components["schemas"]["Limits"];
+            /** @description Who holds it now. */
+            holders: components["schemas"]["Party"][];
             /**
              * Format: int64
-             * @description How many seconds to wait before asking again.
+             * @description How often it was granted, ever.
              */
-            interval_s: number;
+            granted: number;
+            /**
+             * Format: date-time
+             * @description When it was granted last; absent if it never was.
+             */
+            granted_at?: string;
+        };
+        /** @description Who must say yes. */
+        DescribedRule: {
+            /** @description Its name. */
+            id: string;
+            /** @description All of them must be filled. */
+            stages: components["schemas"]["DescribedStage"][];
+            /**
+             * Format: int64
+             * @description Unanswered for so many seconds, it lapses.
+             */
+            pending_for_s: number;
+            /**
+             * Format: int64
+             * @description For how many seconds a yes may be used.
+             */
+            valid_for_s: number;
+            /**
+             * Format: int32
+             * @description How often a yes may be used.
+             */
+            uses: number;
+            /** @description A yes counts only if a passkey signed it. */
+            signed: boolean;
+            /** @description Who is added when nobody answers. */
+            escalate: components["schemas"]["DescribedStep"][];
+        };
+        /** @description `need` distinct persons out of `from`. */
+        DescribedStage: {
+            /**
+             * Format: int32
+             * @description How many.
+             */
+            need: number;
+            /** @description Who may fill a place. */
+            from: string[];
+        };
+        /** @description People who are added after a while. */
+        DescribedStep: {
+            /**
+             * Format: int64
+             * @description After so many seconds.
+             */
+            after_s: number;
+            /** @description Who. */
+            add: string[];
         };
         /** @description One mistake or warning, with its place. */
         Diagnostic: {
@@ -1446,28 +1680,26 @@ export interface components {
             /** @description What to do about it. */
             hint?: string;
         };
-        /** @description A directory that people come from. */
-        Directory: {
-            /** @description Its name. */
+        /** @description What a change of the bundle would make of everybody. */
+        Difference: {
+            /** @description The hash of the bundle that is proposed. */
             id: string;
-            /** @description Whether it is heard. */
-            state: components["schemas"]["Hearing"];
-            /** @description One line for people. */
-            title?: string;
-            /**
-             * Format: date-time
-             * @description When it was last heard; absent if it never was.
-             */
-            heard_at?: string;
-            /**
-             * Format: date-time
-             * @description Since when it stands so, if it ever stood otherwise.
-             */
-            since?: string;
-            /** @description How many accounts it has here. */
-            accounts: number;
-            /** @description How many of them it lets in. */
-            active: number;
+            /** @description What would become of applying it. */
+            state: components["schemas"]["Verdict"];
+            /** @description It is the one in force. */
+            same: boolean;
+            /** @description Why, in a sentence. */
+            reason: string;
+            /** @description Who would be asked before it is in force. */
+            stages: components["schemas"]["Stage"][];
+            /** @description Those for whom something changes. */
+            people: components["schemas"]["PersonChange"][];
+            /** @description What would end at once. */
+            ends: components["schemas"]["Ends"][];
+            /** @description How many principals were compared. */
+            compared: number;
+            /** @description How many there are. */
+            of: number;
         };
         /** @description What became of the same action when it was asked for before. */
         Earlier: {
@@ -1494,6 +1726,22 @@ export interface components {
          * @enum {string}
          */
         Encoding: "null" | "text" | "decoded" | "hex";
+        /** @description Something that would end. */
+        Ends: {
+            /** @description Which. */
+            id: string;
+            /** @description What it is. */
+            kind: components["schemas"]["EndsKind"];
+            /** @description Whose. */
+            by: components["schemas"]["Party"];
+            /** @description The role of a grant, the resource of a session. */
+            of?: string;
+        };
+        /**
+         * @description What would end.
+         * @enum {string}
+         */
+        EndsKind: "grant" | "request" | "session";
         /** @description Bounds that are approved instead of one text: what the statement does to the relations it names, by any text. */
         Envelope: {
             /**
@@ -1704,11 +1952,6 @@ export interface components {
          * @enum {string}
          */
         HealthState: "ok" | "degraded";
-        /**
-         * @description Whether a directory is heard.
-         * @enum {string}
-         */
-        Hearing: "heard" | "silent" | "lost";
         /** @description An approval rule that holds a request. */
         HeldBy: {
             /** @description The rule. */
@@ -1792,29 +2035,38 @@ export interface components {
             }[];
         };
         /** @description A list, newest first. */
-        List_Directory: {
+        List_BundleVersion: {
             /** @description What the caller may see. */
             items: {
-                /** @description Its name. */
+                /** @description Its hash. */
                 id: string;
-                /** @description Whether it is heard. */
-                state: components["schemas"]["Hearing"];
-                /** @description One line for people. */
-                title?: string;
+                /** @description `active` for the one in force, else `past`. */
+                state: components["schemas"]["BundleState"];
+                /**
+                 * Format: int64
+                 * @description Counted from one.
+                 */
+                version: number;
+                /** @description The hash of the one before. */
+                previous?: string;
+                /** @description Who applied it. */
+                by: components["schemas"]["Party"];
                 /**
                  * Format: date-time
-                 * @description When it was last heard; absent if it never was.
+                 * @description Since when.
                  */
-                heard_at?: string;
+                at: string;
                 /**
-                 * Format: date-time
-                 * @description Since when it stands so, if it ever stood otherwise.
+                 * Format: int64
+                 * @description The line of the ledger that says so.
                  */
-                since?: string;
-                /** @description How many accounts it has here. */
-                accounts: number;
-                /** @description How many of them it lets in. */
-                active: number;
+                line: number;
+                /** @description The request that allowed it. */
+                request?: string;
+                /** @description Who said yes to that. */
+                approvals: components["schemas"]["Approval"][];
+                /** @description Its files can still be read. */
+                kept: boolean;
             }[];
         };
         /** @description A list, newest first. */
@@ -1894,8 +2146,6 @@ export interface components {
                  * @description When it ends unless it is used again before.
                  */
                 expires_at: string;
-                /** @description The sign-in at the console that let it in, if it is a program's. */
-                let_in_by?: string;
                 /** @description Whether it is the one that asks. */
                 this: boolean;
             }[];
@@ -1916,8 +2166,6 @@ export interface components {
                 name: string;
                 /** @description The user who answers for a service or agent. */
                 owner?: string;
-                /** @description The directory whose word it lives by; absent of somebody whom the bundle alone knows. */
-                directory?: string;
                 /** @description The groups it belongs to, nested ones included. */
                 groups: string[];
                 /** @description The roles it holds now. */
@@ -1962,13 +2210,6 @@ export interface components {
                  *     nothing. What runs is `text`.
                  */
                 layout?: string;
-                /**
-                 * @description The statements of `text` in their order, where one action has several: each with the comments in front of it. They
-                 *     are one action, and run one behind the other as they were sent, or not at all.
-                 */
-                statements?: string[];
-                /** @description The steps of a script, in their order. Each is run once, as it was approved, behind those before it. */
-                steps?: components["schemas"]["Step"][];
                 /** @description The characters of `text` that hide or deceive. */
                 marks?: components["schemas"]["Mark"][];
                 /** @description Those of `reason`. */
@@ -2014,7 +2255,7 @@ export interface components {
                  * @description When it was denied, lapsed, was withdrawn or became void.
                  */
                 ended_at?: string;
-                /** @description The session in which the action waits, or in which the script is, or was, run. */
+                /** @description The session in which the action waits. */
                 session?: string;
                 /** @description The grant that it stands on, or that followed from it. */
                 grant?: string;
@@ -2192,18 +2433,8 @@ export interface components {
              * @description When it ends unless it is used again before.
              */
             expires_at: string;
-            /** @description The sign-in at the console that let it in, if it is a program's. */
-            let_in_by?: string;
             /** @description Whether it is the one that asks. */
             this: boolean;
-        };
-        /** @description The machine of a program that asks to be somebody. */
-        Machine: {
-            /**
-             * @description What it is called: letters, digits, `-`, `_` and `.`. Shown to whoever is asked.
-             * @example build-7
-             */
-            machine: string;
         };
         /** @description A character in a text that cannot be seen or can be taken for another one. */
         Mark: {
@@ -2223,6 +2454,17 @@ export interface components {
          * @enum {string}
          */
         MarkKind: "control" | "direction" | "invisible" | "blank" | "lookalike" | "rest";
+        /** @description A policy that matched. */
+        Matched: {
+            /** @description Its name. */
+            id: string;
+            /** @description What it says. */
+            says: components["schemas"]["Says"];
+            /** @description The rule that lifts it, if it holds. */
+            rule?: string;
+            /** @description Why, in its own words. */
+            reason?: string;
+        };
         /** @description The caller. */
         Me: {
             /** @description The principal's name. */
@@ -2445,6 +2687,17 @@ export interface components {
             /** @description `signature`. */
             signature: string;
         };
+        /** @description What changes for somebody. */
+        PersonChange: {
+            /** @description Their name. */
+            id: string;
+            /** @description Whether they come, stay or go. */
+            state: components["schemas"]["Presence"];
+            /** @description How people call them. */
+            display: string;
+            /** @description What changes. */
+            changes: components["schemas"]["PolicyChange"][];
+        };
         /** @description A policy. */
         Policy: {
             /** @description Its name. */
@@ -2452,6 +2705,31 @@ export interface components {
             /** @description Why it is there, in words. */
             reason?: string;
         };
+        /** @description One difference. */
+        PolicyChange: {
+            /** @description About what: `ask` for a role, `do` in a role, `house` for the gateway and what is not theirs. */
+            scope: components["schemas"]["PolicyScope"];
+            /** @description The role, if it is about one. */
+            role?: string;
+            /** @description The resource, if it is about one. */
+            resource?: string;
+            /** @description The actions. */
+            actions: string[];
+            /** @description What is said of it now. */
+            before: components["schemas"]["Word"];
+            /** @description What would be. */
+            after: components["schemas"]["Word"];
+        };
+        /**
+         * @description About what policy is asked.
+         * @enum {string}
+         */
+        PolicyScope: "ask" | "do" | "house";
+        /**
+         * @description Whether somebody is in a bundle.
+         * @enum {string}
+         */
+        Presence: "comes" | "stays" | "goes";
         /** @description What would follow if a role were asked for. */
         Preview: {
             /** @description The role. */
@@ -2486,8 +2764,6 @@ export interface components {
             name: string;
             /** @description The user who answers for a service or agent. */
             owner?: string;
-            /** @description The directory whose word it lives by; absent of somebody whom the bundle alone knows. */
-            directory?: string;
             /** @description The groups it belongs to, nested ones included. */
             groups: string[];
             /** @description The roles it holds now. */
@@ -2531,28 +2807,6 @@ export interface components {
             link?: string;
             /** @description Every mistake in a bundle. */
             diagnostics?: components["schemas"]["Diagnostic"][];
-        };
-        /** @description A code for the browser to carry to the program. */
-        ProgramAllowed: {
-            /** @description The code. It counts once, with the program's verifier. */
-            code: string;
-            /**
-             * Format: date-time
-             * @description Until when.
-             */
-            expires_at: string;
-        };
-        /** @description What a program on the caller's machine made of its verifier. */
-        ProgramChallenge: {
-            /** @description SHA-256 of the verifier, base64url (RFC 7636, S256). */
-            challenge: string;
-        };
-        /** @description What a program was brought, and what it kept. */
-        ProgramCode: {
-            /** @description The code. */
-            code: string;
-            /** @description The verifier (RFC 7636). */
-            verifier: string;
         };
         /** @description A QR code as an SVG draws it: one path in a square of this size. */
         QrPicture: {
@@ -2625,6 +2879,76 @@ export interface components {
             /** @description What kind of data it holds. */
             labels?: string[];
         };
+        /** @description What a change would have made of what was done. */
+        Replay: {
+            /** @description `whole`, or `cut` if there was more than is judged at a time. */
+            state: components["schemas"]["ReplayState"];
+            /**
+             * Format: date-time
+             * @description From this instant on.
+             */
+            since: string;
+            /** @description How many attempts were judged again. */
+            judged: number;
+            /** @description How many would be held that are not now. */
+            newly_held: number;
+            /** @description How many would be denied that are not now. */
+            newly_denied: number;
+            /** @description How many would be allowed without a question that are not now. */
+            newly_allowed: number;
+            /** @description How many would be held by other rules. */
+            held_otherwise: number;
+            /** @description How many could not be judged again: erased, or by somebody who is gone. */
+            unknown: number;
+            /** @description Differences one by one, the newest first. */
+            examples: components["schemas"]["ReplayExample"][];
+        };
+        /** @description An attempt of which something else would be said. */
+        ReplayExample: {
+            /**
+             * Format: int64
+             * @description The line that tells of it.
+             */
+            seq: number;
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            at: string;
+            /** @description Who. */
+            by: components["schemas"]["Party"];
+            /** @description In which role, or the role that was asked for. */
+            role: string;
+            /** @description On what, for a statement. */
+            resource?: string;
+            /** @description What. */
+            action: string;
+            /** @description The statement. */
+            text?: string;
+            /** @description What the bundle in force says. */
+            before: components["schemas"]["Verdict"];
+            /** @description What the other would. */
+            after: components["schemas"]["Verdict"];
+            /** @description Why, in a sentence. */
+            reason: string;
+        };
+        /**
+         * @description Whether everything was looked at.
+         * @enum {string}
+         */
+        ReplayState: "whole" | "cut";
+        /** @description A bundle to try on the past. */
+        ReplayWanted: {
+            /** @description Its files by path. */
+            files: {
+                [key: string]: string;
+            };
+            /**
+             * Format: int32
+             * @description How many days back: 1 to 366.
+             */
+            days: number;
+        };
         /** @description A request, with everything that an approver is shown. Nothing is truncated. */
         Request: {
             /** @description Which. */
@@ -2659,13 +2983,6 @@ export interface components {
              *     nothing. What runs is `text`.
              */
             layout?: string;
-            /**
-             * @description The statements of `text` in their order, where one action has several: each with the comments in front of it. They
-             *     are one action, and run one behind the other as they were sent, or not at all.
-             */
-            statements?: string[];
-            /** @description The steps of a script, in their order. Each is run once, as it was approved, behind those before it. */
-            steps?: components["schemas"]["Step"][];
             /** @description The characters of `text` that hide or deceive. */
             marks?: components["schemas"]["Mark"][];
             /** @description Those of `reason`. */
@@ -2711,7 +3028,7 @@ export interface components {
              * @description When it was denied, lapsed, was withdrawn or became void.
              */
             ended_at?: string;
-            /** @description The session in which the action waits, or in which the script is, or was, run. */
+            /** @description The session in which the action waits. */
             session?: string;
             /** @description The grant that it stands on, or that followed from it. */
             grant?: string;
@@ -2756,7 +3073,7 @@ export interface components {
          * @description What a request is for.
          * @enum {string}
          */
-        RequestKind: "access" | "action" | "apply" | "script";
+        RequestKind: "access" | "action" | "apply";
         /**
          * @description Where a request stands.
          * @enum {string}
@@ -2895,6 +3212,11 @@ export interface components {
             /** @description No bound can be kept. */
             unbounded: boolean;
         };
+        /**
+         * @description What a policy says.
+         * @enum {string}
+         */
+        Says: "permits" | "forbids" | "holds";
         /** @description The second step of a sign-in. */
         SecondSignIn: {
             /** @description What the first step gave. */
@@ -3114,47 +3436,6 @@ export interface components {
             /** @description Who did. */
             given: components["schemas"]["Party"][];
         };
-        /** @description A step of a script. */
-        Step: {
-            /** @description Which, counted from one. */
-            number: number;
-            /** @description Where it stands. */
-            state: components["schemas"]["StepState"];
-            /** @description How it ended. */
-            outcome?: components["schemas"]["Outcome"];
-            /** @description What it is: `sql.delete`. */
-            action?: string;
-            /**
-             * @description The full text of the statement, with the comments in front of it. What a client sends is the same statement if it
-             *     differs in white space and comments alone.
-             */
-            text?: string;
-            /** @description The same text with other white space between its tokens, for reading; absent where that changes nothing. */
-            layout?: string;
-            /** @description The characters of `text` that hide or deceive. */
-            marks?: components["schemas"]["Mark"][];
-            /** @description What it does, beneath its kind. */
-            verbs: string[];
-            /** @description The relations it names, and those that it reaches by way of them. */
-            relations: components["schemas"]["Relation"][];
-            /** @description The functions it calls by name, all that could be meant. */
-            functions?: components["schemas"]["Function"][];
-            /** @description Session settings that change its meaning; or which earlier statement leaves them behind. */
-            settings: components["schemas"]["Setting"][];
-            /** @description What is known of the rows it would touch. */
-            rows: components["schemas"]["Rows"];
-            /** @description What else it would set in motion. */
-            effects: components["schemas"]["Effects"];
-            /** @description What else the approver should know, in words. */
-            notes: string[];
-            /** @description Digest of its canonical action: what a yes to this step is bound to. */
-            digest: string;
-        };
-        /**
-         * @description Where a step stands.
-         * @enum {string}
-         */
-        StepState: "waiting" | "running" | "ended" | "skipped";
         /** @description One of the times that the same was asked for. */
         Time: {
             /** @description The request. */
@@ -3217,6 +3498,54 @@ export interface components {
              */
             expires_at: string;
         };
+        /** @description An attempt that nobody makes. */
+        Trial: {
+            /** @description Who would make it. */
+            principal: string;
+            /** @description What. */
+            attempt: components["schemas"]["Attempt"];
+            /**
+             * Format: date-time
+             * @description When; at present without it.
+             */
+            at?: string;
+            /** @description From which address. */
+            source?: string;
+            /** @description By what they would have signed in, where policies look at that. */
+            means?: components["schemas"]["Means"][];
+            /** @description The bundle to ask, by path; the one in force without it. */
+            files?: {
+                [key: string]: string;
+            };
+        };
+        /** @description What policy would say. */
+        Tried: {
+            /** @description The verdict. */
+            state: components["schemas"]["Verdict"];
+            /** @description Why, in a sentence; empty where nobody needs to be asked. */
+            reason: string;
+            /** @description What it is called. */
+            action: string;
+            /** @description Its parts: each is judged, the stricter wins. */
+            actions: string[];
+            /** @description Every policy that matched. */
+            policies: components["schemas"]["Matched"][];
+            /** @description Policies that could not be evaluated; any of them denies. */
+            errors: string[];
+            /** @description Who would be asked. */
+            stages: components["schemas"]["Stage"][];
+            /** @description How a statement was understood; absent for what is none, or could not be sent at all. */
+            statement?: components["schemas"]["Understood"];
+            /** @description What policies were told, by the names that they have for it. */
+            circumstances: components["schemas"]["Circumstance"][];
+            /** @description Whether they hold the role now; absent for what is not done in one. */
+            holds?: boolean;
+            /**
+             * Format: date-time
+             * @description The instant that it was asked for.
+             */
+            at: string;
+        };
         /** @description A trigger. */
         Trigger: {
             /** @description Its name. */
@@ -3238,29 +3567,29 @@ export interface components {
             /** @description As the server writes it. */
             definition: string;
         };
-        /** @description Whether it may. */
-        UserAnswer: {
-            /**
-             * @description As it was typed in.
-             * @example BCDF-GHJK
-             */
-            user_code: string;
-            /** @description Whether it may be the caller. */
-            allow: boolean;
-        };
-        /** @description A code that a machine shows. */
-        UserCode: {
-            /**
-             * @description As it was typed in.
-             * @example BCDF-GHJK
-             */
-            user_code: string;
+        /** @description How a statement was understood, in a fresh session with the server's ordinary settings. */
+        Understood: {
+            /** @description What it does. */
+            verbs: string[];
+            /** @description Why it is what it is, in words. */
+            reasons: string[];
+            /** @description The target's catalogue was known, so that its names could be looked up. */
+            catalogue: boolean;
         };
         /**
          * @description The verdict of policy: it may happen, it may not, or somebody has to say yes first.
          * @enum {string}
          */
         Verdict: "allow" | "deny" | "hold";
+        /** @description What policy says. */
+        Word: {
+            /** @description The verdict. */
+            verdict: components["schemas"]["Verdict"];
+            /** @description The rules that hold it. */
+            rules?: string[];
+            /** @description Who is asked: `1 of group:dba (bob)`. */
+            asked?: string[];
+        };
     };
     responses: never;
     parameters: never;
@@ -3270,6 +3599,46 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    accesses: {
+        parameters: {
+            query: {
+                /** @description To which resource. */
+                resource?: string;
+                /** @description Whose: a person, with all accounts, services and agents of theirs; or one of those. */
+                person?: string;
+                /** @description From this instant, in UTC. */
+                from: string;
+                /** @description Until that one, exclusive. */
+                until: string;
+                /** @description How many acts are shown one by one: at most 5,000, and 500 without it. */
+                acts?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Grants, and what was done under them */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AccessReport"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     bundle: {
         parameters: {
             query?: {
@@ -3368,6 +3737,195 @@ export interface operations {
             };
         };
     };
+    compare: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Files"];
+            };
+        };
+        responses: {
+            /** @description What would change */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Difference"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    bundle_files: {
+        parameters: {
+            query?: {
+                /** @description Its hash; the one in force without it. */
+                id?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Its files */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BundleFiles"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    replay: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReplayWanted"];
+            };
+        };
+        responses: {
+            /** @description What would have been otherwise */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Replay"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    simulate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Trial"];
+            };
+        };
+        responses: {
+            /** @description What policy would say */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Tried"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    bundle_versions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Versions */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_BundleVersion"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    catalogue: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What there is */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Catalogue"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     mint: {
         parameters: {
             query?: never;
@@ -3388,35 +3946,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Credential"];
-                };
-            };
-            /** @description A problem (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    directories: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Directories, by name */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["List_Directory"];
                 };
             };
             /** @description A problem (RFC 9457) */
@@ -3909,70 +4438,6 @@ export interface operations {
             };
         };
     };
-    device_asked: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["UserCode"];
-            };
-        };
-        responses: {
-            /** @description What asks */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["DeviceAsked"];
-                };
-            };
-            /** @description A problem (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    answer_device: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["UserAnswer"];
-            };
-        };
-        responses: {
-            /** @description It is told */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description A problem (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
     know_place: {
         parameters: {
             query?: never;
@@ -4052,39 +4517,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PasskeyOffer"];
-                };
-            };
-            /** @description A problem (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    allow_program: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["ProgramChallenge"];
-            };
-        };
-        responses: {
-            /** @description The code */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ProgramAllowed"];
                 };
             };
             /** @description A problem (RFC 9457) */
@@ -4745,39 +5177,6 @@ export interface operations {
             };
         };
     };
-    ask_script: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["AskScript"];
-            };
-        };
-        responses: {
-            /** @description It is put forward; its state says whether it waits */
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Request"];
-                };
-            };
-            /** @description A problem (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
     sessions: {
         parameters: {
             query?: {
@@ -4951,81 +5350,6 @@ export interface operations {
             };
         };
     };
-    begin_device: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["Machine"];
-            };
-        };
-        responses: {
-            /** @description What it asks with, and what it shows */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["DeviceBegun"];
-                };
-            };
-            /** @description A problem (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    redeem_device: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["DeviceCode"];
-            };
-        };
-        responses: {
-            /** @description Signed in */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["SignedIn"];
-                };
-            };
-            /** @description Nobody has said anything yet */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["DeviceWaits"];
-                };
-            };
-            /** @description A problem (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
     oidc_logout: {
         parameters: {
             query?: never;
@@ -5178,39 +5502,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PasskeyAsked"];
-                };
-            };
-            /** @description A problem (RFC 9457) */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    redeem_program: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["ProgramCode"];
-            };
-        };
-        responses: {
-            /** @description Signed in */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["SignedIn"];
                 };
             };
             /** @description A problem (RFC 9457) */

@@ -1,5 +1,10 @@
-// Checks, in the browser, that a line stands in the tree that a checkpoint names (RFC 6962 inclusion, C2SP tlog-proof).
-// It does not check who signed the checkpoint: the key would come from the same server. That is the command line's work.
+// Checks, in the browser, that a line stands in the tree that a checkpoint names (RFC 6962 inclusion, C2SP tlog-proof), that
+// the log's key signed that checkpoint, and that its tree contains the one that this browser has kept.
+
+import { base64, HASH_BYTES, hex, leafOf, nodeOf, unbase64 as bytes } from "./hashes";
+import { hold, type Keeper } from "./keeping";
+
+export { leafOf } from "./hashes";
 
 export interface Finding {
   readonly holds: boolean;
@@ -20,7 +25,6 @@ export interface Proof {
 }
 
 const FORM = "c2sp.org/tlog-proof@v1";
-const HASH_BYTES = 32;
 const PATH_MAX = 64;
 
 /** Reads a proof; nothing when it is none. */
@@ -47,13 +51,13 @@ export async function rootOf(leaf: Uint8Array, proof: Proof): Promise<Uint8Array
   for (const beside of proof.path) {
     if (sn === 0n) return undefined;
     if ((fn & 1n) === 1n || fn === sn) {
-      hash = await node(beside, hash);
+      hash = await nodeOf(beside, hash);
       while ((fn & 1n) === 0n && fn !== 0n) {
         fn >>= 1n;
         sn >>= 1n;
       }
     } else {
-      hash = await node(hash, beside);
+      hash = await nodeOf(hash, beside);
     }
     fn >>= 1n;
     sn >>= 1n;
@@ -61,37 +65,8 @@ export async function rootOf(leaf: Uint8Array, proof: Proof): Promise<Uint8Array
   return sn === 0n ? hash : undefined;
 }
 
-export const leafOf = (line: string): Promise<Uint8Array> => sha256(join([Uint8Array.of(0), new TextEncoder().encode(line)]));
-
-const node = (left: Uint8Array, right: Uint8Array): Promise<Uint8Array> => sha256(join([Uint8Array.of(1), left, right]));
-
-async function sha256(data: Uint8Array<ArrayBuffer>): Promise<Uint8Array> {
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", data));
-}
-
-function join(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
-}
-
-function bytes(base64: string): Uint8Array<ArrayBuffer> | undefined {
-  try {
-    return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
-  } catch {
-    return undefined;
-  }
-}
-
-const base64 = (hash: Uint8Array): string => btoa(String.fromCharCode(...hash));
-const hex = (hash: Uint8Array): string => Array.from(hash, (byte) => byte.toString(16).padStart(2, "0")).join("");
-
-/** Judges what the gateway said of a line. */
-export async function check(of: { seq: number; line: string; leaf: string; proof?: string }): Promise<Finding> {
+/** Judges what the gateway said of a line. With a keeper, also the checkpoint that it stands under. */
+export async function check(of: { seq: number; line: string; leaf: string; proof?: string }, keeper?: Keeper): Promise<Finding> {
   if (!globalThis.crypto?.subtle) {
     return told(false, true, "Not checked here", "This browser hashes only on a page that came by https. The command line can check it.");
   }
@@ -109,11 +84,13 @@ export async function check(of: { seq: number; line: string; leaf: string; proof
   if (!root || hex(root) !== hex(proof.root)) {
     return { ...told(false, false, "The line does not stand where the proof says", "The path does not lead to the checkpoint's root."), ...about };
   }
-  return {
-    ...told(true, false, "Checked in this browser: the line is in the ledger",
-      "Its bytes hash to the leaf, and the leaf leads to the checkpoint's root. Who signed the checkpoint, the command line checks."),
-    ...about,
-  };
+  const here = "Its bytes hash to the leaf, and the leaf leads to the checkpoint's root.";
+  if (!keeper) return { ...told(true, false, "Checked in this browser: the line is in the ledger", here), ...about };
+  const held = await hold(of.proof.slice(of.proof.indexOf("\n\n") + 2), keeper);
+  if (held.state === "kept") {
+    return { ...told(true, false, "Checked in this browser: the line is in the ledger", `${here} The log's key signed that, and its tree ${held.says}.`), ...about };
+  }
+  return { ...told(held.state === "unable", held.state === "unable", held.title, `${here} But ${held.says}.`), ...about };
 }
 
 const told = (holds: boolean, pending: boolean, says: string, more: string): Finding => ({ holds, pending, says, more });

@@ -122,7 +122,8 @@ export function reveal(text: string): Part[] {
   return parts;
 }
 
-function push(parts: Part[], kind: Kind, text: string): void {
+/** Adds a text to the parts, with what hides or deceives in it made visible. */
+export function push(parts: Part[], kind: Kind, text: string): void {
   let run = "";
   const flush = (): void => {
     const last = parts[parts.length - 1];

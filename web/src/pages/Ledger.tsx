@@ -10,6 +10,7 @@ import { Problem, type Event, type Schemas } from "../api/client";
 import { ledger, lines, type Looked } from "../api/queries";
 import { completion } from "../lib/words";
 import { Command, Copy, Facts, State, Verdict } from "../parts/Bits";
+import { Keeping } from "../parts/Keeping";
 import { Blank, Bones, Head, Reading } from "../parts/Page";
 import { Plain } from "../parts/Sql";
 import { Ago, When } from "../parts/Time";
@@ -30,7 +31,7 @@ export default function Ledger() {
       <Head title="Ledger">The provable record. It is the system of record, not a copy of it.</Head>
       <div className="stack wide">
         <Reading of={state} bones={<Bones rows={1} height={120} />}>
-          {(of) => <><Chain of={of} /><Offline of={of} /></>}
+          {(of) => <><Chain of={of} /><Keeping of={of} /><Offline of={of} /></>}
         </Reading>
         <Lines size={state.data?.size} />
       </div>

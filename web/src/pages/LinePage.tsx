@@ -9,6 +9,7 @@ import { Link } from "wouter";
 import type { Schemas } from "../api/client";
 import { line } from "../api/queries";
 import { check, type Finding } from "../lib/proof";
+import { ledgerKeeper } from "../parts/Keeping";
 import { completion } from "../lib/words";
 import { Command, Copy, Facts, State, Tags, Verdict } from "../parts/Bits";
 import { Bones, Head, Note, Reading } from "../parts/Page";
@@ -91,7 +92,7 @@ function Proof({ of, again }: { of: Detail; again: () => void }) {
   const [found, setFound] = useState<Finding>();
   useEffect(() => {
     let current = true;
-    void check(of).then((finding) => current && setFound(finding));
+    void check(of, ledgerKeeper).then((finding) => current && setFound(finding));
     return () => {
       current = false;
     };

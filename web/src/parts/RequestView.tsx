@@ -2,7 +2,7 @@
 // touches, what holds it, who else is asked, how long there is.
 
 import { IconAlertTriangle, IconCheck } from "@tabler/icons-react";
-import { createContext, useContext, type ReactNode } from "react";
+import { createContext, lazy, Suspense, useContext, type ReactNode } from "react";
 import { Link } from "wouter";
 
 import type { Request, Schemas } from "../api/client";
@@ -10,9 +10,11 @@ import { words } from "../lib/time";
 import { bound, ending, most, outcome, party, rows, typed, used, wants, within } from "../lib/words";
 import { Copy, Face, Facts, Hash, State, Tags } from "./Bits";
 import { Branches, Earlier, Effects, SoFar, still } from "./Foresight";
-import { Note } from "./Page";
+import { Bones, Note } from "./Page";
 import { Plain, Sql } from "./Sql";
 import { Ago, Fuse, Left, When } from "./Time";
+
+const BundleDiff = lazy(async () => ({ default: (await import("./BundleDiff")).BundleDiff }));
 
 /** The level of the headings beneath the request's own. */
 const Level = createContext<2 | 3>(2);
@@ -113,9 +115,15 @@ function What({ of }: { of: Request }) {
   if (of.kind === "access") return null;
   return (
     <section className="stack">
+      {of.kind === "apply" && of.bundle !== undefined && (
+        <>
+          <Label>{of.state === "pending" ? "What would change" : "The bundle that was proposed, beside the one in force"}</Label>
+          <Suspense fallback={<Bones rows={2} height={90} />}><BundleDiff after={of.bundle} /></Suspense>
+        </>
+      )}
       {of.text !== undefined && (
         <>
-          <Label>{of.kind === "apply" ? "What would change" : of.kind === "script" ? "The script, as it was put forward" : "Exactly this would run"}</Label>
+          <Label>{of.kind === "script" ? "The script, as it was put forward" : "Exactly this would run"}</Label>
           <Sql text={of.text} />
           {of.statements !== undefined && of.statements.length > 1 && (
             <details className="small">

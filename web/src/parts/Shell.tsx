@@ -2,7 +2,7 @@
 
 import { Menu, useMantineColorScheme, type MantineColorScheme } from "@mantine/core";
 import {
-  IconBook2, IconDatabase, IconDeviceDesktop, IconDots, IconInbox, IconKey, IconKeyboard, IconLogout, IconMoon, IconRoute,
+  IconBook2, IconDatabase, IconDeviceDesktop, IconDots, IconEyeSearch, IconGavel, IconInbox, IconKey, IconKeyboard, IconLogout, IconMoon, IconRoute,
   IconSend, IconShieldLock, IconStack2, IconSun, IconUsers, type Icon,
 } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
@@ -12,6 +12,7 @@ import { Link, useLocation } from "wouter";
 import { api, type Me } from "../api/client";
 import { useLive } from "../api/live";
 import { inbox } from "../api/queries";
+import { drop } from "../lib/draft";
 import { useKeys } from "../lib/keys";
 import { useAnswers } from "./answers";
 import { Face } from "./Bits";
@@ -40,9 +41,11 @@ const SECOND: readonly Way[] = [
   { to: "/grants", label: "Grants", icon: IconKey, key: "g g" },
   { to: "/sessions", label: "Sessions", icon: IconRoute, key: "g s" },
   { to: "/ledger", label: "Ledger", icon: IconBook2, key: "g l", needs: "ledger.read" },
+  { to: "/accesses", label: "Who did what", icon: IconEyeSearch, key: "g w", needs: "ledger.read" },
 ];
 const THIRD: readonly Way[] = [
   { to: "/resources", label: "Resources", icon: IconDatabase, key: "g d" },
+  { to: "/policies", label: "Policies", icon: IconGavel, key: "g o", needs: "policy.read" },
   { to: "/people", label: "People", icon: IconUsers, key: "g p", needs: "principal.read" },
 ];
 
@@ -176,6 +179,7 @@ function Account({ me, left, help, place }: { me: Me; left: () => void; help: ()
   const signOut = async (): Promise<void> => {
     try {
       await api.POST("/sign-out");
+      drop();
       left();
     } catch (error) {
       failed(error as Error);

@@ -5,7 +5,7 @@ import { useMemo } from "react";
 import { deceives, highlight, lines, reveal, type Part } from "../lib/sql";
 import { Note } from "./Page";
 
-function Piece({ part }: { part: Part }) {
+export function Piece({ part }: { part: Part }) {
   if (part.kind === "plain") return part.text;
   const told = part.told ? { title: part.told, "aria-label": part.shown ? `${part.shown}, ${part.told}` : part.text } : {};
   return <span className={`k-${part.kind}`} {...told} {...(part.told ? { role: "img" } : {})}>{part.shown ?? part.text}</span>;

@@ -3,7 +3,7 @@
 // error in the console, no violation of the page policy, nothing wider than the screen.
 //
 //   BASE_URL   the gateway; without it a stand-in is started (tests/mock.mjs) and dist/ must be built
-//   PASSWORD_ALICE, PASSWORD_BOB
+//   PASSWORD_ALICE, PASSWORD_BOB, PASSWORD_CAROL, PASSWORD_DAVE
 //   SHOTS      a folder for screenshots; none are written without it
 //   psql       must be on the path, except for the stand-in: a statement waits in it
 //   CHROMIUM   the browser, /usr/bin/chromium by default
@@ -20,7 +20,7 @@ import { start } from "../mock.mjs";
 const env = process.env;
 const mock = env.BASE_URL ? undefined : await start();
 const base = (env.BASE_URL || mock.url).replace(/\/$/, "");
-const passwords = { alice: env.PASSWORD_ALICE ?? "demo", bob: env.PASSWORD_BOB ?? "demo" };
+const passwords = { alice: env.PASSWORD_ALICE ?? "demo", bob: env.PASSWORD_BOB ?? "demo", carol: env.PASSWORD_CAROL ?? "demo", dave: env.PASSWORD_DAVE ?? "demo" };
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const problems = [];
 const failing = (where, what) => problems.push(`${where}: ${what}`);
@@ -234,6 +234,64 @@ async function keys(bob) {
   seen(await page.evaluate(() => document.activeElement?.matches(":focus-visible") ?? false), "the focus is visible");
 }
 
+/** A change of the bundle: tried, mistaken, corrected, shown person by person, proposed, read by whoever must say yes. */
+async function policies(dave, carol) {
+  const { page } = dave;
+  await signIn(dave, "/policies/try");
+  await page.getByLabel("Who").selectOption("alice");
+  await page.getByText("Run a statement").click();
+  await page.getByLabel("Acting as").selectOption("shop-writer");
+  await page.getByRole("textbox", { name: "Statement" }).fill("delete from orders where status = 'duplicate'");
+  await page.getByRole("button", { name: "What would happen?" }).click();
+  await page.getByText("It would wait for somebody's yes").waitFor({ timeout: 20_000 });
+  seen(await page.getByRole("link", { name: "writes-to-high-impact-need-the-dba" }).isVisible(), "a statement is tried, and the policy that holds it is named");
+  await judge(page, "tried");
+  await shot(page, "policies-tried");
+  await page.getByRole("link", { name: "writes-to-high-impact-need-the-dba" }).click();
+  await page.locator(".code li.here").waitFor();
+  seen((await page.locator(".code li.here").innerText()).includes("writes-to-high-impact-need-the-dba"), "and leads to where it stands");
+
+  await page.goto(`${base}/policies/edit`);
+  await page.getByRole("button", { name: "rules.toml" }).click();
+  const box = page.getByLabel("rules.toml", { exact: true });
+  const text = await box.inputValue();
+  await page.getByRole("button", { name: "house.cedar" }).click();
+  const house = page.getByLabel("house.cedar", { exact: true });
+  const cedar = await house.inputValue();
+  await house.fill(`${cedar}\npermitt (principal, action, resource);\n`);
+  await page.getByText("mistake", { exact: true }).first().waitFor();
+  seen(await page.getByRole("button", { name: "Apply", exact: true }).isDisabled(), "what has mistakes can't be applied");
+  await judge(page, "mistaken");
+  await shot(page, "policies-mistaken");
+  await house.fill(cedar);
+  await page.getByRole("button", { name: "rules.toml" }).click();
+  await box.fill(text.replace('pending_for = "15m"', 'pending_for = "12m"'));
+  await page.getByText("it compiles").waitFor();
+  await shot(page, "policies-draft");
+  await page.reload();
+  await page.getByText("a draft").waitFor();
+  seen(true, "a draft survives a reload");
+  await page.getByText("Who would get in").click();
+  await page.getByText("Somebody has to say yes before it is in force").waitFor({ timeout: 30_000 });
+  await judge(page, "who would get in");
+  await shot(page, "policies-people");
+  await page.getByRole("button", { name: "Apply", exact: true }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Apply" }).click();
+  await page.waitForURL(/\/requests\/req_/);
+  const link = new URL(page.url()).pathname;
+  await signIn(carol, link);
+  await carol.page.getByText('pending_for = "12m"').first().waitFor();
+  seen(true, "whoever must say yes to a change reads exactly what changes");
+  await judge(carol.page, "apply request");
+  await shot(carol.page, "policies-request");
+  if (mock) return;
+  await carol.page.getByRole("button", { name: "Approve" }).first().click();
+  await carol.page.getByText("You said yes").waitFor({ timeout: 10_000 });
+  await page.goto(`${base}/policies/versions`);
+  await page.getByText("Version 2").first().waitFor({ timeout: 10_000 });
+  seen(true, "with her yes it is in force, and is a version");
+}
+
 async function expiry(alice, link) {
   await alice.page.goto(`${base}${link}`);
   await settled(alice.page);
@@ -255,6 +313,9 @@ async function pagesOf(bob) {
   return Object.entries({
     home: "/", ask: "/ask?role=shop-writer", inbox: request ? `/inbox?r=${request.id}` : "/inbox", requests: "/requests", denied: "/requests?state=denied",
     request: request && `/requests/${request.id}`, grants: "/grants", sessions: "/sessions", session: session && `/sessions/${session.id}`,
+    policies: "/policies", policy: "/policies?policy=policy-changes-need-security", "policies-try": "/policies/try", versions: "/policies/versions", version: "/policies/versions/1", edit: "/policies/edit",
+    "accesses-blank": "/accesses", accesses: `/accesses?resource=shop&from=${new Date(Date.now() - 7_200_000).toISOString()}&until=${new Date(Date.now() + 600_000).toISOString()}`,
+    "accesses-person": `/accesses?person=bob&from=${new Date(Date.now() - 7_200_000).toISOString()}&until=${new Date(Date.now() + 600_000).toISOString()}`,
     ledger: "/ledger", line: "/ledger/2", resources: "/resources", people: "/people", account: "/account", device: "/device",
     letin: `/let-in?challenge=${"a".repeat(43)}&state=${"b".repeat(43)}&port=40000&machine=laptop`, told: "/let-in?done=yes", nowhere: "/nowhere",
   }).filter(([, path]) => path);
@@ -299,6 +360,7 @@ try {
   await shot(alice.page, "home-alice");
   const goOn = await statement(alice, bob);
   await keys(bob);
+  await policies(await person("dave"), await person("carol"));
   await everyPage(bob);
   await goOn?.();
   await expiry(alice, link);

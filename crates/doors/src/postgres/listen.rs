@@ -29,7 +29,7 @@ use super::state::Known;
 use super::stream::{self, Link, Stream};
 use super::target::{Target, cause};
 use super::upstream::{self, ConnectError, Connected, Credentials, Login};
-use super::{KIND, Shared, powers, settings, tls, wording};
+use super::{KIND, Shared, powers, reading, settings, tls, wording};
 
 /// How many requests for encryption a client may make before it starts: one of each kind.
 const ENCRYPTION_REQUESTS_MAX: u32 = 2;
@@ -48,6 +48,7 @@ pub(super) async fn run(
     let sessions = TaskTracker::new();
     let mut shutdown = std::pin::pin!(shutdown);
     sessions.spawn(powers::keep(Arc::clone(&shared)));
+    sessions.spawn(reading::keep(Arc::clone(&shared)));
     loop {
         let accepted = tokio::select! {
             () = &mut shutdown => break,

@@ -6,7 +6,7 @@
 //! connection to the server under the role's account ([`upstream`]). Statements are understood ([`classify`]) under what is known of
 //! the session ([`state`]) and of the database ([`catalogue`]); what a session may not see is covered in the answer
 //! ([`mask`]); [`look`] tells an approver what a statement would touch,
-//! [`powers`] what the accounts of roles may do beyond their roles.
+//! [`powers`] what the accounts of roles may do beyond their roles, [`reading`] whoever asks what a statement would be.
 //!
 //! What not: no pooling and no balancing: a session is one connection to the server, so that whatever a client relies on
 //! (temporary tables, settings, locks) is there. No policy.
@@ -22,6 +22,7 @@ mod names;
 mod powers;
 mod query;
 mod reach;
+mod reading;
 mod script;
 mod session;
 mod settings;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use countersign_core::budget::{Over, Reached, Whose};
-use countersign_core::catalogue::Recording;
+use countersign_core::catalogue::{Catalogue, Recording};
 use countersign_core::question::{Context, Question, Target, Value};
 use countersign_core::ruling::{Denial, Gate, PolicyRef, Ruling, Verdict};
 use countersign_core::session::Ending;
@@ -44,7 +44,7 @@ impl Engine {
             return self.over(session, attempt, at, Ending::Policy);
         };
         let mut question = question(session, &attempt.kind, Context::clone(&attempt.context), at);
-        tell_impact(&snapshot, session.resource(), &mut question.context);
+        tell_impact(&snapshot.book.catalogue, session.resource(), &mut question.context);
         if let Some((_, reached)) = &over
             && let Some(told) = question.context.get_mut("over_budget")
         {
@@ -77,7 +77,7 @@ impl Engine {
     pub(super) fn as_held(&self, session: &Session, judged: Judged) -> Held {
         let Judged { statement, attempt, at, .. } = judged;
         let mut question = question(session, &attempt.kind, Context::clone(&attempt.context), at);
-        tell_impact(&self.0.hall.snapshot.load(), session.resource(), &mut question.context);
+        tell_impact(&self.0.hall.snapshot.load().book.catalogue, session.resource(), &mut question.context);
         let standing = Arc::new(standing(question, &statement, &attempt, session.from()));
         Held { session: session.clone(), statement, attempt, standing, reason: String::new() }
     }
@@ -233,8 +233,8 @@ pub(crate) fn circumstances(
 }
 
 /// How bad it would be: the highest of what a statement touches, and of everything where that is not certain.
-pub(crate) fn tell_impact(snapshot: &Snapshot, resource: &ResourceId, context: &mut Context) {
-    let Some(resource) = snapshot.book.catalogue.resources.get(resource) else { return };
+pub(crate) fn tell_impact(catalogue: &Catalogue, resource: &ResourceId, context: &mut Context) {
+    let Some(resource) = catalogue.resources.get(resource) else { return };
     if !context.contains_key("verbs") {
         return;
     }

@@ -28,6 +28,7 @@ pub use attempt::{
 };
 pub use cover::{Cover, Covered, NotCovered};
 pub use hold::{Answer, NotUsed, Waiting};
+pub(crate) use judge::tell_impact;
 pub use proof::{
     Denied, Forward, Held, Judged, Judgement, Pending, Ran, Recorded, Telling, Unrecorded, Used, Withheld,
 };

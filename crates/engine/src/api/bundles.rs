@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use countersign_core::bundle::{Command as BundleCommand, Event as BundleEvent};
-use countersign_core::question::Target;
 use countersign_core::request::{Ask, State};
 use countersign_core::ruling::Verdict;
 use countersign_core::{At, BundleHash, Command, Event, PrincipalId, Refusal, RequestId};
@@ -62,13 +61,7 @@ impl Engine {
     /// # Errors
     /// Policy does not permit it, or there is none.
     pub fn bundle_files(&self, caller: &Caller) -> Result<BTreeMap<String, String>, Refused> {
-        let snapshot = self.snapshot();
-        if !self.may(caller, &snapshot, "policy.read", Target::Gateway) {
-            return Err(Refused::new(RefusedCode::NotPermitted, "policy does not permit you `policy.read`")
-                .hint("ask those who apply policy whether you should have it"));
-        }
-        let in_force = snapshot.book.in_force.as_ref().ok_or(Refusal::NoBundle)?;
-        self.0.house.files(&in_force.bundle).ok_or_else(|| Refusal::NoBundle.into())
+        self.files_of_bundle(caller, None).map(|(_, files)| files)
     }
 
     /// Puts a bundle in force, or asks those who must say yes. Applied again by the same principal after the yes, it

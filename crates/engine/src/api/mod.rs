@@ -14,7 +14,7 @@ use countersign_core::grant::Command as GrantCommand;
 use countersign_core::principal::Command as PrincipalCommand;
 use countersign_core::question::Target;
 use countersign_core::quorum::names;
-use countersign_core::request::{Ask, Request, State};
+use countersign_core::request::Ask;
 use countersign_core::ruling::{Gate, Verdict};
 use countersign_core::session::Command as SessionCommand;
 use countersign_core::{
@@ -31,6 +31,7 @@ use crate::people::Caller;
 use crate::seal::Field;
 use crate::settings::{TICKET_BYTES_MAX, WORDS_BYTES_MAX};
 use crate::snapshot::Snapshot;
+use crate::trial::imagined;
 use crate::words::{Refused, RefusedCode};
 use crate::writer::Desk;
 use crate::writer::work::{Deed, From, Standing};
@@ -149,28 +150,8 @@ impl Engine {
         gates: &[Gate],
     ) -> Vec<String> {
         let now = self.now();
-        let request = Request {
-            id: RequestId(0),
-            by: caller.principal.clone(),
-            person: snapshot
-                .book
-                .person(&caller.principal)
-                .cloned()
-                .unwrap_or_else(|| countersign_core::PersonId::new("")),
-            ask: Ask::Access { role: role.clone(), lasting },
-            digest: Digest([0; 32]),
-            content: None,
-            gates: gates.to_vec(),
-            bundle: Digest([0; 32]),
-            asked_at: now,
-            lapses_at: now,
-            locked: false,
-            escalated: 0,
-            approvals: Vec::new(),
-            state: State::Pending,
-            uses: Vec::new(),
-            progress: None,
-        };
+        let ask = Ask::Access { role: role.clone(), lasting };
+        let request = imagined(snapshot, &caller.principal, ask, gates, now);
         let stages = snapshot.book.stages(&request, now);
         let words = stages.iter().map(|stage| {
             let people: Vec<&str> = stage.who.keys().map(|who| who.as_str()).collect();
@@ -318,7 +299,7 @@ pub(crate) fn check_length(what: &str, words: &str, most: usize) -> Result<(), R
 }
 
 /// The reasons of gates, each once.
-fn reasons(gates: &[Gate]) -> String {
+pub(crate) fn reasons(gates: &[Gate]) -> String {
     let mut reasons: Vec<&str> = Vec::new();
     for reason in gates.iter().flat_map(|gate| &gate.policies).filter_map(|policy| policy.reason.as_deref()) {
         if !reasons.contains(&reason) {

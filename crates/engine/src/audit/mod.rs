@@ -254,7 +254,12 @@ impl Engine {
         Err(not_permitted("ledger.read"))
     }
 
-    async fn record_read_of(
+    /// Whether the caller may read every line.
+    pub(crate) fn may_read_all(&self, caller: &Caller) -> Result<(), Refused> {
+        self.may_read(caller, None)
+    }
+
+    pub(crate) async fn record_read_of(
         &self,
         caller: &Caller,
         kind: &'static str,
@@ -455,7 +460,7 @@ fn not_permitted(action: &str) -> Refused {
 }
 
 /// Runs what reads a lot where it holds nobody up.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Refused> + Send + 'static,
 ) -> Result<T, Refused> {
     let done = tokio::task::spawn_blocking(work).await;

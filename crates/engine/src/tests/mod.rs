@@ -1,5 +1,6 @@
 //! The engine as a whole, on a real store in a temporary folder, with a clock in the test's hand.
 
+mod accesses;
 mod again;
 mod audit;
 mod budgets;
@@ -16,6 +17,7 @@ mod sessions;
 pub(crate) mod signing;
 mod statements;
 mod store;
+mod trials;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

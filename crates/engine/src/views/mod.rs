@@ -6,6 +6,8 @@
 mod grants;
 mod requests;
 
+pub(crate) use requests::stages_of;
+
 use std::borrow::Cow;
 use std::cmp::Reverse;
 

@@ -10,7 +10,7 @@ use countersign_core::question::Target;
 use countersign_core::quorum::Tally;
 use countersign_core::request::{Ask, Bounds, Receipt, Request, RowBound, State};
 use countersign_core::script::Step;
-use countersign_core::{Refusal, RequestId};
+use countersign_core::{At, Refusal, RequestId};
 
 use super::{
     FunctionView, Named, ParameterView, ReceiptView, RelationView, RequestFilter, RequestKind, RequestView,
@@ -183,7 +183,7 @@ impl Engine {
         view
     }
 
-    fn approvals(&self, snapshot: &Snapshot, request: &Request) -> Vec<SaidView> {
+    pub(crate) fn approvals(&self, snapshot: &Snapshot, request: &Request) -> Vec<SaidView> {
         let said = |given: &countersign_core::request::Approval| SaidView {
             by: Named::of(snapshot, &given.by),
             at: given.at,
@@ -337,6 +337,11 @@ fn target_of(request: &Request) -> Target {
         person: request.person.clone(),
         action: request.action(),
     }
+}
+
+/// Who must say yes to a request, and who may.
+pub(crate) fn stages_of(snapshot: &Snapshot, request: &Request, now: At) -> Vec<StageView> {
+    stages(snapshot, request, &snapshot.book.tally(request, now))
 }
 
 fn stages(snapshot: &Snapshot, request: &Request, tally: &Tally<'_>) -> Vec<StageView> {

@@ -2,24 +2,32 @@
 
 use axum::Json;
 use axum::extract::{DefaultBodyLimit, State};
+use countersign_core::BundleHash;
 use countersign_engine::{Applied as Outcome, ApplyError};
 use countersign_policy::{Source, compile};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::reading;
 use crate::extract::{Json as Body, Query};
 use crate::guard::SignedIn;
 use crate::problem::{Kind, Problem, Problems};
 use crate::rooms::Rooms;
-use crate::shapes::bundle::{Applied, Bundle, BundleQuery, BundleState, Check, Diagnostic, Files};
+use crate::shapes::List;
+use crate::shapes::bundle::{
+    Applied, Bundle, BundleFiles, BundleQuery, BundleState, BundleVersion, Check, Diagnostic, Files,
+    WhichBundle,
+};
 
 /// How large a bundle may be on its way in. People, rules and policies of a large organisation are far below.
-const BUNDLE_BYTES_MAX: usize = 8 * 1024 * 1024;
+pub(super) const BUNDLE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 pub(crate) fn router() -> OpenApiRouter<Rooms> {
     OpenApiRouter::new()
         .routes(routes!(bundle, apply))
         .routes(routes!(check))
+        .routes(routes!(versions))
+        .routes(routes!(files))
         .layer(DefaultBodyLimit::max(BUNDLE_BYTES_MAX))
 }
 
@@ -114,14 +122,51 @@ async fn apply(
             version: None,
             request: Some(request.to_string()),
         })),
-        Err(ApplyError::Invalid(found)) => {
+        Err(error) => Err(not_applied(error)),
+    }
+}
+
+/// That a bundle has mistakes, with all of them, or that the house said no.
+pub(super) fn not_applied(error: ApplyError) -> Problem {
+    match error {
+        ApplyError::Invalid(found) => {
             let mut problem = Problem::new(Kind::Invalid, "the bundle has mistakes; nothing was changed")
                 .hint("`countersign check FOLDER` shows them with their places");
             problem.diagnostics = shown(found);
-            Err(problem)
+            problem
         }
-        Err(ApplyError::Refused(refused)) => Err(refused.into()),
+        ApplyError::Refused(refused) => refused.into(),
     }
+}
+
+/// Every bundle that was in force, the last first.
+#[utoipa::path(
+    get, path = "/bundle/versions", tag = "bundle", operation_id = "bundle_versions",
+    responses((status = 200, description = "Versions", body = List<BundleVersion>), Problems)
+)]
+async fn versions(
+    State(rooms): State<Rooms>,
+    SignedIn(caller): SignedIn,
+) -> Result<Json<List<BundleVersion>>, Problem> {
+    let found = reading(&rooms, move |engine| engine.bundle_versions(&caller)).await??;
+    Ok(Json(List { items: found.into_iter().map(Into::into).collect() }))
+}
+
+/// The files of a bundle: of the one in force, of one that was, or of one that somebody proposes.
+#[utoipa::path(
+    get, path = "/bundle/files", tag = "bundle", operation_id = "bundle_files", params(WhichBundle),
+    responses((status = 200, description = "Its files", body = BundleFiles), Problems)
+)]
+async fn files(
+    State(rooms): State<Rooms>,
+    SignedIn(caller): SignedIn,
+    Query(which): Query<WhichBundle>,
+) -> Result<Json<BundleFiles>, Problem> {
+    let wanted = which.id.map(|id| id.parse::<BundleHash>()).transpose();
+    let wanted = wanted.map_err(|_| Problem::new(Kind::NotFound, "there is no such bundle in the store"))?;
+    let (id, files) = reading(&rooms, move |engine| engine.files_of_bundle(&caller, wanted)).await??;
+    let state = if rooms.engine.bundle() == Some(id) { BundleState::Active } else { BundleState::Valid };
+    Ok(Json(BundleFiles { id: id.to_string(), state, files }))
 }
 
 fn shown(found: Vec<countersign_policy::Diagnostic>) -> Vec<Diagnostic> {

@@ -1,7 +1,9 @@
 //! The handlers, one module per subject. Each reads its call, asks the engine, and puts the answer into a
 //! shape; what may go wrong is said once, in [`crate::problem`].
 
+mod accesses;
 mod bundle;
+mod catalogue;
 mod credentials;
 mod directories;
 mod events;
@@ -18,6 +20,7 @@ mod scripts;
 mod sessions;
 mod sign_in;
 mod status;
+mod trial;
 
 use countersign_engine::Engine;
 use utoipa_axum::router::OpenApiRouter;
@@ -51,7 +54,9 @@ fn page(limit: Option<usize>) -> usize {
 /// Every endpoint, beneath the prefix.
 pub(crate) fn api() -> OpenApiRouter<Rooms> {
     OpenApiRouter::new()
+        .merge(accesses::router())
         .merge(bundle::router())
+        .merge(catalogue::router())
         .merge(credentials::router())
         .merge(directories::router())
         .merge(events::router())
@@ -68,4 +73,5 @@ pub(crate) fn api() -> OpenApiRouter<Rooms> {
         .merge(sessions::router())
         .merge(sign_in::router())
         .merge(status::router())
+        .merge(trial::router())
 }

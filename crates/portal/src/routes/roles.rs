@@ -5,7 +5,7 @@ use axum::extract::State;
 use countersign_core::catalogue::Role;
 use countersign_core::request::{self, Ask};
 use countersign_core::{RoleId, Span};
-use countersign_engine::{Caller, PreviewVerdict, Snapshot};
+use countersign_engine::{Caller, Snapshot};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -44,7 +44,7 @@ async fn preview(
     let role: RoleId = role.parse()?;
     let lasting = span(&query.lasting)?;
     let preview = rooms.engine.preview(&caller, &role, lasting);
-    let verdict = verdict(preview.verdict);
+    let verdict = Verdict::from(preview.verdict);
     Ok(Json(Preview {
         id: role.to_string(),
         state: verdict,
@@ -71,7 +71,7 @@ pub(super) fn offered(rooms: &Rooms, caller: &Caller) -> Vec<Shown> {
 fn offer(rooms: &Rooms, caller: &Caller, snapshot: &Snapshot, role: (&RoleId, &Role)) -> Option<Shown> {
     let (id, role) = role;
     let preview = rooms.engine.preview(caller, id, role.longest);
-    let verdict = verdict(preview.verdict);
+    let verdict = Verdict::from(preview.verdict);
     let state = state(rooms, caller, snapshot, id);
     if verdict == Verdict::Deny && state != RoleState::Held {
         return None;
@@ -100,12 +100,4 @@ fn state(rooms: &Rooms, caller: &Caller, snapshot: &Snapshot, role: &RoleId) -> 
         for_it && request.by == caller.principal && matches!(request.state, request::State::Pending)
     });
     if asked { RoleState::Asked } else { RoleState::Open }
-}
-
-fn verdict(verdict: PreviewVerdict) -> Verdict {
-    match verdict {
-        PreviewVerdict::Allow => Verdict::Allow,
-        PreviewVerdict::Deny => Verdict::Deny,
-        PreviewVerdict::Hold => Verdict::Hold,
-    }
 }

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use countersign_engine::accounts::{AccountFinding, RelationFinding};
+use countersign_engine::history;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
+
+use super::requests::{Approval, Party};
 
 /// How the bundle in force is looked at.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -41,6 +44,56 @@ pub struct Bundle {
     pub warnings: Vec<Diagnostic>,
 }
 
+/// Which bundle.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct WhichBundle {
+    /// Its hash; the one in force without it.
+    pub id: Option<String>,
+}
+
+/// A bundle that was put in force.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct BundleVersion {
+    /// Its hash.
+    pub id: String,
+    /// `active` for the one in force, else `past`.
+    pub state: BundleState,
+    /// Counted from one.
+    pub version: u64,
+    /// The hash of the one before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub previous: Option<String>,
+    /// Who applied it.
+    pub by: Party,
+    /// Since when.
+    #[schema(format = DateTime)]
+    pub at: String,
+    /// The line of the ledger that says so.
+    pub line: u64,
+    /// The request that allowed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub request: Option<String>,
+    /// Who said yes to that.
+    pub approvals: Vec<Approval>,
+    /// Its files can still be read.
+    pub kept: bool,
+}
+
+/// A bundle's text.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct BundleFiles {
+    /// Its hash.
+    pub id: String,
+    /// `active` for the one in force, else `valid`.
+    pub state: BundleState,
+    /// Text by path relative to the bundle's folder.
+    pub files: BTreeMap<String, String>,
+}
+
 /// Whether a bundle is in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -49,6 +102,8 @@ pub enum BundleState {
     Active,
     /// Somebody has to say yes first.
     Pending,
+    /// It was.
+    Past,
     /// It could be.
     Valid,
     /// It cannot be.
@@ -120,6 +175,23 @@ pub enum Severity {
     Error,
     /// It can, but somebody should look.
     Warning,
+}
+
+impl From<history::BundleVersion> for BundleVersion {
+    fn from(found: history::BundleVersion) -> Self {
+        Self {
+            id: found.id.to_string(),
+            state: if found.in_force { BundleState::Active } else { BundleState::Past },
+            version: found.version,
+            previous: found.previous.map(|id| id.to_string()),
+            by: found.by.into(),
+            at: found.at.rfc3339(),
+            line: found.line,
+            request: found.request.map(|id| id.to_string()),
+            approvals: found.approvals.into_iter().map(Into::into).collect(),
+            kept: found.kept,
+        }
+    }
 }
 
 impl Diagnostic {

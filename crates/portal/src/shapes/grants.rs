@@ -37,7 +37,7 @@ impl GrantState {
     pub const ALL: [Self; 4] = [Self::Live, Self::Expired, Self::Revoked, Self::Relinquished];
 
     /// The state of that name. A word that is none of them would be a state in which it does not hold.
-    fn named(name: &str) -> Self {
+    pub(super) fn named(name: &str) -> Self {
         Self::ALL.into_iter().find(|state| state.as_str() == name).unwrap_or(Self::Expired)
     }
 
@@ -135,7 +135,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    fn of(limits: budget::Limits) -> Option<Self> {
+    pub(super) fn of(limits: budget::Limits) -> Option<Self> {
         let budget::Limits { statements, rows, bytes, time } = limits;
         let time_ms = time.map(|time| u64::try_from(time.millis()).unwrap_or_default());
         (!limits.is_none()).then_some(Self { statements, rows, bytes, time_ms })

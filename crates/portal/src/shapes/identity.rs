@@ -26,6 +26,21 @@ pub enum Means {
     OidcTwoFactors,
 }
 
+impl Means {
+    /// As policies see it.
+    #[must_use]
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::Totp => "totp",
+            Self::RecoveryCode => "recovery-code",
+            Self::Passkey => "passkey",
+            Self::Oidc => "oidc",
+            Self::OidcTwoFactors => "oidc-two-factors",
+        }
+    }
+}
+
 /// The password was right; the account has a second factor, which comes next.
 #[derive(Clone, Serialize, Deserialize, ToSchema)]
 pub struct SecondStep {

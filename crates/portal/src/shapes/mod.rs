@@ -4,7 +4,9 @@
 //! clients stay. Instants are RFC 3339 in UTC, lengths of time whole seconds (`*_s`), identifiers and names
 //! text. Every thing has an `id` and a `state`. A member that does not apply is absent, never null.
 
+pub mod accesses;
 pub mod bundle;
+pub mod catalogue;
 pub mod grants;
 pub mod identity;
 pub mod ledger;
@@ -14,6 +16,7 @@ pub mod requests;
 pub mod roles;
 pub mod sessions;
 pub mod status;
+pub mod trial;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

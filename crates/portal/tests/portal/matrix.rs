@@ -113,6 +113,10 @@ async fn tried(endpoint: &Endpoint, name: Option<&str>) -> StatusCode {
     let size =
         if path.contains("{*path}") || path.contains("checkpoint") { house.published().await } else { 0 };
     let path = path.replace("{*path}", &format!("entries/000.p/{size}"));
+    let path = match path.as_str() {
+        "/accesses" => path + "?resource=shop&from=2026-01-01T00:00:00Z&until=2027-01-01T00:00:00Z",
+        _ => path,
+    };
     let path = if path.ends_with("/preview") { path + "?for=30m" } else { path };
     let mut call = match endpoint.verb {
         Verb::Get => Call::get(&path),
@@ -155,7 +159,11 @@ fn body(endpoint: &Endpoint) -> Value {
         "/requests" => json!({ "role": "shop-reader", "for": "10m", "reason": "look" }),
         "/scripts" => json!({ "resource": "shop", "text": "DELETE FROM orders;", "reason": "look" }),
         "/credentials" => json!({ "resource": "shop" }),
-        "/bundle" | "/bundle/check" => json!({ "files": changed() }),
+        "/bundle" | "/bundle/check" | "/bundle/compare" => json!({ "files": changed() }),
+        "/bundle/replay" => json!({ "files": changed(), "days": 30 }),
+        "/bundle/simulate" => {
+            json!({ "principal": "alice", "attempt": { "kind": "access", "role": "shop-reader", "for": "30m" } })
+        }
         _ => json!({}),
     }
 }
