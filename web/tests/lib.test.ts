@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 
 import { QueryClient } from "@tanstack/react-query";
 import type { Event } from "../src/api/client";
@@ -9,6 +10,8 @@ import { lines as looked } from "../src/api/queries";
 import { now, setNow } from "../src/lib/clock";
 import { rows as lanes, table, totals } from "../src/lib/accesses";
 import { csv } from "../src/lib/csv";
+import { CONTROLS, titleOf } from "../src/lib/controls";
+import { find, fit, meant, type Item } from "../src/lib/palette";
 import { colour, placeOf } from "../src/lib/code";
 import { changed, counts, diff, hunks } from "../src/lib/diff";
 import { told, toneOf } from "../src/lib/effect";
@@ -434,5 +437,36 @@ describe("what a browser keeps of a ledger", () => {
     expect(await hold(stranger.note(leaves), keeper({ leaves, kept, vkey: stranger.vkey }))).toMatchObject({ state: "bad" });
     expect(await hold(stranger.note(leaves), keeper({ leaves, kept }))).toMatchObject({ state: "bad" });
     expect(await hold(log.note(leaves), { ...keeper({ leaves, kept }), fetch: async () => { throw new Error("no line"); } })).toMatchObject({ state: "unable" });
+  });
+});
+
+describe("the palette", () => {
+  const item = (label: string, group = "Go to", detail = ""): Item => ({ id: `${group} ${label}`, group, label, detail, to: `/${label}` });
+  const items = [item("My access"), item("Ledger"), item("shop-writer", "Ask for", "Read and change the shop"), item("shop-reader", "Ask for", "Read the shop"), item("shop", "Resources")];
+  const all = () => true;
+
+  it("finds what begins with the words, best first", () => {
+    expect(find(items, "sh").map((one) => one.label)).toEqual(["shop-writer", "shop-reader", "shop"]);
+    expect(find(items, "change shop").map((one) => one.label)).toEqual(["shop-writer"]);
+    expect(find(items, "hop")).toEqual([]);
+    expect(find(items, " ").map((one) => one.label)).toEqual(["My access", "Ledger"]);
+    expect(fit(items[4] as Item, "shop")).toBeGreaterThan(fit(items[2] as Item, "shop") ?? 0);
+  });
+  it("knows identifiers, and looks for everything else where that is permitted", () => {
+    const id = "req_01K3V8Q6Y7ZT5M4N3P2R1S0ABC";
+    expect(meant(id, () => false).map((one) => one.to)).toEqual([`/requests/${id}`]);
+    expect(meant("42", all).map((one) => one.to)[0]).toBe("/ledger/42");
+    expect(meant("a&b", all).map((one) => one.to)).toEqual(["/sessions?state=statements&text=a%26b", "/ledger?text=a%26b"]);
+    expect(meant("orders", () => false)).toEqual([]);
+  });
+});
+
+describe("controls", () => {
+  it("have a title each, and none is there that no line is evidence for", () => {
+    const kinds = JSON.parse(readFileSync("../crates/ledger/data/events.json", "utf8")) as Record<string, { ctl: string[] }>;
+    const used = new Set(Object.values(kinds).flatMap((kind) => kind.ctl.map((one) => /^[A-Z]{2}-\d+/.exec(one)?.[0] ?? one)));
+    expect(Object.keys(CONTROLS).sort()).toEqual([...used].sort());
+    expect(titleOf("AC-6(9)")).toBe("Least Privilege");
+    expect(titleOf("ZZ-1")).toBeUndefined();
   });
 });

@@ -15,6 +15,10 @@ export interface Looked {
   session?: string;
   request?: string;
   control?: string;
+  resource?: string;
+  relation?: string;
+  from?: string;
+  until?: string;
 }
 
 export const me = queryOptions({

@@ -175,6 +175,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/directories": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The directories that the bundle in force names. Whether one is heard decides what its people may begin, so that
+         *     everybody who is signed in may know.
+         */
+        get: operations["directories"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/events": {
         parameters: {
             query?: never;
@@ -1701,6 +1721,29 @@ export interface components {
             /** @description How many there are. */
             of: number;
         };
+        /** @description A directory that people come from. */
+        Directory: {
+            /** @description Its name. */
+            id: string;
+            /** @description Whether it is heard. */
+            state: components["schemas"]["Hearing"];
+            /** @description One line for people. */
+            title?: string;
+            /**
+             * Format: date-time
+             * @description When it was last heard; absent if it never was.
+             */
+            heard_at?: string;
+            /**
+             * Format: date-time
+             * @description Since when it stands so, if it ever stood otherwise.
+             */
+            since?: string;
+            /** @description How many accounts it has here. */
+            accounts: number;
+            /** @description How many of them it lets in. */
+            active: number;
+        };
         /** @description What became of the same action when it was asked for before. */
         Earlier: {
             /** @description How often the same person asked, of the last hundred times. */
@@ -1952,6 +1995,11 @@ export interface components {
          * @enum {string}
          */
         HealthState: "ok" | "degraded";
+        /**
+         * @description Whether a directory is heard.
+         * @enum {string}
+         */
+        Hearing: "heard" | "silent" | "lost";
         /** @description An approval rule that holds a request. */
         HeldBy: {
             /** @description The rule. */
@@ -2070,6 +2118,32 @@ export interface components {
             }[];
         };
         /** @description A list, newest first. */
+        List_Directory: {
+            /** @description What the caller may see. */
+            items: {
+                /** @description Its name. */
+                id: string;
+                /** @description Whether it is heard. */
+                state: components["schemas"]["Hearing"];
+                /** @description One line for people. */
+                title?: string;
+                /**
+                 * Format: date-time
+                 * @description When it was last heard; absent if it never was.
+                 */
+                heard_at?: string;
+                /**
+                 * Format: date-time
+                 * @description Since when it stands so, if it ever stood otherwise.
+                 */
+                since?: string;
+                /** @description How many accounts it has here. */
+                accounts: number;
+                /** @description How many of them it lets in. */
+                active: number;
+            }[];
+        };
+        /** @description A list, newest first. */
         List_Grant: {
             /** @description What the caller may see. */
             items: {
@@ -2166,6 +2240,8 @@ export interface components {
                 name: string;
                 /** @description The user who answers for a service or agent. */
                 owner?: string;
+                /** @description The directory whose word it lives by; absent of somebody whom the bundle alone knows. */
+                directory?: string;
                 /** @description The groups it belongs to, nested ones included. */
                 groups: string[];
                 /** @description The roles it holds now. */
@@ -2764,6 +2840,8 @@ export interface components {
             name: string;
             /** @description The user who answers for a service or agent. */
             owner?: string;
+            /** @description The directory whose word it lives by; absent of somebody whom the bundle alone knows. */
+            directory?: string;
             /** @description The groups it belongs to, nested ones included. */
             groups: string[];
             /** @description The roles it holds now. */
@@ -3946,6 +4024,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Credential"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    directories: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Directories, by name */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Directory"];
                 };
             };
             /** @description A problem (RFC 9457) */

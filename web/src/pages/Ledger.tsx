@@ -1,6 +1,6 @@
 // The ledger: how far it has come, what it says, and how to check it without us.
 
-import { Button, TextInput } from "@mantine/core";
+import { Button, NativeSelect, TextInput } from "@mantine/core";
 import { IconBook2, IconLock } from "@tabler/icons-react";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useEffect, useState, type FormEvent, type ReactNode } from "react";
@@ -8,6 +8,7 @@ import { Link, useLocation, useSearchParams } from "wouter";
 
 import { Problem, type Event, type Schemas } from "../api/client";
 import { ledger, lines, type Looked } from "../api/queries";
+import { baseOf, CONTROLS, titleOf } from "../lib/controls";
 import { completion } from "../lib/words";
 import { Command, Copy, Facts, State, Verdict } from "../parts/Bits";
 import { Keeping } from "../parts/Keeping";
@@ -104,6 +105,7 @@ function Lines({ size }: { size: number | undefined }) {
         </Button>
       </div>
       <Filters looked={looked} set={(next) => setParams(next as Record<string, string>)} />
+      {looked.control && <p className="small" style={{ marginBottom: 12 }}>Evidence for <b>{looked.control}</b> {titleOf(looked.control)}, its parts and its enhancements (NIST SP 800-53, revision 5).</p>}
       {read.error instanceof Problem && read.error.status === 403 ? (
         <div className="sheet">
           <Blank icon={IconLock} title="The lines are not yours to read">{read.error.message}</Blank>
@@ -152,7 +154,13 @@ function Filters({ looked, set }: { looked: Looked; set: (next: Looked) => void 
   return (
     <form onSubmit={apply} role="search" aria-label="Lines of the ledger">
       <div className={all ? "filters all" : "filters"}>
-        {FIELDS.map(([field, label, example]) => (
+        {FIELDS.map(([field, label, example]) => field === "control" ? (
+          <NativeSelect
+            key={field} className="extra" label={label} size="sm" value={draft.control ? baseOf(draft.control) : ""}
+            onChange={(event) => setDraft({ ...draft, control: event.currentTarget.value })}
+            data={[{ value: "", label: "any" }, ...Object.entries(CONTROLS).map(([id, title]) => ({ value: id, label: `${id} ${title}` }))]}
+          />
+        ) : (
           <TextInput
             key={field} className={field === "text" ? "" : "extra"} label={label} placeholder={example} value={draft[field] ?? ""} size="sm" spellCheck={false}
             onChange={(event) => setDraft({ ...draft, [field]: event.currentTarget.value })}

@@ -10,8 +10,9 @@ import type { Schemas } from "../api/client";
 import { line } from "../api/queries";
 import { check, type Finding } from "../lib/proof";
 import { ledgerKeeper } from "../parts/Keeping";
+import { baseOf, titleOf } from "../lib/controls";
 import { completion } from "../lib/words";
-import { Command, Copy, Facts, State, Tags, Verdict } from "../parts/Bits";
+import { Command, Copy, Facts, State, Verdict } from "../parts/Bits";
 import { Bones, Head, Note, Reading } from "../parts/Page";
 import { Plain, SqlLine } from "../parts/Sql";
 import { When } from "../parts/Time";
@@ -54,7 +55,7 @@ function Shown({ of, again }: { of: Detail; again: () => void }) {
             of.request && ["Request", <Link href={`/requests/${of.request}`} className="mono small">{of.request}</Link>],
             of.session && ["Session", <Link href={`/sessions/${of.session}`} className="mono small">{of.session}</Link>],
             of.grant && ["Grant", <span className="mono small">{of.grant}</span>],
-            of.controls.length > 0 && ["Evidence for", <Tags of={of.controls} />],
+            of.controls.length > 0 && ["Evidence for", <Evidence of={of.controls} />],
           ]}
         />
       </div>
@@ -74,6 +75,14 @@ function Shown({ of, again }: { of: Detail; again: () => void }) {
         <p className="small quiet" style={{ marginTop: 6 }}>Canonical JSON (RFC 8785). Exactly these bytes are hashed.</p>
       </section>
     </div>
+  );
+}
+
+function Evidence({ of }: { of: readonly string[] }) {
+  return (
+    <span className="tags">
+      {of.map((one) => <Link key={one} href={`/ledger?control=${encodeURIComponent(baseOf(one))}`} className="tag" title={titleOf(one) ?? one}>{one}</Link>)}
+    </span>
   );
 }
 

@@ -32,6 +32,8 @@ export function Help({ opened, close, ways }: {
           </Group>
           <Group title="Inbox and requests">
             {INBOX.map(([key, says]) => <Row key={key} keys={[key]} says={says} />)}
+            <Row keys={["Ctrl", "K"]} says="Search or jump to" />
+            <Row keys={["/"]} says="The same" />
             <Row keys={["?"]} says="This help" />
           </Group>
         </div>

@@ -1,12 +1,12 @@
 // The frame around every page: where one is, where one can go, who one is, whether the line is up.
 
-import { Menu, useMantineColorScheme, type MantineColorScheme } from "@mantine/core";
+import { Kbd, Menu, useMantineColorScheme, type MantineColorScheme } from "@mantine/core";
 import {
   IconBook2, IconDatabase, IconDeviceDesktop, IconDots, IconEyeSearch, IconGavel, IconInbox, IconKey, IconKeyboard, IconLogout, IconMoon, IconRoute,
-  IconSend, IconShieldLock, IconStack2, IconSun, IconUsers, type Icon,
+  IconSearch, IconSend, IconShieldLock, IconStack2, IconSun, IconUsers, type Icon,
 } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
-import { useState, type ReactNode } from "react";
+import { lazy, Suspense, useEffect, useState, type ReactNode } from "react";
 import { Link, useLocation } from "wouter";
 
 import { api, type Me } from "../api/client";
@@ -21,6 +21,8 @@ import { Mark } from "./Mark";
 import { NewPlaces } from "./NewPlaces";
 import { failed } from "./toast";
 import { may, Who } from "./who";
+
+const Palette = lazy(() => import("./Palette"));
 
 interface Way {
   readonly to: string;
@@ -56,12 +58,24 @@ const isHere = (to: string, here: string): boolean => (to === "/" ? here === "/"
 export function Shell({ me, left, children }: { me: Me; left: () => void; children: ReactNode }) {
   const [here, go] = useLocation();
   const [help, setHelp] = useState(false);
+  const [seeking, setSeeking] = useState(false);
+  useEffect(() => {
+    // With a modifier it is no single key: it works while somebody types, and with single keys switched off.
+    const listen = (event: KeyboardEvent): void => {
+      if (event.key.toLowerCase() !== "k" || !(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey) return;
+      event.preventDefault();
+      setSeeking((open) => open || document.querySelector("[role=dialog]") === null);
+    };
+    window.addEventListener("keydown", listen);
+    return () => window.removeEventListener("keydown", listen);
+  }, []);
   const up = useLive();
   const waiting = useQuery(inbox).data?.length ?? 0;
   useAnswers();
   const open = (ways: readonly Way[]): Way[] => ways.filter((way) => !way.needs || may(me, way.needs));
   useKeys({
     "?": () => setHelp(true),
+    "/": () => setSeeking(true),
     ...Object.fromEntries(open(WAYS).map((way) => [way.key, () => go(way.to)])),
   });
   const menu = (place: "rail" | "top") => <Account me={me} left={left} help={() => setHelp(true)} place={place} />;
@@ -72,6 +86,9 @@ export function Shell({ me, left, children }: { me: Me; left: () => void; childr
       <div className="shell">
         <div className="rail" role="region" aria-label="Where you can go">
           <Link href="/" className="brand"><Mark />Countersign</Link>
+          <button type="button" className="seek" onClick={() => setSeeking(true)}>
+            <IconSearch size={16} stroke={1.8} aria-hidden="true" /><span>Search or jump to</span><Kbd size="xs" aria-hidden="true">Ctrl K</Kbd>
+          </button>
           <nav aria-label="Pages">
             <ul>
               {[FIRST, SECOND, THIRD].map((ways, part) => open(ways).map((way, i) => (
@@ -91,6 +108,7 @@ export function Shell({ me, left, children }: { me: Me; left: () => void; childr
             <Link href="/" className="brand"><Mark size={26} />Countersign</Link>
             <div className="row">
               {!up && <Line up={up} />}
+              <button type="button" className="seek" aria-label="Search or jump to" onClick={() => setSeeking(true)}><IconSearch size={20} stroke={1.8} aria-hidden="true" /></button>
               {menu("top")}
             </div>
           </header>
@@ -101,6 +119,7 @@ export function Shell({ me, left, children }: { me: Me; left: () => void; childr
         </div>
       </div>
       <Tabs here={here} waiting={waiting} more={open([...SECOND.slice(1), ...THIRD])} />
+      {seeking && <Suspense fallback={null}><Palette me={me} ways={open(WAYS)} close={() => setSeeking(false)} /></Suspense>}
       <Help opened={help} close={() => setHelp(false)} ways={open(WAYS)} />
     </Who.Provider>
   );

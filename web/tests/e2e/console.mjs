@@ -226,6 +226,16 @@ async function keys(bob) {
   await shot(page, "keys");
   await page.keyboard.press("Escape");
   await page.getByRole("dialog").waitFor({ state: "detached" });
+  await page.keyboard.press("Control+k");
+  await page.getByRole("combobox", { name: "Search or jump to" }).fill("sh wri");
+  await page.getByRole("option", { name: /shop-writer/ }).first().waitFor();
+  await judge(page, "palette");
+  await shot(page, "palette");
+  await page.keyboard.press("Enter");
+  await page.waitForURL(/\/ask\?role=shop-writer/);
+  seen(true, "the palette finds a role by the beginnings of words, and leads to asking for it");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  await page.locator("h1").first().click();
   await page.keyboard.press("g");
   await page.keyboard.press("s");
   await page.getByRole("heading", { name: "Sessions", level: 1 }).waitFor();
@@ -311,7 +321,7 @@ async function pagesOf(bob) {
   const request = waiting.find((one) => one.kind === "action") ?? waiting[0] ?? (await call("/requests?state=approved")).items[0];
   const session = (await call("/sessions?state=live")).items[0] ?? (await call("/sessions?state=ended")).items[0];
   return Object.entries({
-    home: "/", ask: "/ask?role=shop-writer", inbox: request ? `/inbox?r=${request.id}` : "/inbox", requests: "/requests", denied: "/requests?state=denied",
+    home: "/", ask: "/ask?role=shop-writer", inbox: request ? `/inbox?r=${request.id}` : "/inbox", requests: "/requests", denied: "/requests?state=denied", "statements-blank": "/sessions?state=statements", statements: "/sessions?state=statements&text=orders", controlled: "/ledger?control=AC-6",
     request: request && `/requests/${request.id}`, grants: "/grants", sessions: "/sessions", session: session && `/sessions/${session.id}`,
     policies: "/policies", policy: "/policies?policy=policy-changes-need-security", "policies-try": "/policies/try", versions: "/policies/versions", version: "/policies/versions/1", edit: "/policies/edit",
     "accesses-blank": "/accesses", accesses: `/accesses?resource=shop&from=${new Date(Date.now() - 7_200_000).toISOString()}&until=${new Date(Date.now() + 600_000).toISOString()}`,
