@@ -71,7 +71,7 @@ export function App() {
           <Route path="/ledger"><Ledger /></Route>
           <Route path="/ledger/:seq">{({ seq }) => <LinePage key={seq} seq={seq} />}</Route>
           <Route path="/accesses"><Accesses /></Route>
-          <Route path="/resources"><Resources /></Route>
+          <Route path="/resources/:part?">{({ part }) => <Resources part={part} />}</Route>
           <Route path="/people"><People /></Route>
           <Route path="/device"><Device /></Route>
           <Route path="/let-in"><LetIn /></Route>

@@ -8,6 +8,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { forget, STALE, type Topic } from "../src/api/live";
 import { lines as looked } from "../src/api/queries";
 import { now, setNow } from "../src/lib/clock";
+import { lastAlike } from "../src/lib/alike";
 import { rows as lanes, table, totals } from "../src/lib/accesses";
 import { csv } from "../src/lib/csv";
 import { CONTROLS, titleOf } from "../src/lib/controls";
@@ -468,5 +469,23 @@ describe("controls", () => {
     expect(Object.keys(CONTROLS).sort()).toEqual([...used].sort());
     expect(titleOf("AC-6(9)")).toBe("Least Privilege");
     expect(titleOf("ZZ-1")).toBeUndefined();
+  });
+});
+
+describe("the last of its kind that was approved", () => {
+  const one = (id: string, more: object) => ({
+    id, kind: "action", state: "approved", action: "sql.delete", resource: "shop", verbs: ["delete"], text: `delete from orders where id = ${id}`, asked_at: `2026-03-0${id}T00:00:00Z`,
+    relations: [{ name: "public.orders", access: "write" }, { name: "public.items", access: "write", reached: true }], ...more,
+  }) as unknown as Parameters<typeof lastAlike>[0];
+  const of = one("5", { state: "pending" });
+
+  it("is the newest that does the same to the same, in other words", () => {
+    expect(lastAlike(of, [one("1", {}), one("3", {}), one("2", {})])?.id).toBe("3");
+    const unlike = [
+      one("4", { state: "denied" }), one("4", { resource: "other" }), one("4", { verbs: ["delete", "update"] }), one("4", { text: of.text }),
+      one("4", { relations: [{ name: "public.payments", access: "write" }] }), one("6", {}), one("4", { text: undefined }), of,
+    ];
+    expect(lastAlike(of, unlike)).toBeUndefined();
+    expect(lastAlike(one("5", { kind: "access" }), [one("1", {})])).toBeUndefined();
   });
 });

@@ -10,7 +10,8 @@ import { fileURLToPath } from "node:url";
 import { makeLog, tile } from "./log.mjs";
 
 const dist = fileURLToPath(new URL("../dist", import.meta.url));
-const TYPES = { ".js": "text/javascript", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml", ".html": "text/html; charset=utf-8" };
+const TYPES = { ".js": "text/javascript", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml", ".html": "text/html; charset=utf-8",
+  ".webmanifest": "application/manifest+json", ".png": "image/png" };
 
 const at = (seconds = 0) => new Date(Date.now() + seconds * 1000).toISOString();
 const id = (kind) => `${kind}_${randomBytes(16).toString("hex").toUpperCase().slice(0, 26)}`;
@@ -482,6 +483,7 @@ function routes(world, passwords) {
     "POST /sign-out": (who, _, __, ___, token) => {
       state.tokens.delete(token);
     },
+    listed,
     signIn: (body) => {
       if (!CAN[body.user] || passwords[body.user] !== body.password) refuse(401, "the name or the password is wrong");
       const token = randomBytes(16).toString("hex");
@@ -540,6 +542,21 @@ export async function start({ port = 0, passwords = { alice: "demo", bob: "demo"
         response.write(`retry: 1000\nevent: change\ndata: ${JSON.stringify({ index: 0, topics: ["requests", "grants", "sessions", "principals", "bundle", "ledger"] })}\n\n`);
         world.state.streams.add(response);
         response.on("close", () => world.state.streams.delete(response));
+        return undefined;
+      }
+      if (/^\/sessions\/[^/]+\/follow$/.test(path)) {
+        const session = path.split("/")[2];
+        const of = () => world.state.lines.filter((one) => one.session === session && one.seq >= Number(url.searchParams.get("from") ?? 0));
+        let told = -1;
+        response.writeHead(200, { "content-type": "text/event-stream" });
+        const tell = () => {
+          const items = of().filter((one) => one.seq > told).map(table.listed);
+          told = items.at(-1)?.seq ?? told;
+          response.write(`event: lines\ndata: ${JSON.stringify({ items, next: told + 1 })}\n\n`);
+        };
+        tell();
+        const timer = setInterval(tell, 700);
+        response.on("close", () => clearInterval(timer));
         return undefined;
       }
       if (path.startsWith("/ledger/") && /^\/ledger\/(?:vkey$|checkpoint$|tile\/)/.test(path)) {

@@ -274,17 +274,6 @@ impl Engine {
             }
         }
     }
-
-    /// The first line that is not before `at`: lines never go back in time.
-    fn first_at(&self, at: At) -> Result<u64, Refused> {
-        let (mut low, mut high) = (0, self.snapshot().index);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            let line = self.line(middle).ok_or_else(Refused::unavailable)?;
-            if line.at < at { low = middle + 1 } else { high = middle }
-        }
-        Ok(low)
-    }
 }
 
 /// What roles reached.

@@ -101,6 +101,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     get("/sessions", "session.read", Judge::Engine),
     get("/sessions/{id}", "session.read", Judge::Engine),
     get("/sessions/{id}/actions", "ledger.read", Judge::Engine),
+    get("/sessions/{id}/follow", "ledger.read", Judge::Engine),
     post("/sessions/{id}/end", Class::Decide, "session.end", Judge::Engine),
     post("/credentials", Class::Mint, "credential.mint", Judge::Engine),
     get("/principals", "principal.read", Judge::Engine),

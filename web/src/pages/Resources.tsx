@@ -3,6 +3,7 @@
 import { Button } from "@mantine/core";
 import { IconDatabaseOff } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
+import { lazy, Suspense } from "react";
 import { Link } from "wouter";
 
 import type { Schemas } from "../api/client";
@@ -11,12 +12,33 @@ import { party } from "../lib/words";
 import { Command, Facts, State, Tags } from "../parts/Bits";
 import { MintButton } from "../parts/Credential";
 import { Blank, Bones, Head, Reading } from "../parts/Page";
+import { may, useMe } from "../parts/who";
+import Nowhere from "./Nowhere";
 
-export default function Resources() {
+const Catalogue = lazy(() => import("./Catalogue"));
+
+const PARTS = [[undefined, "Yours"], ["all", "All resources"], ["roles", "Roles"], ["groups", "Groups"], ["rules", "Approval rules"]] as const;
+
+export default function Resources({ part }: { part: string | undefined }) {
+  const open = may(useMe(), "policy.read");
+  if (part !== undefined && (!open || !PARTS.some(([one]) => one === part))) return <Nowhere />;
+  return (
+    <>
+      <Head title={open ? "Catalogue" : "Resources"}>{part === undefined ? "What you can reach through the gateway, or could with a role." : "What the bundle in force says there is, who holds what of it, and what is not used."}</Head>
+      {open && (
+        <nav className="parts-of" aria-label="Parts of the catalogue">
+          {PARTS.map(([to, label]) => <Link key={label} href={to ? `/resources/${to}` : "/resources"} aria-current={to === part ? "page" : undefined}>{label}</Link>)}
+        </nav>
+      )}
+      {part === undefined ? <Yours /> : <Suspense fallback={<Bones rows={3} height={120} />}><Catalogue part={part} /></Suspense>}
+    </>
+  );
+}
+
+function Yours() {
   const list = useQuery(resources);
   return (
     <>
-      <Head title="Resources">What you can reach through the gateway, or could with a role.</Head>
       <Reading of={list} bones={<Bones rows={2} height={220} />}>
         {(items) => items.length === 0
           ? <div className="sheet"><Blank icon={IconDatabaseOff} title="None">No role that you hold or may ask for reaches a resource.</Blank></div>

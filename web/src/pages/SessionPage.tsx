@@ -3,10 +3,12 @@
 import { Button } from "@mantine/core";
 import { IconListSearch, IconPlugConnectedX } from "@tabler/icons-react";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { useEffect, useRef, useState } from "react";
 import { Link } from "wouter";
 
 import { Problem, type Event, type Session } from "../api/client";
-import { actions, ledger, session } from "../api/queries";
+import { useFollow } from "../api/follow";
+import { actions, session } from "../api/queries";
 import { completion, ending } from "../lib/words";
 import { Facts, State, Verdict } from "../parts/Bits";
 import { useEndSession } from "../parts/endSession";
@@ -33,6 +35,8 @@ export default function SessionPage({ id }: { id: string }) {
 }
 
 function Shown({ of }: { of: Session }) {
+  // What began as a live session stays on the screen as it was followed, whatever becomes of it.
+  const [live] = useState(of.state === "live");
   const { end, confirm } = useEndSession();
   return (
     <>
@@ -57,22 +61,53 @@ function Shown({ of }: { of: Session }) {
           ]}
         />
       </div>
-      <Actions of={of} />
+      {live ? <Live of={of} /> : <Actions of={of} />}
       {confirm}
     </>
   );
 }
 
+/** What is done, as it is done: the last at the foot, as in a terminal. */
+function Live({ of }: { of: Session }) {
+  const [on, setOn] = useState(true);
+  const { lines, state } = useFollow(of.id, on);
+  const foot = useRef<HTMLDivElement>(null);
+  const box = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    // Whoever scrolled up to read stays where they are.
+    const field = box.current;
+    if (field && field.scrollHeight - field.scrollTop - field.clientHeight < 240) foot.current?.scrollIntoView({ block: "nearest" });
+  }, [lines.length]);
+  const shown = lines.filter((one) => one.type.startsWith("action.") || one.type.startsWith("decision.") || one.type.startsWith("session."));
+  return (
+    <section className="part">
+      <div className="row apart">
+        <h2>As it happens</h2>
+        <div className="row">
+          <span className={`line ${state === "lost" ? "down" : ""}`} role="status">{on ? SAYS[state] : "Not followed"}</span>
+          {state !== "over" && <Button variant="default" size="xs" onClick={() => setOn(!on)}>{on ? "Stop following" : "Follow"}</Button>}
+        </div>
+      </div>
+      <div className="sheet feed" ref={box} tabIndex={0} role="log" aria-label="What is done in this session">
+        {shown.length === 0
+          ? state === "opening" ? <div style={{ padding: 16 }}><Bones rows={2} height={60} /></div> : <Blank icon={IconListSearch} title="Nothing was done yet">What is sent appears here by itself.</Blank>
+          : <ul className="list">{shown.map((one) => <Action key={one.id} of={one} />)}</ul>}
+        <div ref={foot} />
+      </div>
+      <p className="small quiet" style={{ marginTop: 10 }}>That you follow it is a line in the ledger.</p>
+    </section>
+  );
+}
+
+const SAYS = { opening: "Opening", following: "Live", lost: "Not connected, trying again", over: "The session is over" } as const;
+
 function Actions({ of }: { of: Session }) {
   const read = useInfiniteQuery(actions(of.id));
-  const grown = (useQuery(ledger).dataUpdatedAt ?? 0) > read.dataUpdatedAt && of.state === "live";
   return (
     <section className="part">
       <div className="row apart">
         <h2>Actions</h2>
-        <Button variant="default" size="xs" loading={read.isRefetching} onClick={() => void read.refetch()}>
-          {grown ? "Read what is new" : "Read again"}
-        </Button>
+        <Button variant="default" size="xs" loading={read.isRefetching} onClick={() => void read.refetch()}>Read again</Button>
       </div>
       <Reading of={read} bones={<Bones rows={4} height={72} />}>
         {({ pages }) => {
@@ -80,7 +115,7 @@ function Actions({ of }: { of: Session }) {
           return (
             <div className="sheet">
               {items.length === 0
-                ? <Blank icon={IconListSearch} title="Nothing was done yet" />
+                ? <Blank icon={IconListSearch} title="Nothing was done" />
                 : <ul className="list">{items.map((one) => <Action key={one.id} of={one} />)}</ul>}
               {read.hasNextPage && (
                 <div className="row" style={{ justifyContent: "center", padding: 14 }}>

@@ -16,6 +16,8 @@ import { Ago, Fuse, Left, When } from "./Time";
 
 const BundleDiff = lazy(async () => ({ default: (await import("./BundleDiff")).BundleDiff }));
 
+const Alike = lazy(() => import("./Alike"));
+
 /** The level of the headings beneath the request's own. */
 const Level = createContext<2 | 3>(2);
 
@@ -141,6 +143,7 @@ function What({ of }: { of: Request }) {
           )}
         </>
       )}
+      {of.kind === "action" && of.state === "pending" && <Suspense fallback={null}><Alike of={of} /></Suspense>}
       {of.steps !== undefined && of.steps.length > 0 && <Steps of={of.steps} />}
       {of.parameters.length > 0 && <Parameters of={of.parameters} />}
       {(of.kind === "action" || of.kind === "script") && of.settings.length > 0 && (

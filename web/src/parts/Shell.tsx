@@ -72,7 +72,7 @@ export function Shell({ me, left, children }: { me: Me; left: () => void; childr
   const up = useLive();
   const waiting = useQuery(inbox).data?.length ?? 0;
   useAnswers();
-  const open = (ways: readonly Way[]): Way[] => ways.filter((way) => !way.needs || may(me, way.needs));
+  const open = (ways: readonly Way[]): Way[] => ways.filter((way) => !way.needs || may(me, way.needs)).map((way) => (way.to === "/resources" && may(me, "policy.read") ? { ...way, label: "Catalogue" } : way));
   useKeys({
     "?": () => setHelp(true),
     "/": () => setSeeking(true),
@@ -87,7 +87,7 @@ export function Shell({ me, left, children }: { me: Me; left: () => void; childr
         <div className="rail" role="region" aria-label="Where you can go">
           <Link href="/" className="brand"><Mark />Countersign</Link>
           <button type="button" className="seek" onClick={() => setSeeking(true)}>
-            <IconSearch size={16} stroke={1.8} aria-hidden="true" /><span>Search or jump to</span><Kbd size="xs" aria-hidden="true">Ctrl K</Kbd>
+            <IconSearch size={16} stroke={1.8} aria-hidden="true" /><span>Search or jump</span><Kbd size="xs" aria-hidden="true">Ctrl K</Kbd>
           </button>
           <nav aria-label="Pages">
             <ul>

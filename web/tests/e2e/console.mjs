@@ -184,6 +184,14 @@ async function statement(alice, bob) {
   await held.getByText("12 rows", { exact: true }).waitFor();
   seen((await held.locator(".sql code").allInnerTexts()).join("\n") === text, "bob reads what alice typed into psql, to the letter");
   await shot(bob.page, "story-7-statement");
+  const session = (await bob.page.evaluate(() => fetch("/api/v1/sessions?state=live").then((answer) => answer.json()))).items[0];
+  await bob.page.goto(`${base}/sessions/${session.id}`);
+  await bob.page.getByRole("log").getByText("WHERE status = 'duplicate'").first().waitFor({ timeout: 15_000 });
+  seen(true, "bob follows the session as it happens");
+  await judge(bob.page, "following");
+  await shot(bob.page, "session-live");
+  await bob.page.goto(`${base}/inbox`);
+  await bob.page.getByText("wants to run a DELETE on shop").first().click();
   await terms(bob);
   return async () => {
     await bob.page.goto(`${base}/inbox`);
@@ -326,7 +334,7 @@ async function pagesOf(bob) {
     policies: "/policies", policy: "/policies?policy=policy-changes-need-security", "policies-try": "/policies/try", versions: "/policies/versions", version: "/policies/versions/1", edit: "/policies/edit",
     "accesses-blank": "/accesses", accesses: `/accesses?resource=shop&from=${new Date(Date.now() - 7_200_000).toISOString()}&until=${new Date(Date.now() + 600_000).toISOString()}`,
     "accesses-person": `/accesses?person=bob&from=${new Date(Date.now() - 7_200_000).toISOString()}&until=${new Date(Date.now() + 600_000).toISOString()}`,
-    ledger: "/ledger", line: "/ledger/2", resources: "/resources", people: "/people", account: "/account", device: "/device",
+    ledger: "/ledger", line: "/ledger/2", resources: "/resources", "catalogue-all": "/resources/all", "catalogue-roles": "/resources/roles", "catalogue-groups": "/resources/groups", "catalogue-rules": "/resources/rules", people: "/people", account: "/account", device: "/device",
     letin: `/let-in?challenge=${"a".repeat(43)}&state=${"b".repeat(43)}&port=40000&machine=laptop`, told: "/let-in?done=yes", nowhere: "/nowhere",
   }).filter(([, path]) => path);
 }

@@ -3,13 +3,16 @@
 //! Tiles and checkpoints hold lines, and lines hold no content. Whatever shows content asks policy first, and is
 //! itself a line: the audit trail is never read unrecorded.
 
+mod following;
 mod tiles;
+
+pub use following::{Followed, Following};
 
 use std::ops::Range;
 use std::sync::PoisonError;
 
 use countersign_core::question::Target;
-use countersign_core::{At, PrincipalId, RequestId, SessionId, Span};
+use countersign_core::{At, PrincipalId, RequestId, ResourceId, SessionId, Span};
 use countersign_ledger::Hash;
 use countersign_ledger::content::{Record, commitments};
 use countersign_ledger::events;
@@ -47,6 +50,14 @@ pub struct LedgerQuery {
     pub request: Option<RequestId>,
     /// Only evidence for this control: `AC-2`, and with it its enhancements and parts.
     pub control: Option<String>,
+    /// Only what was done to this resource.
+    pub resource: Option<ResourceId>,
+    /// Only lines whose words name this relation, as a word of its own: `orders`, `public.orders`.
+    pub relation: Option<String>,
+    /// Only lines from this instant on.
+    pub from: Option<At>,
+    /// Only lines before this one.
+    pub until: Option<At>,
     /// Only lines before this index.
     pub before: Option<u64>,
     /// At most so many.
@@ -282,13 +293,28 @@ impl Engine {
         (line.index == index).then(|| read(line.bytes).ok())?
     }
 
+    /// The first line that is not before `at`: lines never go back in time.
+    pub(crate) fn first_at(&self, at: At) -> Result<u64, Refused> {
+        let (mut low, mut high) = (0, self.snapshot().index);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let line = self.line(middle).ok_or_else(Refused::unavailable)?;
+            if line.at < at { low = middle + 1 } else { high = middle }
+        }
+        Ok(low)
+    }
+
     fn find(&self, query: &LedgerQuery) -> Result<SearchPage, Refused> {
         let limit = query.limit.clamp(1, PAGE_MAX);
-        let text = query.text.as_ref().map(|text| text.to_lowercase()).filter(|text| !text.is_empty());
+        let words = Words::of(query);
         let mut before = query.before.unwrap_or(u64::MAX).min(self.snapshot().index);
+        if let Some(until) = query.until {
+            before = before.min(self.first_at(until)?);
+        }
+        let first = query.from.map_or(Ok(0), |from| self.first_at(from))?;
         let (mut items, mut seen) = (Vec::new(), 0);
-        while before > 0 && items.len() < limit && seen < SEARCH_LINES_MAX {
-            let from = before.saturating_sub(READ_MAX as u64);
+        while before > first && items.len() < limit && seen < SEARCH_LINES_MAX {
+            let from = before.saturating_sub(READ_MAX as u64).max(first);
             let count = usize::try_from(before - from).unwrap_or(READ_MAX);
             let lines = self.0.house.store.read(from, count).map_err(|error| {
                 tracing::error!(%error, "the ledger could not be read");
@@ -299,7 +325,7 @@ impl Engine {
                 seen += 1;
                 before = line.index;
                 let Ok(line) = read(line.bytes) else { continue };
-                if matches(query, &line) && self.has_text(text.as_deref(), &line) {
+                if matches(query, &line) && self.has_words(&words, &line) {
                     items.push(self.view(line));
                     if items.len() >= limit {
                         break;
@@ -307,13 +333,20 @@ impl Engine {
                 }
             }
         }
-        Ok(SearchPage { items, next: (before > 0).then_some(before) })
+        Ok(SearchPage { items, next: (before > first).then_some(before) })
     }
 
-    fn has_text(&self, text: Option<&str>, line: &Line) -> bool {
-        let Some(text) = text else { return true };
-        let contains = |bytes: &[u8]| String::from_utf8_lossy(bytes).to_lowercase().contains(text);
-        contains(&line.bytes) || self.0.house.contents_of(line).iter().any(|kept| contains(&kept.bytes))
+    fn has_words(&self, words: &Words, line: &Line) -> bool {
+        if words.text.is_none() && words.relation.is_none() {
+            return true;
+        }
+        let contents = self.0.house.contents_of(line);
+        let all = || std::iter::once(line.bytes.as_slice()).chain(contents.iter().map(|kept| &*kept.bytes));
+        let lower = |bytes: &[u8]| String::from_utf8_lossy(bytes).to_lowercase();
+        let text = words.text.as_ref().is_none_or(|text| all().any(|bytes| lower(bytes).contains(text)));
+        // What a relation is called is content alone: an identifier in the line that looks like it is none.
+        let names = |kept: &Kept, name: &str| has_word(&lower(&kept.bytes), name);
+        text && words.relation.as_ref().is_none_or(|name| contents.iter().any(|kept| names(kept, name)))
     }
 
     pub(crate) fn view(&self, line: Line) -> EventView {
@@ -376,6 +409,34 @@ impl Engine {
     }
 }
 
+/// What is looked for in words, in lower case.
+struct Words {
+    text: Option<String>,
+    relation: Option<String>,
+}
+
+impl Words {
+    fn of(query: &LedgerQuery) -> Self {
+        let lower = |words: &Option<String>| {
+            words.as_ref().map(|words| words.trim().to_lowercase()).filter(|words| !words.is_empty())
+        };
+        Self {
+            text: query.text.as_ref().map(|text| text.to_lowercase()).filter(|text| !text.is_empty()),
+            relation: lower(&query.relation),
+        }
+    }
+}
+
+/// Whether a name stands in a text as a word of its own: `orders` in `public.orders`, not in `reorders`.
+fn has_word(text: &str, name: &str) -> bool {
+    let part = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == '$';
+    text.match_indices(name).any(|(at, found)| {
+        let before = text.get(..at).and_then(|before| before.chars().next_back());
+        let after = text.get(at + found.len()..).and_then(|after| after.chars().next());
+        !before.is_some_and(part) && !after.is_some_and(part)
+    })
+}
+
 fn matches(query: &LedgerQuery, line: &Line) -> bool {
     let kind = query.kind.as_deref().is_none_or(|kind| is_or_is_beneath(&line.kind, kind));
     let of = |who: &PrincipalId| line.actor.as_ref() == Some(who) || line.subject.as_ref() == Some(who);
@@ -386,6 +447,7 @@ fn matches(query: &LedgerQuery, line: &Line) -> bool {
         && query.session.is_none_or(|id| line.session == Some(id))
         && query.request.is_none_or(|id| line.request == Some(id))
         && query.control.as_deref().is_none_or(control)
+        && query.resource.as_ref().is_none_or(|resource| line.resource.as_ref() == Some(resource))
 }
 
 /// `grant.issued` is beneath `grant`, with or without the dot, and not beneath `gra`.
@@ -444,12 +506,16 @@ fn describe(query: &LedgerQuery) -> String {
     serde_json::json!({
         "before": query.before,
         "control": query.control,
+        "from": query.from.map(At::rfc3339),
         "limit": query.limit,
         "principal": query.principal,
+        "relation": query.relation,
         "request": query.request,
+        "resource": query.resource,
         "session": query.session,
         "text": query.text,
         "type": query.kind,
+        "until": query.until.map(At::rfc3339),
     })
     .to_string()
 }

@@ -325,3 +325,71 @@ async fn a_follower_is_given_every_line_in_order() {
     once.dedup();
     assert!(once.iter().copied().eq(0..once.len() as u64), "{once:?}");
 }
+
+#[tokio::test]
+async fn lines_are_found_by_resource_relation_and_time() {
+    let bench = Bench::new().await;
+    let began = bench.engine.now();
+    let session = bench.session("alice", "shop-writer").await;
+    bench.run(&session, "delete from Orders where id = 1").await;
+    bench.clock.advance(Span::minutes(10));
+    let later = bench.engine.now();
+    bench.hold(&session, "delete from reorders").await;
+    let bob = bench.caller("bob");
+    let found = async |query: LedgerQuery| {
+        let page = bench.engine.search(&bob, query).await.unwrap();
+        page.items.iter().filter(|one| one.line.kind.starts_with("action.")).count()
+    };
+    let acts = || LedgerQuery { kind: Some("action.held".into()), ..query() };
+    assert_eq!(found(acts()).await, 2);
+    assert_eq!(
+        found(LedgerQuery { relation: Some("orders".into()), ..acts() }).await,
+        1,
+        "as a word of its own"
+    );
+    assert_eq!(found(LedgerQuery { relation: Some("order".into()), ..acts() }).await, 0);
+    assert_eq!(found(LedgerQuery { from: Some(later), ..acts() }).await, 1);
+    assert_eq!(found(LedgerQuery { until: Some(later), ..acts() }).await, 1);
+    assert_eq!(found(LedgerQuery { from: Some(began), until: Some(began), ..acts() }).await, 0);
+    let metrics = LedgerQuery { resource: Some(countersign_core::ResourceId::new("metrics")), ..acts() };
+    assert_eq!(found(metrics).await, 0);
+    let page = bench.engine.search(&bob, LedgerQuery { from: Some(later), ..query() }).await.unwrap();
+    assert!(
+        page.items.iter().all(|one| one.line.at >= later) && page.next.is_none(),
+        "nothing before is looked at"
+    );
+}
+
+#[tokio::test]
+async fn a_session_is_followed_and_that_is_recorded_once() {
+    let bench = Bench::new().await;
+    let session = bench.session("alice", "shop-writer").await;
+    let bob = bench.caller("bob");
+    let refused = bench.engine.follow_session(&bench.caller("carol"), session.id(), None).await.unwrap_err();
+    assert_eq!(refused.code, RefusedCode::NotPermitted);
+    let reads = bench.count("ledger.read");
+    let mut following = bench.engine.follow_session(&bob, session.id(), None).await.unwrap();
+    let kinds = |followed: &crate::audit::Followed| -> Vec<String> {
+        followed.lines.iter().map(|one| one.line.kind.clone()).collect()
+    };
+    assert_eq!(kinds(&following.look().unwrap()), ["session.opened"]);
+    bench.run(&session, "delete from orders").await;
+    let other = bench.session("carol", "metrics-reader").await;
+    let Judgement::Deny(denied) = bench.engine.judge(&session, drop_table("drop table orders")) else {
+        panic!()
+    };
+    bench.engine.denied(denied).await.unwrap();
+    assert!(following.is_behind());
+    let followed = following.look().unwrap();
+    assert_eq!(kinds(&followed), ["action.held", "decision.approved", "action.allowed", "action.blocked"]);
+    assert!(!followed.over && !followed.more);
+    assert!(following.look().unwrap().lines.is_empty());
+    assert_eq!(bench.count("ledger.read"), reads + 1);
+
+    // From where it was lost, and to its end.
+    let mut again = bench.engine.follow_session(&bob, session.id(), Some(followed.next)).await.unwrap();
+    bench.engine.close_session(&session, countersign_core::session::Ending::User).await;
+    let last = again.look().unwrap();
+    assert!(last.over && kinds(&last).contains(&"session.terminated".to_owned()), "{:?}", kinds(&last));
+    drop(other);
+}

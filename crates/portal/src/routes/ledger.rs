@@ -8,12 +8,13 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use countersign_core::{PrincipalId, RequestId, SessionId};
+use countersign_core::{PrincipalId, RequestId, ResourceId, SessionId};
 use countersign_engine::Health;
 use countersign_engine::audit::LedgerQuery;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::trial::instant;
 use super::{page, reading};
 use crate::extract::{Query, Segment};
 use crate::guard::SignedIn;
@@ -153,7 +154,8 @@ async fn content(
 
 fn query(filter: EventFilter) -> Result<LedgerQuery, Problem> {
     let bad = |bad: countersign_core::ids::BadId| Problem::new(Kind::Invalid, bad.to_string());
-    if filter.text.as_ref().is_some_and(|text| text.len() > TEXT_BYTES_MAX) {
+    let long = |words: &Option<String>| words.as_ref().is_some_and(|words| words.len() > TEXT_BYTES_MAX);
+    if long(&filter.text) || long(&filter.relation) {
         let most = format!("lines are searched for at most {TEXT_BYTES_MAX} bytes of text");
         return Err(Problem::new(Kind::Invalid, most));
     }
@@ -164,6 +166,10 @@ fn query(filter: EventFilter) -> Result<LedgerQuery, Problem> {
         session: filter.session.map(|id| id.parse::<SessionId>()).transpose().map_err(bad)?,
         request: filter.request.map(|id| id.parse::<RequestId>()).transpose().map_err(bad)?,
         control: filter.control,
+        resource: filter.resource.map(|name| name.parse::<ResourceId>()).transpose().map_err(bad)?,
+        relation: filter.relation,
+        from: filter.from.as_deref().map(instant).transpose()?,
+        until: filter.until.as_deref().map(instant).transpose()?,
         before: filter.before,
         limit: page(filter.limit),
     })

@@ -7,6 +7,7 @@ mod catalogue;
 mod credentials;
 mod directories;
 mod events;
+mod following;
 mod grants;
 mod identity;
 mod ledger;
@@ -60,6 +61,7 @@ pub(crate) fn api() -> OpenApiRouter<Rooms> {
         .merge(credentials::router())
         .merge(directories::router())
         .merge(events::router())
+        .merge(following::router())
         .merge(grants::router())
         .merge(identity::router())
         .merge(ledger::router())

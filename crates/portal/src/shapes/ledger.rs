@@ -55,6 +55,17 @@ pub struct EventFilter {
     pub request: Option<String>,
     /// Only evidence for this control: `AC-2`.
     pub control: Option<String>,
+    /// Only what was done to this resource.
+    pub resource: Option<String>,
+    /// Only lines whose words name this relation: `orders`, `public.orders`. Not case-sensitive.
+    #[param(max_length = 200)]
+    pub relation: Option<String>,
+    /// Only lines from this instant on, in UTC.
+    #[param(format = DateTime)]
+    pub from: Option<String>,
+    /// Only lines before this instant.
+    #[param(format = DateTime)]
+    pub until: Option<String>,
     /// Only lines before this index.
     pub before: Option<u64>,
     /// At most so many.

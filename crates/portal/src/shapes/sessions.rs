@@ -126,3 +126,24 @@ impl From<SessionView> for Session {
         }
     }
 }
+
+/// From where a session is followed.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct FollowFrom {
+    /// From this line on; from the session's beginning without it.
+    pub from: Option<u64>,
+}
+
+/// Lines of a session, as they come.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct FollowedLines {
+    /// The lines, in order.
+    pub items: Vec<super::ledger::Event>,
+    /// Give this as `from` to go on after the stream was lost.
+    pub next: u64,
+    /// The session is over: nothing follows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub over: bool,
+}

@@ -16,4 +16,5 @@ mod scim;
 mod serving;
 mod story;
 mod streams;
+mod trials;
 mod views;

@@ -22,8 +22,12 @@ struct Stream {
 }
 
 async fn open(house: &House, token: &str) -> Stream {
+    open_at(house, token, "/api/v1/events").await
+}
+
+async fn open_at(house: &House, token: &str, path: &str) -> Stream {
     let (stop, stopping) = watch::channel(false);
-    let request = Request::get("/api/v1/events")
+    let request = Request::get(path)
         .header("authorization", format!("Bearer {token}"))
         .extension(Stopping(stopping))
         .body(Body::empty())
@@ -39,7 +43,7 @@ impl Stream {
     async fn next(&mut self) -> Option<Value> {
         let frame = tokio::time::timeout(SOON, self.body.next()).await.expect("something comes")?.unwrap();
         let text = String::from_utf8(frame.to_vec()).unwrap();
-        assert!(text.contains("event: change\n"), "{text}");
+        assert!(text.contains("event: change\n") || text.contains("event: lines\n"), "{text}");
         let data = text.lines().find_map(|line| line.strip_prefix("data: ")).unwrap();
         Some(serde_json::from_str(data).unwrap())
     }
@@ -122,4 +126,40 @@ async fn strangers_get_none() {
     let house = House::open().await;
     assert_eq!(house.make(Call::get("/events")).await.problem(), "unauthenticated");
     assert_eq!(house.make(Call::get("/events").cookie("forged")).await.problem(), "unauthenticated");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_followed_to_its_end() {
+    let house = House::open().await;
+    house.grant("alice", "shop-writer").await;
+    let session = house.connect("alice", "shop-writer").await;
+    let path = format!("/api/v1/sessions/{}/follow", session.id());
+    let mut stream = open_at(&house, &house.token("bob"), &path).await;
+    let first = stream.next().await.unwrap();
+    assert_eq!(first["items"][0]["type"], "session.opened");
+    house.engine.close_session(&session, countersign_core::session::Ending::User).await;
+    let last = loop {
+        let told = stream.next().await.expect("the end is told");
+        if told["over"] == json!(true) {
+            break told;
+        }
+    };
+    assert_eq!(last["items"][0]["type"], "session.terminated", "{last}");
+    stream.end().await;
+    let elsewhere = house.get("alice", &format!("/sessions/{}/follow", countersign_core::SessionId(1))).await;
+    assert!(elsewhere.status == StatusCode::FORBIDDEN || elsewhere.status == StatusCode::NOT_FOUND);
+    let nobody = house.get("bob", "/sessions/nonsense/follow").await;
+    assert_eq!(nobody.problem(), "not-found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn following_ends_with_the_sign_in() {
+    let house = House::open().await;
+    house.grant("alice", "shop-writer").await;
+    let session = house.connect("alice", "shop-writer").await;
+    let bob = house.token("bob");
+    let mut stream = open_at(&house, &bob, &format!("/api/v1/sessions/{}/follow", session.id())).await;
+    stream.next().await.unwrap();
+    house.make(Call::post("/sign-out", &json!({})).bearer(&bob)).await;
+    stream.end().await;
 }
