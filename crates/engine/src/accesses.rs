@@ -155,11 +155,16 @@ impl Engine {
     fn told_of(&self, query: &AccessQuery) -> Result<(AccessReport, u64), Refused> {
         let snapshot = self.snapshot();
         let reach = self.reach(query)?;
-        let mut found = BTreeMap::new();
-        for issued in self.issued(query)? {
+        let (mut found, mut more) = (BTreeMap::new(), false);
+        // The newest first: if there are more than are told of, those are left out that are longest ago.
+        for issued in self.issued(query)?.into_iter().rev() {
             let resources = reach.of(&issued.role, query.resource.as_ref());
-            if resources.is_empty() || found.len() >= GRANTS_MAX {
+            if resources.is_empty() {
                 continue;
+            }
+            if found.len() >= GRANTS_MAX {
+                more = true;
+                break;
             }
             if let Some(view) = self.access(&snapshot, query, issued, resources) {
                 found.insert(view.grant, view);
@@ -170,7 +175,7 @@ impl Engine {
         let (seen, mut decided) = (walk.seen, walk.decided);
         decided.reverse();
         let items = walk.found.into_values().rev().collect();
-        Ok((AccessReport { items, decided, whole, until }, seen))
+        Ok((AccessReport { items, decided, whole: whole && !more, until }, seen))
     }
 
     /// What roles reached under the bundles of the period.

@@ -44,6 +44,7 @@ pub(crate) struct Inner {
     pub(crate) readers: crate::scripts::Readers,
     pub(crate) lectern: crate::reading::Lectern,
     pub(crate) history: crate::history::History,
+    pub(crate) trials: Arc<tokio::sync::Semaphore>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -128,6 +129,7 @@ impl Engine {
             readers,
             lectern: crate::reading::Lectern::default(),
             history: crate::history::History::default(),
+            trials: Arc::new(tokio::sync::Semaphore::new(crate::trial::AT_ONCE_MAX)),
             thread,
         };
         Ok((Self(Arc::new(inner)), writer))

@@ -450,6 +450,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/me/device": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What asks to be the caller, on a machine that shows this code. */
+        post: operations["device_asked"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/me/device/answer": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Says whether the program on the machine that shows this code may be the caller. */
+        post: operations["answer_device"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/me/new-places/{id}/known": {
         parameters: {
             query?: never;
@@ -495,6 +529,23 @@ export interface paths {
         put?: never;
         /** Has a passkey made. */
         post: operations["offer_passkey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/me/program": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Lets in a program on the caller's own machine: gives a code for the browser to carry to it. */
+        post: operations["allow_program"];
         delete?: never;
         options?: never;
         head?: never;
@@ -825,6 +876,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/scripts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Puts a script forward: each statement is shown, the whole is approved, and it is run by the caller's own client. */
+        post: operations["ask_script"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sessions": {
         parameters: {
             query?: never;
@@ -893,6 +961,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sessions/{id}/follow": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Tells a session's lines as they come, as server-sent events, until it is over; that it is read is recorded once. */
+        get: operations["follow"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sign-in": {
         parameters: {
             query?: never;
@@ -904,6 +989,40 @@ export interface paths {
         put?: never;
         /** Signs in with a name and a password. */
         post: operations["sign_in"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sign-in/device": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Begins the sign-in of a program on a machine without a browser. */
+        post: operations["begin_device"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sign-in/device/token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Signs in a program on a machine without a browser, once somebody has let it in. */
+        post: operations["redeem_device"];
         delete?: never;
         options?: never;
         head?: never;
@@ -989,6 +1108,23 @@ export interface paths {
         put?: never;
         /** Asks for a passkey: whoever it belongs to signs in. */
         post: operations["ask_passkey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sign-in/program": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Signs in a program that was brought a code by a browser on its own machine. */
+        post: operations["redeem_program"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1232,6 +1368,25 @@ export interface components {
              * @example 30m
              */
             for: string;
+            /** @description Why. */
+            reason: string;
+            /** @description The ticket it belongs to. */
+            ticket?: string;
+        };
+        /** @description Puts a script forward: several statements that are approved as one request. */
+        AskScript: {
+            /**
+             * @description On what it would run.
+             * @example shop
+             */
+            resource: string;
+            /**
+             * @description In which role; of those that the caller holds and that reach the resource, the newest, if nothing is said.
+             * @example shop-writer
+             */
+            role?: string;
+            /** @description The whole text. */
+            text: string;
             /** @description Why. */
             reason: string;
             /** @description The ticket it belongs to. */
@@ -1679,6 +1834,62 @@ export interface components {
             /** @description Who. */
             add: string[];
         };
+        /** @description What asks to be the caller. */
+        DeviceAsked: {
+            /** @description What it says that its machine is called. */
+            machine: string;
+            /** @description What the program calls itself. */
+            program?: string;
+            /** @description From where it asks. */
+            address?: string;
+            /** @description Whether that is another network than the caller's. */
+            elsewhere: boolean;
+            /**
+             * Format: date-time
+             * @description Since when.
+             */
+            begun_at: string;
+            /**
+             * Format: date-time
+             * @description Until when it can be answered.
+             */
+            expires_at: string;
+        };
+        /** @description What a program asks with, and what it shows (RFC 8628, section 3.2). */
+        DeviceBegun: {
+            /** @description What it asks with whether it was let in. Shown to nobody. */
+            device_code: string;
+            /**
+             * @description What somebody types in at the console.
+             * @example BCDF-GHJK
+             */
+            user_code: string;
+            /** @description Where. */
+            verification_uri: string;
+            /**
+             * Format: date-time
+             * @description Until when.
+             */
+            expires_at: string;
+            /**
+             * Format: int64
+             * @description How many seconds to wait between asking.
+             */
+            interval_s: number;
+        };
+        /** @description A program that asks whether it was let in. */
+        DeviceCode: {
+            /** @description What it was given. */
+            device_code: string;
+        };
+        /** @description Nobody has said anything yet. */
+        DeviceWaits: {
+            /**
+             * Format: int64
+             * @description How many seconds to wait before asking again.
+             */
+            interval_s: number;
+        };
         /** @description One mistake or warning, with its place. */
         Diagnostic: {
             /** @description Whether the bundle can be used in spite of it. */
@@ -1903,6 +2114,18 @@ export interface components {
             files: {
                 [key: string]: string;
             };
+        };
+        /** @description Lines of a session, as they come. */
+        FollowedLines: {
+            /** @description The lines, in order. */
+            items: components["schemas"]["Event"][];
+            /**
+             * Format: int64
+             * @description Give this as `from` to go on after the stream was lost.
+             */
+            next: number;
+            /** @description The session is over: nothing follows. */
+            over?: boolean;
         };
         /** @description A function that the action calls by name. */
         Function: {
@@ -2220,6 +2443,8 @@ export interface components {
                  * @description When it ends unless it is used again before.
                  */
                 expires_at: string;
+                /** @description The sign-in at the console that let it in, if it is a program's. */
+                let_in_by?: string;
                 /** @description Whether it is the one that asks. */
                 this: boolean;
             }[];
@@ -2286,6 +2511,13 @@ export interface components {
                  *     nothing. What runs is `text`.
                  */
                 layout?: string;
+                /**
+                 * @description The statements of `text` in their order, where one action has several: each with the comments in front of it. They
+                 *     are one action, and run one behind the other as they were sent, or not at all.
+                 */
+                statements?: string[];
+                /** @description The steps of a script, in their order. Each is run once, as it was approved, behind those before it. */
+                steps?: components["schemas"]["Step"][];
                 /** @description The characters of `text` that hide or deceive. */
                 marks?: components["schemas"]["Mark"][];
                 /** @description Those of `reason`. */
@@ -2331,7 +2563,7 @@ export interface components {
                  * @description When it was denied, lapsed, was withdrawn or became void.
                  */
                 ended_at?: string;
-                /** @description The session in which the action waits. */
+                /** @description The session in which the action waits, or in which the script is, or was, run. */
                 session?: string;
                 /** @description The grant that it stands on, or that followed from it. */
                 grant?: string;
@@ -2509,8 +2741,18 @@ export interface components {
              * @description When it ends unless it is used again before.
              */
             expires_at: string;
+            /** @description The sign-in at the console that let it in, if it is a program's. */
+            let_in_by?: string;
             /** @description Whether it is the one that asks. */
             this: boolean;
+        };
+        /** @description The machine of a program that asks to be somebody. */
+        Machine: {
+            /**
+             * @description What it is called: letters, digits, `-`, `_` and `.`. Shown to whoever is asked.
+             * @example build-7
+             */
+            machine: string;
         };
         /** @description A character in a text that cannot be seen or can be taken for another one. */
         Mark: {
@@ -2886,6 +3128,28 @@ export interface components {
             /** @description Every mistake in a bundle. */
             diagnostics?: components["schemas"]["Diagnostic"][];
         };
+        /** @description A code for the browser to carry to the program. */
+        ProgramAllowed: {
+            /** @description The code. It counts once, with the program's verifier. */
+            code: string;
+            /**
+             * Format: date-time
+             * @description Until when.
+             */
+            expires_at: string;
+        };
+        /** @description What a program on the caller's machine made of its verifier. */
+        ProgramChallenge: {
+            /** @description SHA-256 of the verifier, base64url (RFC 7636, S256). */
+            challenge: string;
+        };
+        /** @description What a program was brought, and what it kept. */
+        ProgramCode: {
+            /** @description The code. */
+            code: string;
+            /** @description The verifier (RFC 7636). */
+            verifier: string;
+        };
         /** @description A QR code as an SVG draws it: one path in a square of this size. */
         QrPicture: {
             /**
@@ -3061,6 +3325,13 @@ export interface components {
              *     nothing. What runs is `text`.
              */
             layout?: string;
+            /**
+             * @description The statements of `text` in their order, where one action has several: each with the comments in front of it. They
+             *     are one action, and run one behind the other as they were sent, or not at all.
+             */
+            statements?: string[];
+            /** @description The steps of a script, in their order. Each is run once, as it was approved, behind those before it. */
+            steps?: components["schemas"]["Step"][];
             /** @description The characters of `text` that hide or deceive. */
             marks?: components["schemas"]["Mark"][];
             /** @description Those of `reason`. */
@@ -3106,7 +3377,7 @@ export interface components {
              * @description When it was denied, lapsed, was withdrawn or became void.
              */
             ended_at?: string;
-            /** @description The session in which the action waits. */
+            /** @description The session in which the action waits, or in which the script is, or was, run. */
             session?: string;
             /** @description The grant that it stands on, or that followed from it. */
             grant?: string;
@@ -3151,7 +3422,7 @@ export interface components {
          * @description What a request is for.
          * @enum {string}
          */
-        RequestKind: "access" | "action" | "apply";
+        RequestKind: "access" | "action" | "apply" | "script";
         /**
          * @description Where a request stands.
          * @enum {string}
@@ -3514,6 +3785,47 @@ export interface components {
             /** @description Who did. */
             given: components["schemas"]["Party"][];
         };
+        /** @description A step of a script. */
+        Step: {
+            /** @description Which, counted from one. */
+            number: number;
+            /** @description Where it stands. */
+            state: components["schemas"]["StepState"];
+            /** @description How it ended. */
+            outcome?: components["schemas"]["Outcome"];
+            /** @description What it is: `sql.delete`. */
+            action?: string;
+            /**
+             * @description The full text of the statement, with the comments in front of it. What a client sends is the same statement if it
+             *     differs in white space and comments alone.
+             */
+            text?: string;
+            /** @description The same text with other white space between its tokens, for reading; absent where that changes nothing. */
+            layout?: string;
+            /** @description The characters of `text` that hide or deceive. */
+            marks?: components["schemas"]["Mark"][];
+            /** @description What it does, beneath its kind. */
+            verbs: string[];
+            /** @description The relations it names, and those that it reaches by way of them. */
+            relations: components["schemas"]["Relation"][];
+            /** @description The functions it calls by name, all that could be meant. */
+            functions?: components["schemas"]["Function"][];
+            /** @description Session settings that change its meaning; or which earlier statement leaves them behind. */
+            settings: components["schemas"]["Setting"][];
+            /** @description What is known of the rows it would touch. */
+            rows: components["schemas"]["Rows"];
+            /** @description What else it would set in motion. */
+            effects: components["schemas"]["Effects"];
+            /** @description What else the approver should know, in words. */
+            notes: string[];
+            /** @description Digest of its canonical action: what a yes to this step is bound to. */
+            digest: string;
+        };
+        /**
+         * @description Where a step stands.
+         * @enum {string}
+         */
+        StepState: "waiting" | "running" | "ended" | "skipped";
         /** @description One of the times that the same was asked for. */
         Time: {
             /** @description The request. */
@@ -3653,6 +3965,24 @@ export interface components {
             reasons: string[];
             /** @description The target's catalogue was known, so that its names could be looked up. */
             catalogue: boolean;
+        };
+        /** @description Whether it may. */
+        UserAnswer: {
+            /**
+             * @description As it was typed in.
+             * @example BCDF-GHJK
+             */
+            user_code: string;
+            /** @description Whether it may be the caller. */
+            allow: boolean;
+        };
+        /** @description A code that a machine shows. */
+        UserCode: {
+            /**
+             * @description As it was typed in.
+             * @example BCDF-GHJK
+             */
+            user_code: string;
         };
         /**
          * @description The verdict of policy: it may happen, it may not, or somebody has to say yes first.
@@ -4304,6 +4634,14 @@ export interface operations {
                 request?: string;
                 /** @description Only evidence for this control: `AC-2`. */
                 control?: string;
+                /** @description Only what was done to this resource. */
+                resource?: string;
+                /** @description Only lines about statements that name this relation: `orders`, `public.orders`. Not case-sensitive. */
+                relation?: string;
+                /** @description Only lines from this instant on, in UTC. */
+                from?: string;
+                /** @description Only lines before this instant. */
+                until?: string;
                 /** @description Only lines before this index. */
                 before?: number;
                 /** @description At most so many. */
@@ -4545,6 +4883,70 @@ export interface operations {
             };
         };
     };
+    device_asked: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UserCode"];
+            };
+        };
+        responses: {
+            /** @description What asks */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeviceAsked"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    answer_device: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UserAnswer"];
+            };
+        };
+        responses: {
+            /** @description It is told */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     know_place: {
         parameters: {
             query?: never;
@@ -4624,6 +5026,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PasskeyOffer"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    allow_program: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProgramChallenge"];
+            };
+        };
+        responses: {
+            /** @description The code */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProgramAllowed"];
                 };
             };
             /** @description A problem (RFC 9457) */
@@ -5284,6 +5719,39 @@ export interface operations {
             };
         };
     };
+    ask_script: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AskScript"];
+            };
+        };
+        responses: {
+            /** @description It is put forward; its state says whether it waits */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Request"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     sessions: {
         parameters: {
             query?: {
@@ -5415,6 +5883,41 @@ export interface operations {
             };
         };
     };
+    follow: {
+        parameters: {
+            query?: {
+                /** @description From this line on; from the session's beginning without it. */
+                from?: number;
+            };
+            header?: never;
+            path: {
+                /** @description the session's identifier */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `event: lines` with `FollowedLines`, those that there are first; the last says `over` */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["FollowedLines"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     sign_in: {
         parameters: {
             query?: never;
@@ -5444,6 +5947,81 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SecondStep"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    begin_device: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Machine"];
+            };
+        };
+        responses: {
+            /** @description What it asks with, and what it shows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeviceBegun"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    redeem_device: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DeviceCode"];
+            };
+        };
+        responses: {
+            /** @description Signed in */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignedIn"];
+                };
+            };
+            /** @description Nobody has said anything yet */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeviceWaits"];
                 };
             };
             /** @description A problem (RFC 9457) */
@@ -5609,6 +6187,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PasskeyAsked"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    redeem_program: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProgramCode"];
+            };
+        };
+        responses: {
+            /** @description Signed in */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignedIn"];
                 };
             };
             /** @description A problem (RFC 9457) */

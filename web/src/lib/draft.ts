@@ -6,6 +6,8 @@ import { useSyncExternalStore } from "react";
 import type { Files } from "./diff";
 
 export interface Draft {
+  /** Whose. Somebody else who signs in at the same desk does not see it. */
+  readonly by: string;
   /** The hash of the bundle that it was begun from. */
   readonly base: string;
   readonly files: Files;
@@ -39,5 +41,7 @@ export function keep(draft: Draft | undefined): void {
 
 export const drop = (): void => keep(undefined);
 
-export const useDraft = (): Draft | undefined =>
-  useSyncExternalStore((call) => (listeners.add(call), () => listeners.delete(call)), read);
+export function useDraft(by: string): Draft | undefined {
+  const draft = useSyncExternalStore((call) => (listeners.add(call), () => listeners.delete(call)), read);
+  return draft?.by === by ? draft : undefined;
+}

@@ -115,7 +115,7 @@ function Roles({ of }: { of: Said }) {
                 <td data-label="Role"><span><b>{one.id}</b><span className="small quiet" style={{ display: "block" }}>{one.title}</span></span></td>
                 <td data-label="Permits"><Tags of={one.actions} /></td>
                 <td data-label="Reaches">{one.resources.join(", ")}</td>
-                <td data-label="As"><span><span className="mono small">{one.account}</span><span className="small quiet" style={{ display: "block" }}>up to {words(one.longest_s)}</span></span></td>
+                <td data-label="As"><span><span className="mono small nowrap">{one.account}</span><span className="small quiet" style={{ display: "block" }}>up to {words(one.longest_s)}</span></span></td>
                 <td data-label="Held now by">{one.holders.length > 0 ? one.holders.map((who) => who.display).join(", ") : <span className="quiet">nobody</span>}</td>
                 <td data-label="Granted">
                   <span>

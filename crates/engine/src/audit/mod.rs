@@ -52,7 +52,7 @@ pub struct LedgerQuery {
     pub control: Option<String>,
     /// Only what was done to this resource.
     pub resource: Option<ResourceId>,
-    /// Only lines whose words name this relation, as a word of its own: `orders`, `public.orders`.
+    /// Only lines about statements that name this relation, as a word of its own: `orders`, `public.orders`.
     pub relation: Option<String>,
     /// Only lines from this instant on.
     pub from: Option<At>,
@@ -344,8 +344,7 @@ impl Engine {
         let all = || std::iter::once(line.bytes.as_slice()).chain(contents.iter().map(|kept| &*kept.bytes));
         let lower = |bytes: &[u8]| String::from_utf8_lossy(bytes).to_lowercase();
         let text = words.text.as_ref().is_none_or(|text| all().any(|bytes| lower(bytes).contains(text)));
-        // What a relation is called is content alone: an identifier in the line that looks like it is none.
-        let names = |kept: &Kept, name: &str| has_word(&lower(&kept.bytes), name);
+        let names = |kept: &Kept, name: &str| statement_in(kept).is_some_and(|said| has_word(&said, name));
         text && words.relation.as_ref().is_none_or(|name| contents.iter().any(|kept| names(kept, name)))
     }
 
@@ -424,6 +423,18 @@ impl Words {
             text: query.text.as_ref().map(|text| text.to_lowercase()).filter(|text| !text.is_empty()),
             relation: lower(&query.relation),
         }
+    }
+}
+
+/// What a content says of a statement, in lower case: its text, or all that was put forward of it. Words of people are none.
+fn statement_in(kept: &Kept) -> Option<String> {
+    match kept.at.as_str() {
+        "/data/text" => Some(String::from_utf8_lossy(&kept.bytes).to_lowercase()),
+        "/data/content" => {
+            let content: serde_json::Value = serde_json::from_slice(&kept.bytes).ok()?;
+            Some(content.get("action")?.as_str()?.to_lowercase())
+        }
+        _ => None,
     }
 }
 

@@ -381,7 +381,10 @@ async fn a_session_is_followed_and_that_is_recorded_once() {
     bench.engine.denied(denied).await.unwrap();
     assert!(following.is_behind());
     let followed = following.look().unwrap();
-    assert_eq!(kinds(&followed), ["action.held", "decision.approved", "action.allowed", "action.blocked"]);
+    assert_eq!(
+        kinds(&followed),
+        ["action.held", "decision.approved", "decision.quorum_reached", "action.allowed", "action.blocked"]
+    );
     assert!(!followed.over && !followed.more);
     assert!(following.look().unwrap().lines.is_empty());
     assert_eq!(bench.count("ledger.read"), reads + 1);

@@ -193,8 +193,10 @@ impl Engine {
         let snapshot = self.snapshot();
         let next = self.draft(files).await?;
         let again = self.in_force_again(&snapshot).await?;
-        let (engine, caller) = (self.clone(), caller.clone());
+        let (engine, caller, turn) = (self.clone(), caller.clone(), self.turn().await?);
         let work = move || {
+            // Held until the work is done, also when whoever asked has given up.
+            let _turn = turn;
             let standing = Standing::Apply { bundle: next.hash, from: caller.from() };
             let ruling = engine.desk(&snapshot).rule_standing(&caller.principal, &standing, Some(&next));
             let before = Snapshot { policy: Some(again), ..Snapshot::clone(&snapshot) };

@@ -33,6 +33,9 @@ use crate::snapshot::Snapshot;
 use crate::views::StageView;
 use crate::words::{Refused, RefusedCode};
 
+/// How many of the long ones, over everybody or over the past, are made at once. Whoever asks for more waits.
+pub(crate) const AT_ONCE_MAX: usize = 2;
+
 /// Files of a bundle by path.
 pub type Files = BTreeMap<String, String>;
 
@@ -134,6 +137,11 @@ impl Engine {
         let bundle = in_force.map_err(Refused::from)?.bundle;
         let files = self.0.house.files(&bundle).ok_or(countersign_core::Refusal::NoBundle);
         self.draft(files.map_err(Refused::from)?).await
+    }
+
+    /// A turn at something long: given back when it is dropped.
+    async fn turn(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Refused> {
+        Arc::clone(&self.0.trials).acquire_owned().await.map_err(|_| Refused::unavailable())
     }
 
     /// The state as it would be if `next` were put in force now, and what would follow from that.

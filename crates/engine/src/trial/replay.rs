@@ -133,7 +133,7 @@ impl Engine {
         let before =
             Snapshot { policy: Some(self.in_force_again(&snapshot).await?), ..Snapshot::clone(&snapshot) };
         let (after, _) = self.after(&before, &next, &caller.principal);
-        let engine = self.clone();
+        let (engine, _turn) = (self.clone(), self.turn().await?);
         let found = crate::audit::blocking(move || engine.attempts(since)).await?;
         let words = format!("attempts since {}, judged again", since.rfc3339());
         self.record_read_of(caller, "ledger.read", &words, found.looked_at).await?;
@@ -232,7 +232,7 @@ impl Engine {
             "action.allowed" if line.request.is_some() => return InLine::Other,
             "action.allowed" | "action.blocked" => self.ran(line),
             "action.held" => self.held(line),
-            "request.created" if line.role.is_some() => self.asked(line),
+            "request.created" if line.data.get("lasting_us").is_some() => self.asked(line),
             _ => return InLine::Other,
         };
         let past = |(role, what)| {

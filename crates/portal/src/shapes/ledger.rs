@@ -57,7 +57,7 @@ pub struct EventFilter {
     pub control: Option<String>,
     /// Only what was done to this resource.
     pub resource: Option<String>,
-    /// Only lines whose words name this relation: `orders`, `public.orders`. Not case-sensitive.
+    /// Only lines about statements that name this relation: `orders`, `public.orders`. Not case-sensitive.
     #[param(max_length = 200)]
     pub relation: Option<String>,
     /// Only lines from this instant on, in UTC.

@@ -60,7 +60,7 @@ async fn what_is_wrong_about_a_question_is_said() {
     }
     let mut other = access("alice", "30m");
     other["attempt"]["kind"] = json!("magic");
-    assert_eq!(asked(other).await.problem(), "bad-request");
+    assert_eq!(asked(other).await.problem(), "invalid");
     let statement = json!({ "principal": "alice", "attempt": { "kind": "statement", "role": "shop-writer", "resource": "shop", "text": "select 1" } });
     assert_eq!(asked(statement).await.problem(), "unavailable", "no door is open in this house");
     let broken = json!({ "principal": "alice", "attempt": { "kind": "house", "action": "policy.read" }, "files": { "x.cedar": "permit (" } });

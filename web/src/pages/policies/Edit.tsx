@@ -51,7 +51,8 @@ function useCheck(files: Files | undefined): Checked | undefined {
 }
 
 function Desk({ of }: { of: Schemas["BundleFiles"] }) {
-  const draft = useDraft();
+  const by = useMe().principal;
+  const draft = useDraft(by);
   const files = draft?.files ?? of.files;
   const names = Object.keys(files).sort();
   const [chosen, setChosen] = useState(changed(of.files, files).find((name) => name in files) ?? names.find((name) => name.endsWith(".cedar")) ?? names[0] ?? "");
@@ -61,7 +62,7 @@ function Desk({ of }: { of: Schemas["BundleFiles"] }) {
   const differ = useMemo(() => changed(of.files, files), [of.files, files]);
   const write = (next: Files): void => {
     if (changed(of.files, next).length === 0) drop();
-    else keep({ base: draft?.base ?? of.id, files: next });
+    else keep({ by, base: draft?.base ?? of.id, files: next });
   };
   const found = checked && "found" in checked ? checked.found : [];
   const marks = found.filter((one) => one.file === chosen);

@@ -20,7 +20,7 @@ const TryIt = lazy(() => import("./TryIt"));
 export default function Policies({ part, which }: { part: string | undefined; which: string | undefined }) {
   const inForce = useQuery(bundle).data;
   const me = useMe();
-  const draft = useDraft();
+  const draft = useDraft(me.principal);
   const shown = page(part, which);
   if (!shown) return <Nowhere />;
   const ways: readonly (readonly [string | undefined, string])[] = [

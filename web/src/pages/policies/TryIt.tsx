@@ -42,7 +42,7 @@ interface Form {
 function Desk({ of }: { of: Schemas["Catalogue"] }) {
   const [given] = useSearchParams();
   const me = useMe();
-  const draft = useDraft();
+  const draft = useDraft(me.principal);
   const [form, setForm] = useState<Form>({
     principal: given.get("principal") ?? me.principal,
     kind: KINDS.find(([kind]) => kind === given.get("kind"))?.[0] ?? "access",
