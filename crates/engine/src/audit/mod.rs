@@ -11,6 +11,7 @@ pub use following::{Followed, Following};
 use std::ops::Range;
 use std::sync::PoisonError;
 
+use countersign_core::action::Action;
 use countersign_core::question::Target;
 use countersign_core::{At, PrincipalId, RequestId, ResourceId, SessionId, Span};
 use countersign_ledger::Hash;
@@ -426,13 +427,17 @@ impl Words {
     }
 }
 
-/// What a content says of a statement, in lower case: its text, or all that was put forward of it. Words of people are none.
+/// What a content says of a statement, in lower case: its text, and the relations that were put forward with it. Words of
+/// people are none.
 fn statement_in(kept: &Kept) -> Option<String> {
     match kept.at.as_str() {
         "/data/text" => Some(String::from_utf8_lossy(&kept.bytes).to_lowercase()),
         "/data/content" => {
             let content: serde_json::Value = serde_json::from_slice(&kept.bytes).ok()?;
-            Some(content.get("action")?.as_str()?.to_lowercase())
+            let action: Action = serde_json::from_str(content.get("action")?.as_str()?).ok()?;
+            let names = action.relations.iter().map(|relation| relation.name.as_str());
+            let said: Vec<&str> = action.text.as_deref().into_iter().chain(names).collect();
+            Some(said.join("\n").to_lowercase())
         }
         _ => None,
     }
