@@ -16,6 +16,14 @@ pub const BATCH_BYTES_MAX: usize = 16 << 20;
 /// its own, fit into the rest.
 pub const LINGER_MS: u64 = 20;
 
+/// From how many pieces of work on that somebody waits for in one transaction there is a crowd: reads whose answers wait for
+/// their records then lie for [`GATHER_MICROS`].
+pub const CROWD_MIN: usize = 4;
+
+/// How long the records of reads lie in a crowd so that several ride in one transaction, in microseconds. About as long as
+/// the shortest of queries takes that go on beside them, and little against the sync of most disks.
+pub const GATHER_MICROS: u64 = 300;
+
 /// The longest text, parameters included, that can be shown to an approver in full. Longer can't be approved.
 pub const SHOWN_BYTES_MAX: usize = 256 * 1024;
 

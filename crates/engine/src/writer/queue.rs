@@ -1,7 +1,9 @@
 //! What stands between everybody and the writer: a bounded queue, and the thread that empties it.
 //!
 //! Whoever sends waits while the queue is full; nothing is dropped. Work that somebody waits for wakes the thread
-//! at once. A record alongside wakes nobody: it lies for a few milliseconds so that it rides with others.
+//! at once. A record alongside wakes nobody: it lies for a few milliseconds so that it rides with others. The record of a
+//! read whose answer waits for it goes at once too, unless many such records come: then each transaction waits for a
+//! fraction of a millisecond, which the query takes anyway, so that it carries several.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -11,7 +13,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::work::{NotDone, Reply, Work};
 use super::{Turn, Writer};
-use crate::settings::{BATCH_BYTES_MAX, BATCH_MAX, LINGER_MS, QUEUE_MAX};
+use crate::settings::{BATCH_BYTES_MAX, BATCH_MAX, CROWD_MIN, GATHER_MICROS, LINGER_MS, QUEUE_MAX};
 
 /// How long a failing store is left alone at first, and at most, before it is tried again.
 const BACKOFF_MS: (u64, u64) = (50, 2_000);
@@ -26,11 +28,25 @@ pub(crate) struct Queue {
 #[derive(Default)]
 struct State {
     items: VecDeque<Item>,
-    /// Somebody waits for something in it.
-    urgent: bool,
+    /// Of the most urgent thing in it.
+    urgency: Urgency,
+    /// How many pieces of work of the last batch somebody waited for.
+    crowd: usize,
     /// The hour has come for something that the writer does by itself.
     poked: bool,
     closed: bool,
+}
+
+/// How long work may lie.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Urgency {
+    /// Nobody waits for it.
+    #[default]
+    Lies,
+    /// What somebody waits for is going on beside it.
+    Soon,
+    /// Somebody waits for nothing else.
+    Now,
 }
 
 /// Work that waits, and whoever waits for it.
@@ -50,6 +66,15 @@ impl Item {
 }
 
 impl State {
+    /// How long what is there may lie so that others can join it.
+    fn lies_for(&self) -> Option<Duration> {
+        match self.urgency {
+            Urgency::Lies => Some(Duration::from_millis(LINGER_MS)),
+            Urgency::Soon if self.crowd >= CROWD_MIN => Some(Duration::from_micros(GATHER_MICROS)),
+            Urgency::Soon | Urgency::Now => None,
+        }
+    }
+
     /// As much as rides in one transaction.
     fn batch(&mut self) -> Vec<Item> {
         self.poked = false;
@@ -60,7 +85,10 @@ impl State {
             batch.push(item);
         }
         // Only an empty queue is certain to hold nothing urgent.
-        self.urgent &= !self.items.is_empty();
+        if self.items.is_empty() {
+            self.urgency = Urgency::Lies;
+        }
+        self.crowd = batch.iter().filter(|item| item.reply.is_some()).count();
         batch
     }
 }
@@ -84,21 +112,25 @@ impl Queue {
 
     /// Sends work and waits for what became of it.
     pub(crate) async fn done(&self, work: Work) -> Reply {
-        self.send(work).await?.reply().await
+        self.ask(work, Urgency::Now).await?.reply().await
     }
 
-    /// Sends work; the answer can be waited for later. Waits while the queue is full.
+    /// Sends work whose answer is waited for later, when something else is done. Waits while the queue is full.
     pub(crate) async fn send(&self, work: Work) -> Result<Answering, NotDone> {
+        self.ask(work, Urgency::Soon).await
+    }
+
+    async fn ask(&self, work: Work, urgency: Urgency) -> Result<Answering, NotDone> {
         self.take_room().await?;
         let (sender, receiver) = oneshot::channel();
-        self.push(Item { work, reply: Some(sender), placed: true }, true)?;
+        self.push(Item { work, reply: Some(sender), placed: true }, urgency)?;
         Ok(Answering(receiver))
     }
 
     /// Sends work that nobody waits for. It is written in order, soon. Waits while the queue is full.
     pub(crate) async fn send_alongside(&self, work: Work) -> Result<(), NotDone> {
         self.take_room().await?;
-        self.push(Item { work, reply: None, placed: true }, false)
+        self.push(Item { work, reply: None, placed: true }, Urgency::Lies)
     }
 
     /// Tells the writer that the hour has come for something that it does by itself.
@@ -119,14 +151,14 @@ impl Queue {
         Ok(())
     }
 
-    fn push(&self, item: Item, urgent: bool) -> Result<(), NotDone> {
+    fn push(&self, item: Item, urgency: Urgency) -> Result<(), NotDone> {
         let mut state = self.state();
         if state.closed {
             return Err(NotDone::Unavailable);
         }
-        let wakes = if urgent { !state.urgent } else { state.items.is_empty() };
+        let wakes = state.items.is_empty() || state.urgency < urgency;
         state.items.push_back(item);
-        state.urgent |= urgent;
+        state.urgency = state.urgency.max(urgency);
         drop(state);
         if wakes {
             self.wake.notify_one();
@@ -143,18 +175,30 @@ impl Queue {
             }
             state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        if !state.urgent && !state.poked && !state.closed {
-            let linger = Duration::from_millis(LINGER_MS);
-            let lies = |state: &mut State| {
-                !state.urgent && !state.poked && !state.closed && state.items.len() < BATCH_MAX
-            };
-            let waited = self.wake.wait_timeout_while(state, linger, lies);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        while let Some(limit) = state.lies_for() {
+            let urgency = state.urgency;
+            state = self.gather(state, urgency, limit);
+            if state.urgency == urgency {
+                break;
+            }
         }
         let batch = state.batch();
         drop(state);
         self.make_room(&batch);
         Some(batch)
+    }
+
+    /// Lets others join what is there, as long as nothing is more urgent than that.
+    fn gather<'a>(
+        &'a self,
+        state: MutexGuard<'a, State>,
+        urgency: Urgency,
+        limit: Duration,
+    ) -> MutexGuard<'a, State> {
+        let lies = |state: &mut State| {
+            state.urgency == urgency && !state.poked && !state.closed && state.items.len() < BATCH_MAX
+        };
+        self.wake.wait_timeout_while(state, limit, lies).unwrap_or_else(PoisonError::into_inner).0
     }
 
     /// Takes a batch of what is there, without waiting.
@@ -197,7 +241,7 @@ impl Queue {
         let items = std::mem::take(&mut state.items);
         let (kept, refused): (VecDeque<Item>, VecDeque<Item>) =
             items.into_iter().partition(|item| item.work.must_be_written());
-        state.urgent = !kept.is_empty();
+        state.urgency = if kept.is_empty() { Urgency::Lies } else { Urgency::Now };
         state.items = kept;
         drop(state);
         self.room.add_permits(refused.iter().filter(|item| item.placed).count());
@@ -307,5 +351,78 @@ fn answer(waiting: Vec<Option<oneshot::Sender<Reply>>>, replies: Vec<Reply>) {
             // Whoever asked may have gone; what was done is done.
             let _gone = waiting.send(reply);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::line::{State as Told, Topic};
+    use crate::writer::work::Note;
+
+    fn work() -> Work {
+        Work::Note(Box::new(Note::new(
+            "system.stopped",
+            Topic::State(Told { since: None, version: "1", why: None }),
+        )))
+    }
+
+    fn put(queue: &Queue, urgency: Urgency) -> oneshot::Receiver<Reply> {
+        let (sender, receiver) = oneshot::channel();
+        let waits = (urgency > Urgency::Lies).then_some(sender);
+        queue.push(Item { work: work(), reply: waits, placed: false }, urgency).unwrap();
+        receiver
+    }
+
+    #[test]
+    fn a_crowd_is_as_many_as_were_waited_for() {
+        let queue = Queue::new();
+        let kept = [Urgency::Soon, Urgency::Lies, Urgency::Now, Urgency::Soon, Urgency::Lies];
+        let _kept: Vec<_> = kept.iter().map(|urgency| put(&queue, *urgency)).collect();
+        assert_eq!(queue.state().urgency, Urgency::Now);
+        assert_eq!(queue.take().unwrap().len(), 5);
+        let state = queue.state();
+        assert_eq!((state.crowd, state.urgency), (3, Urgency::Lies));
+    }
+
+    #[test]
+    fn what_is_more_urgent_ends_the_gathering() {
+        const FOR_EVER: Duration = Duration::from_secs(3_600);
+        for (lying, urgent) in [(Urgency::Lies, Urgency::Soon), (Urgency::Soon, Urgency::Now)] {
+            let queue = Arc::new(Queue::new());
+            let _first = put(&queue, lying);
+            let gathering = {
+                let queue = Arc::clone(&queue);
+                std::thread::spawn(move || {
+                    let state = queue.gather(queue.state(), lying, FOR_EVER);
+                    (state.items.len(), state.urgency)
+                })
+            };
+            let _second = put(&queue, lying);
+            assert!(!gathering.is_finished());
+            let _third = put(&queue, urgent);
+            assert_eq!(gathering.join().unwrap(), (3, urgent));
+        }
+    }
+
+    #[test]
+    fn whoever_comes_to_a_crowd_joins_it_and_whoever_comes_alone_waits_for_nobody() {
+        let lies = |urgency, crowd| State { urgency, crowd, ..State::default() }.lies_for();
+        assert_eq!(lies(Urgency::Soon, CROWD_MIN), Some(Duration::from_micros(GATHER_MICROS)));
+        assert_eq!(lies(Urgency::Soon, CROWD_MIN - 1), None);
+        assert_eq!(lies(Urgency::Now, CROWD_MIN), None);
+        assert_eq!(lies(Urgency::Lies, 0), Some(Duration::from_millis(LINGER_MS)));
+    }
+
+    #[test]
+    fn what_waits_is_taken_when_it_has_lain() {
+        let queue = Queue::new();
+        queue.state().crowd = CROWD_MIN;
+        let _one = put(&queue, Urgency::Soon);
+        assert_eq!(queue.take().unwrap().len(), 1);
+        let _other = put(&queue, Urgency::Lies);
+        assert_eq!(queue.take().unwrap().len(), 1);
+        queue.close();
+        assert!(queue.take().is_none());
     }
 }
