@@ -149,6 +149,39 @@ pub fn challenge(digest: &Digest, verdict: &str, bounds: &[u8], rules: &[Digest]
     hash(&[b"countersign/verdict/v1\n", &digest.0, verdict.as_bytes(), bounds, &rules])
 }
 
+/// The digest of data that came after the yes, as it comes: `SHA-256("countersign/data/v1" LF || salt || data)`, with the salt of
+/// the request.
+#[derive(Clone)]
+pub struct DataDigest(Sha256);
+
+impl DataDigest {
+    /// Of nothing yet.
+    #[must_use]
+    pub fn new(salt: &[u8; 16]) -> Self {
+        let mut hasher = Sha256::new();
+        hasher.update(b"countersign/data/v1\n");
+        hasher.update(salt);
+        Self(hasher)
+    }
+
+    /// More of it.
+    pub fn update(&mut self, data: &[u8]) {
+        self.0.update(data);
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn finish(self) -> Digest {
+        Digest(self.0.finalize().into())
+    }
+}
+
+impl std::fmt::Debug for DataDigest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DataDigest")
+    }
+}
+
 /// SHA-256 over the parts, one after the other.
 #[must_use]
 pub fn hash(parts: &[&[u8]]) -> Digest {
@@ -180,6 +213,14 @@ mod tests {
             r#"{"chain":["alice"],"form":1,"kind":"sql.write","parameters":[null,"t:Nw=="],"person":"alice","principal":"alice","settings":{"search_path":"public"},"text":"delete from \"o\"\n\u0001ä"}"#
         );
         assert_eq!(serde_json::from_str::<Action>(&json).unwrap(), action);
+    }
+
+    #[test]
+    fn the_digest_of_data_is_that_of_its_pieces() {
+        let mut data = DataDigest::new(&[3; 16]);
+        data.update(b"1\ta");
+        data.update(b"\n");
+        assert_eq!(data.finish(), hash(&[b"countersign/data/v1\n", &[3; 16], b"1\ta\n"]));
     }
 
     #[test]

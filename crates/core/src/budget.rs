@@ -22,6 +22,9 @@ pub struct Budget {
     /// What becomes of an action when something is used up.
     #[serde(skip_serializing_if = "Over::is_deny")]
     pub over: Over,
+    /// By one statement: whatever exceeds it is cut while it runs.
+    #[serde(skip_serializing_if = "Limits::is_none")]
+    pub statement: Limits,
 }
 
 /// What may be taken in all; what is absent has no limit.
@@ -126,7 +129,7 @@ impl Budget {
     /// Whether anything has a limit.
     #[must_use]
     pub fn limits_anything(&self) -> bool {
-        !self.grant.is_none() || !self.session.is_none()
+        !self.grant.is_none() || !self.session.is_none() || !self.statement.is_none()
     }
 }
 
@@ -135,6 +138,18 @@ impl Limits {
     #[must_use]
     pub fn is_none(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// The limit that one statement exceeds with what it has given so far, if it does.
+    #[must_use]
+    pub fn exceeded(&self, given: &Spent) -> Option<String> {
+        let pairs = self.beside(given).into_iter().zip(["statements", "rows", "bytes", "time"]);
+        let mut over =
+            pairs.filter_map(|((limit, given), what)| Some((limit.filter(|most| given > *most)?, what)));
+        over.next().map(|(limit, what)| match what {
+            "time" => format!("{} seconds", limit / MICROS),
+            what => format!("{limit} {what}"),
+        })
     }
 
     /// Each limit beside what is spent of it, time in microseconds.
@@ -164,7 +179,7 @@ mod tests {
     fn what_is_reached_is_used_up() {
         let grant = Limits { rows: Some(10), time: Some(Span(2_000_000)), ..Limits::default() };
         let session = Limits { statements: Some(0), ..Limits::default() };
-        let budget = Budget { grant, session, over: Over::Deny };
+        let budget = Budget { grant, session, ..Budget::default() };
         let over = |rows, micros| {
             let spent = Spent { rows, micros, bytes: u64::MAX, ..Spent::default() };
             budget.reached(&spent, &Spent::default()).map(|one| one.name()).collect::<Vec<_>>()
@@ -172,6 +187,16 @@ mod tests {
         assert_eq!(over(9, 1_999_999), ["session.statements"]);
         assert_eq!(over(10, 2_000_000), ["grant.rows", "grant.time", "session.statements"]);
         assert_eq!(Budget::default().reached(&Spent::default(), &Spent::default()).count(), 0);
+    }
+
+    #[test]
+    fn a_statement_exceeds_what_is_more_than_its_limit() {
+        let limits = Limits { rows: Some(10), time: Some(Span(2_000_000)), ..Limits::default() };
+        let over = |rows, micros| limits.exceeded(&Spent { rows, micros, ..Spent::default() });
+        assert_eq!(over(10, 2_000_000), None);
+        assert_eq!(over(11, 0).as_deref(), Some("10 rows"));
+        assert_eq!(over(0, 2_000_001).as_deref(), Some("2 seconds"));
+        assert_eq!(Limits::default().exceeded(&Spent { rows: u64::MAX, ..Spent::default() }), None);
     }
 
     #[test]

@@ -252,7 +252,7 @@ fn within_ceiling(envelope: &Envelope, ceiling: &Ceiling, bounds: &Bounds) -> Re
             "the statement that waits would touch {rows} rows, more than {} for one statement",
             envelope.rows
         ))),
-        RowBound::AtMost(_) | RowBound::Unbounded => Ok(()),
+        RowBound::AtMost(_) | RowBound::Unbounded | RowBound::Later(_) => Ok(()),
     }
 }
 
@@ -307,6 +307,7 @@ impl Bounds {
         let rows = match self.rows {
             RowBound::AtMost(rows) => format!("\"rows\":{rows}"),
             RowBound::Unbounded => "\"rows\":null".into(),
+            RowBound::Later(rows) => format!("\"rows_later\":{rows}"),
         };
         let uses = terms.uses.map(|uses| format!("\"uses\":{uses}"));
         members([envelope, Some(rows), uses, lasting(terms)])
@@ -333,6 +334,8 @@ mod tests {
         let (twelve, none) = (Bounds { rows: RowBound::AtMost(12) }, Bounds { rows: RowBound::Unbounded });
         assert_eq!(text(twelve, Terms::default()), r#"{"rows":12}"#);
         assert_eq!(text(none, Terms::default()), r#"{"rows":null}"#);
+        let later = Bounds { rows: RowBound::Later(100) };
+        assert_eq!(text(later, Terms::default()), r#"{"rows_later":100}"#);
         let envelope = Some(Envelope { rows: 100, total: 1_000 });
         let terms = Terms { uses: Some(50), valid_for: Some(Span::minutes(30)), envelope };
         assert_eq!(

@@ -299,6 +299,8 @@ pub enum RowBound {
     AtMost(u64),
     /// No bound can be kept; the approver is told so.
     Unbounded,
+    /// They come after the yes, at most so many, or fewer if the approver says so; beyond, it is rolled back.
+    Later(u64),
 }
 
 /// Proof that the approver was present: an assertion over the challenge of [`crate::action::challenge`], which whoever

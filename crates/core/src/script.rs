@@ -83,7 +83,8 @@ impl Request {
 pub(crate) fn bounds_canonical(steps: &[Step]) -> String {
     let rows = steps.iter().map(|step| match step.bounds.rows {
         RowBound::AtMost(rows) => rows.to_string(),
-        RowBound::Unbounded => "null".to_owned(),
+        // What brings its rows later is no step of a script.
+        RowBound::Unbounded | RowBound::Later(_) => "null".to_owned(),
     });
     rows.collect::<Vec<_>>().join(",")
 }

@@ -204,6 +204,11 @@ impl Engine {
         self.0.house.ports.clock.now()
     }
 
+    /// Resolves at this instant of the engine's clock.
+    pub fn sleep_until(&self, at: At) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
+        self.0.house.ports.clock.sleep_until(at)
+    }
+
     /// Word of what changes: after each commit that decided something, and after each checkpoint.
     #[must_use]
     pub fn changed(&self) -> watch::Receiver<Changed> {

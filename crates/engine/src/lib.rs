@@ -49,7 +49,7 @@ pub use action::{
     Judged, Judgement, Look, LookFunction, LookRelation, LookType, NextStep, NotCovered, NotStepped, NotUsed,
     Parameter, Pending, Ran, Recorded, SessionRefused, Stepped, Telling, Unrecorded, Used, Waiting, Withheld,
 };
-pub use api::{Applied, ApplyError, AskAccess, Preview, PreviewVerdict, Yes};
+pub use api::{Applied, ApplyError, AskAccess, AtDoor, Preview, PreviewVerdict, Yes};
 pub use audit::{ContentView, EventDetail, EventView, LedgerQuery, LedgerState, SearchPage, Stage};
 pub use countersign_policy::context::Via;
 pub use engine::Engine;
@@ -63,7 +63,7 @@ pub use people::{
 pub use ports::{Clock, Entropy, Ports, SecretSource};
 pub use scripts::{AskScript, ScriptReader, ScriptStep, ScriptText};
 pub use seal::{MasterKey, Unreadable};
-pub use session::Session;
+pub use session::{Session, Word};
 pub use settings::Settings;
 pub use snapshot::{Changed, Health, Snapshot, Topics};
 pub use store::{SqliteStore, Store, StoreError};

@@ -38,8 +38,10 @@ struct Inner {
     role: RoleId,
     key: Arc<str>,
     account: String,
-    purpose: String,
-    ticket: Option<String>,
+    /// What it began with.
+    begun: Words,
+    /// What was said last.
+    words: Mutex<Words>,
     from: From,
     ending: watch::Receiver<Option<Ending>>,
     stand: Mutex<Option<Stand>>,
@@ -47,6 +49,22 @@ struct Inner {
     /// Not its owner: an engine that is gone leaves nothing open.
     spending: Weak<Spending>,
     spent: Arc<Tally>,
+}
+
+/// Why a session is, and for what.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Words {
+    purpose: Arc<str>,
+    ticket: Option<Arc<str>>,
+}
+
+/// One of a session's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// Why.
+    Purpose,
+    /// The ticket it belongs to.
+    Ticket,
 }
 
 /// What a session was found to stand on, for as long as nothing is decided and no hour comes.
@@ -100,16 +118,58 @@ impl Session {
         &self.0.account
     }
 
-    /// Why, in the requester's words; empty if they said nothing.
+    /// Why, in the requester's words as they said it last; empty if they said nothing.
     #[must_use]
-    pub fn purpose(&self) -> &str {
-        &self.0.purpose
+    pub fn purpose(&self) -> Arc<str> {
+        self.words().purpose
     }
 
-    /// The ticket it belongs to.
+    /// The ticket it belongs to, as that was said last.
     #[must_use]
-    pub fn ticket(&self) -> Option<&str> {
-        self.0.ticket.as_deref()
+    pub fn ticket(&self) -> Option<Arc<str>> {
+        self.words().ticket
+    }
+
+    fn words(&self) -> Words {
+        self.0.words.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// One of its words; empty if it has none.
+    #[must_use]
+    pub fn word(&self, word: Word) -> String {
+        let words = self.words();
+        match word {
+            Word::Purpose => words.purpose.to_string(),
+            Word::Ticket => words.ticket.map(|ticket| ticket.to_string()).unwrap_or_default(),
+        }
+    }
+
+    /// Whether something can be said.
+    ///
+    /// # Errors
+    /// It is too long.
+    pub fn check_word(&self, word: Word, value: Option<&str>) -> Result<(), Refused> {
+        let (what, most) = match word {
+            Word::Purpose => ("reason", WORDS_BYTES_MAX),
+            Word::Ticket => ("ticket", TICKET_BYTES_MAX),
+        };
+        crate::api::check_length(what, value.unwrap_or_default(), most)
+    }
+
+    /// Says why it is from now on, or for which ticket; nothing said is what it began with. What was allowed before is judged
+    /// again: policy looks at both. That it was said is to be recorded first.
+    pub fn say(&self, word: Word, value: Option<&str>) {
+        let mut words = self.0.words.lock().unwrap_or_else(PoisonError::into_inner);
+        match word {
+            Word::Purpose => {
+                words.purpose = value.map_or_else(|| Arc::clone(&self.0.begun.purpose), Into::into);
+            }
+            Word::Ticket => {
+                words.ticket = value.map_or_else(|| self.0.begun.ticket.clone(), |said| Some(said.into()))
+            }
+        }
+        drop(words);
+        self.0.again.forget();
     }
 
     /// What was allowed in it before.
@@ -277,6 +337,7 @@ impl Engine {
             self.0.hall.warden.forget(id);
             return Err(refused);
         }
+        let words = Words { purpose: purpose.into(), ticket: ticket.map(Into::into) };
         let session = Session(Arc::new(Inner {
             id,
             person: snapshot.book.person(&wish.principal).cloned().unwrap_or_else(|| PersonId::new("")),
@@ -286,8 +347,8 @@ impl Engine {
             resource: wish.resource,
             role: wish.role,
             key,
-            purpose,
-            ticket,
+            words: Mutex::new(words.clone()),
+            begun: words,
             from,
             ending,
             stand: Mutex::new(None),
@@ -396,7 +457,7 @@ impl Engine {
     }
 }
 
-fn via(door: &str) -> Via {
+pub(crate) fn via(door: &str) -> Via {
     match door {
         "postgres" => Via::Postgres,
         _ => Via::Api,

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, bail};
 use countersign_core::request::State;
-use countersign_core::{PrincipalId, RequestId, Span};
+use countersign_core::{PrincipalId, RequestId, ResourceId, Span};
 use countersign_engine::Applied;
-use countersign_testkit::{House, Psql};
+use countersign_engine::testing::ManualClock;
+use countersign_testkit::{House, Psql, ScratchPostgres};
 
 const UPDATE: &str = "UPDATE products SET stock = stock + 1 WHERE id = 1;";
 
@@ -44,6 +45,15 @@ async fn apply(house: &House, change: impl FnOnce(&mut BTreeMap<String, String>)
 fn state(house: &House, request: RequestId) -> Result<&'static str> {
     let snapshot = house.engine.snapshot();
     Ok(snapshot.book.request(request).context("no request")?.state.as_str())
+}
+
+/// How often a request's receipt was used.
+fn used(house: &House, request: RequestId) -> Result<u32> {
+    let snapshot = house.engine.snapshot();
+    match &snapshot.book.request(request).context("no request")?.state {
+        State::Approved(receipt) => Ok(receipt.used),
+        other => bail!("it is {}", other.as_str()),
+    }
 }
 
 /// A yes for three uses, one of them made.
@@ -187,6 +197,129 @@ async fn what_is_left_of_a_yes_outlives_its_session_and_ends_with_its_grant() ->
         house.engine.revoke(&bob, grant, None).await?;
     }
     house.becomes(request, "void").await?;
+    house.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_yes_is_for_one_database() -> Result<()> {
+    let other = ScratchPostgres::shared().await?.database().await?;
+    let name = other.name.clone();
+    let house = House::with(|files| {
+        if let Some(rules) = files.get_mut("rules.toml") {
+            *rules = rules.replace("uses = 1 #", "uses = 3 #");
+        }
+        let Some(resources) = files.get_mut("resources.toml") else { return };
+        let port = other.port;
+        resources.push_str(&format!(
+            "\n[resource.annex]\nkind = \"postgres\"\ntitle = \"The annex\"\nowner = \"group:dba\"\nimpact = \"high\"\n\
+             recording = \"before-release\"\nhost = \"127.0.0.1\"\nport = {port}\ndatabase = \"{name}\"\ntls = \"disable\"\n\
+             look_account = \"shop_looker\"\n[resource.annex.secrets]\nshop_reader = \"secret:shop_reader\"\n\
+             shop_writer = \"secret:shop_writer\"\nshop_looker = \"secret:shop_looker\"\n"
+        ));
+        if let Some(roles) = files.get_mut("roles.toml") {
+            *roles = roles.replace("resources = [\"shop\"]", "resources = [\"shop\", \"annex\"]");
+        }
+    })
+    .await?;
+    house.grant("alice", "shop-writer", Span::minutes(30)).await?;
+    let (_psql, request) = used_once(&house).await?;
+    let alice = house.person("alice").await?;
+    let credential = house.engine.mint_credential(&alice, &ResourceId::new("annex")).await?;
+    let mut config = tokio_postgres::Config::new();
+    config.host("127.0.0.1").port(house.door.port()).dbname("annex");
+    config.user(&credential.user).password(credential.password.as_str());
+    let (annex, connection) = config.connect(tokio_postgres::NoTls).await?;
+    tokio::spawn(connection);
+    // The same statement, the same account, the same grant, the same tables by name: another database.
+    let (ran, denied) = tokio::join!(annex.batch_execute(UPDATE), async {
+        let held = house.held().await?;
+        house.deny(held.id, "not there").await
+    });
+    denied?;
+    assert!(ran.is_err());
+    assert_eq!(used(&house, request)?, 1);
+    house.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_yes_for_one_use_is_for_the_connection_that_waits() -> Result<()> {
+    let house = House::open().await?;
+    house.grant("alice", "shop-writer", Span::minutes(30)).await?;
+    let before = stock(&house).await?;
+    // Two connections, by two credentials, send the same: each waits for a yes of its own.
+    let (mut one, mut other) = (Psql::start(&house, "alice").await?, Psql::start(&house, "alice").await?);
+    one.send(UPDATE).await?;
+    let first = house.held().await?;
+    other.send(UPDATE).await?;
+    other.expect("this waits for an approval").await?;
+    house.approve(first.id).await?;
+    one.expect("UPDATE 1").await?;
+    let second = house.held().await?;
+    assert_ne!(second.id, first.id);
+    house.deny(second.id, "once was enough").await?;
+    other.expect("denied by bob: once was enough").await?;
+    assert_eq!(stock(&house).await?, before + 1);
+    house.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_yes_that_is_over_is_not_used() -> Result<()> {
+    let clock = ManualClock::default();
+    let house = House::on_clock(&clock, |files| {
+        if let Some(rules) = files.get_mut("rules.toml") {
+            *rules = rules.replace("uses = 1 #", "uses = 3 #");
+        }
+    })
+    .await?;
+    house.grant("alice", "shop-writer", Span::minutes(60)).await?;
+    let before = stock(&house).await?;
+    let (mut psql, request) = used_once(&house).await?;
+    clock.advance(Span::minutes(11));
+    house.becomes(request, "lapsed").await?;
+    psql.send(UPDATE).await?;
+    let held = house.held().await?;
+    house.deny(held.id, "too late").await?;
+    psql.expect("denied by bob: too late").await?;
+    assert_eq!(stock(&house).await?, before + 1);
+    house.close().await;
+    Ok(())
+}
+
+/// What an approver was shown is compared with what the server says that it ran.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_shown_is_what_the_server_ran() -> Result<()> {
+    let house = house().await?;
+    let direct = house.database.direct().await?;
+    direct
+        .batch_execute(
+            "CREATE TABLE ran (text text); GRANT INSERT ON ran TO shop_writer;
+             CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS \
+               'BEGIN INSERT INTO ran VALUES (current_query()); RETURN NEW; END';
+             CREATE TRIGGER note BEFORE UPDATE ON products FOR EACH ROW EXECUTE FUNCTION note()",
+        )
+        .await?;
+    let client = house.connect("alice").await?;
+    let long = format!("/* {} */ UPDATE products SET stock = 7 WHERE id = 1", "long ".repeat(4_000));
+    for text in [
+        "UPDATE products SET stock = 1 -- , price = 0\n WHERE id = 1",
+        "UPDATE products SET name = 'a\u{202e}b; DROP TABLE x; --' WHERE id = 1",
+        "UPDATE products SET name = E'\\x41' || '\u{0430}' /* \u{200b} */ WHERE id = 1",
+        long.as_str(),
+    ] {
+        let (ran, shown) = tokio::join!(client.batch_execute(text), async {
+            let held = house.held().await?;
+            house.approve(held.id).await?;
+            Ok::<_, anyhow::Error>(held)
+        });
+        ran?;
+        let shown = shown?.text.context("nothing was shown")?;
+        let last = direct.query_one("DELETE FROM ran RETURNING text", &[]).await?;
+        assert_eq!(shown, last.get::<_, String>(0));
+        assert_eq!(shown, text);
+    }
     house.close().await;
     Ok(())
 }

@@ -315,10 +315,6 @@ async fn large_results_and_copies_stream_through() -> Result<()> {
         copied += chunk?.iter().filter(|byte| **byte == b'\n').count();
     }
     assert_eq!(copied, 24_012);
-    // The data of COPY FROM comes after the yes, so it can't wait for one.
-    let error =
-        client.copy_in::<_, bytes::Bytes>("COPY products FROM STDIN").await.err().context("it ran")?;
-    assert_eq!(code(&error), &SqlState::FEATURE_NOT_SUPPORTED);
     house.close().await;
     Ok(())
 }

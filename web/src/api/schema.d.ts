@@ -1334,6 +1334,18 @@ export interface components {
             comment?: string;
             /** @description Their passkey signed it. */
             signed?: boolean;
+            /**
+             * Format: int32
+             * @description How often it may be used, if they said less than the rules.
+             */
+            uses?: number;
+            /**
+             * Format: int64
+             * @description For how long, in seconds, if they said less than the rules. Of what several approvers say, the least counts.
+             */
+            for_s?: number;
+            /** @description The bounds that they gave instead of the text. They count if every approver gives some. */
+            envelope?: components["schemas"]["Envelope"];
         };
         /** @description A yes. */
         Approve: {
@@ -2174,6 +2186,8 @@ export interface components {
             budget?: components["schemas"]["Limits"];
             /** @description What may be taken in each session under it; absent where nothing has a limit. */
             session_budget?: components["schemas"]["Limits"];
+            /** @description What one statement may take; absent where nothing has a limit. */
+            statement_budget?: components["schemas"]["Limits"];
             /** @description What the caller may do about it. */
             can: components["schemas"]["GrantCan"];
         };
@@ -2406,6 +2420,8 @@ export interface components {
                 budget?: components["schemas"]["Limits"];
                 /** @description What may be taken in each session under it; absent where nothing has a limit. */
                 session_budget?: components["schemas"]["Limits"];
+                /** @description What one statement may take; absent where nothing has a limit. */
+                statement_budget?: components["schemas"]["Limits"];
                 /** @description What the caller may do about it. */
                 can: components["schemas"]["GrantCan"];
             }[];

@@ -165,3 +165,14 @@ export const askedOf = (words: string): string =>
 /** Two letters to stand for a name. */
 export const initials = (name: string): string =>
   name.split(/[\s._-]+/).filter(Boolean).slice(0, 2).map((part) => part[0]?.toUpperCase() ?? "").join("") || "?";
+
+/** What an approver has said of what their yes covers: `, for 2 uses, for 5 minutes`. */
+export function given(approval: Schemas["Approval"]): string {
+  const parts: string[] = [];
+  if (approval.uses !== undefined) parts.push(`for ${approval.uses.toLocaleString()} ${approval.uses === 1 ? "use" : "uses"}`);
+  if (approval.for_s !== undefined) parts.push(`for ${words(approval.for_s)}`);
+  if (approval.envelope) {
+    parts.push(`within ${approval.envelope.rows.toLocaleString()} rows a statement, ${approval.envelope.total.toLocaleString()} in all`);
+  }
+  return parts.length > 0 ? `, ${parts.join(", ")}` : "";
+}

@@ -7,7 +7,7 @@ import { Link } from "wouter";
 
 import type { Request, Schemas } from "../api/client";
 import { words } from "../lib/time";
-import { bound, ending, most, outcome, party, rows, typed, used, wants, within } from "../lib/words";
+import { bound, ending, given, most, outcome, party, rows, typed, used, wants, within } from "../lib/words";
 import { Copy, Face, Facts, Hash, State, Tags } from "./Bits";
 import { Branches, Earlier, Effects, SoFar, still } from "./Foresight";
 import { Bones, Note } from "./Page";
@@ -372,7 +372,7 @@ function Asked({ of }: { of: Request }) {
       )}
       {of.approvals.map((approval) => (
         <div key={approval.by} className="small">
-          <b>{approval.display}</b> {approval.signed ? "signed a yes" : "said yes"} <Ago at={approval.at} />
+          <b>{approval.display}</b> {approval.signed ? "signed a yes" : "said yes"} <Ago at={approval.at} />{given(approval)}
           {approval.comment && <p className="said" style={{ fontSize: 15 }}><Plain text={approval.comment} /></p>}
         </div>
       ))}

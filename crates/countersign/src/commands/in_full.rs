@@ -322,7 +322,7 @@ impl Page {
             }
         }
         for said in items(request.get("approvals")) {
-            let words = format!("{} {}", text_at(said, "/by"), text_at(said, "/comment"));
+            let words = format!("{}{} {}", text_at(said, "/by"), gives(said), text_at(said, "/comment"));
             self.field("approved by", &harmless(&words));
         }
     }
@@ -466,6 +466,19 @@ fn type_of(parameter: &Value) -> String {
 }
 
 /// What is known of the rows: a number, a range, or why not.
+/// What somebody has said of what their yes covers: ` (2 uses, for 5m)`.
+fn gives(said: &Value) -> String {
+    let number = |pointer: &str| said.pointer(pointer).and_then(Value::as_u64);
+    let mut words = Vec::new();
+    words.extend(number("/uses").map(|uses| plural(uses, "use")));
+    let span = number("/for_s").and_then(|seconds| i64::try_from(seconds).ok());
+    words.extend(span.map(|seconds| format!("for {}", countersign_core::Span::seconds(seconds))));
+    if let (Some(rows), Some(total)) = (number("/envelope/rows"), number("/envelope/total")) {
+        words.push(format!("an envelope of {} a statement, {total} in all", counted(rows)));
+    }
+    if words.is_empty() { String::new() } else { format!(" ({})", words.join(", ")) }
+}
+
 fn rows(request: &Value) -> String {
     let number = |pointer: &str| request.pointer(pointer).and_then(Value::as_u64);
     let counted = match (number("/rows/count"), number("/rows/least"), number("/rows/most")) {
@@ -593,6 +606,14 @@ mod tests {
         );
         assert_eq!(said(json!({"unknown": "it calls `f`"})), "unknown: it calls `f`");
         assert_eq!(said(json!({})), "unknown");
+    }
+
+    #[test]
+    fn an_approver_reads_what_the_others_gave() {
+        assert_eq!(super::gives(&json!({ "by": "bob" })), "");
+        assert_eq!(super::gives(&json!({ "uses": 2, "for_s": 300 })), " (2 uses, for 5m)");
+        let envelope = json!({ "envelope": { "rows": 10, "total": 50 } });
+        assert_eq!(super::gives(&envelope), " (an envelope of 10 rows a statement, 50 in all)");
     }
 
     #[test]

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use countersign_core::ActionName;
 use countersign_core::question::{Context as Circumstances, Value};
 use countersign_wire::sql::{
-    Access, ClassCache, ClassKey, Context, Facts, Kind, Parser, PreparedUse, SessionState, classify,
-    classify_unparsed, parse,
+    Access, ClassCache, ClassKey, Context, CopyTarget, Facts, Kind, Parser, PreparedUse, SessionState,
+    classify, classify_unparsed, parse,
 };
 
 use super::catalogue::Loaded;
@@ -201,13 +201,20 @@ impl Understood {
         prepared.filter(|one| one.usage == PreparedUse::Execute).map(|one| one.name.as_str())
     }
 
+    /// Whether its rows come from the client when it runs.
+    pub(crate) fn rows_come_later(&self) -> bool {
+        self.facts.copies.contains(&CopyTarget::FromClient)
+    }
+
     /// Whether how many rows it touches is told by its own answer, so that a bound can be kept: one statement, no
     /// writing in its WITH clauses.
     pub(crate) fn can_bound_rows(&self) -> bool {
         let facts = &self.facts;
         let single = facts.statements == 1 && !facts.data_modifying_cte && !facts.explain_analyze;
-        let counted = ["insert", "update", "delete", "merge"];
+        let counted = ["insert", "update", "delete", "merge", "copy_in"];
+        let to_table = facts.copies.iter().all(|copy| *copy == CopyTarget::FromClient);
         single
+            && to_table
             && facts.kinds.contains(&Kind::Write)
             && counted.iter().any(|verb| facts.has_verb(verb))
             && facts.prepared.is_empty()

@@ -21,6 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use super::asking::{self, NoGrant};
 use super::auth::{self, AuthError};
 use super::cancel::Registered;
 use super::session::{Parts, Session};
@@ -157,7 +158,7 @@ async fn arrive(socket: TcpStream, peer: SocketAddr, shared: &Shared) -> Result<
                 link.drain().await?;
             }
             Step::Start { version, wish, unknown } => {
-                return Box::pin(prove(link, peer, shared, (version, wish, unknown))).await;
+                return Box::pin(prove(link, peer, shared, (version, *wish, unknown))).await;
             }
         }
     }
@@ -195,7 +196,7 @@ enum Step {
     Ssl,
     Gss,
     Cancel { process: u32, key: Vec<u8> },
-    Start { version: ProtocolVersion, wish: Result<Wish, startup::BadWish>, unknown: Vec<Vec<u8>> },
+    Start { version: ProtocolVersion, wish: Box<Result<Wish, startup::BadWish>>, unknown: Vec<Vec<u8>> },
 }
 
 async fn open(link: &mut Link) -> Result<Step, NoEntry> {
@@ -221,7 +222,7 @@ async fn open(link: &mut Link) -> Result<Step, NoEntry> {
 fn start(startup: &StartupMessage<'_>) -> Step {
     Step::Start {
         version: startup.version,
-        wish: startup::read(startup),
+        wish: Box::new(startup::read(startup)),
         unknown: startup.protocol_parameters().map(<[u8]>::to_vec).collect(),
     }
 }
@@ -321,21 +322,10 @@ async fn enter(arrived: Arrived, shared: Arc<Shared>) {
     let Arrived { mut link, wish, version, principal, resource, described, client } = arrived;
     // Whatever is said from here on is said to somebody who is known: clients tell such errors from failed proofs.
     to_client::authentication_ok(&mut link.output);
-    let opening = shared.engine.open_session(
-        principal,
-        resource.clone(),
-        wish.role.clone(),
-        KIND,
-        client,
-        wish.reason.clone(),
-        wish.ticket.clone(),
-    );
-    let me = match opening.await {
+    let me = match let_in(&mut link, &shared, (&principal, &resource, &client), &wish).await {
         Ok(me) => me,
-        Err(refused) => {
-            farewell(&mut link, &wording::refused(Severity::Fatal, wording::NO_ACCESS, &refused)).await;
-            return;
-        }
+        Err(NoGrant::Said(report)) => return farewell(&mut link, &report).await,
+        Err(NoGrant::Gone) => return goodbye(&mut link).await,
     };
     let connecting = async {
         tokio::select! {
@@ -361,6 +351,37 @@ async fn enter(arrived: Arrived, shared: Arc<Shared>) {
             farewell(&mut link, &report).await;
             shared.engine.close_session(&me, ending).await;
         }
+    }
+}
+
+/// Opens a session; where there is no grant, and the client wants it so, asks for one first.
+async fn let_in(
+    link: &mut Link,
+    shared: &Shared,
+    (principal, resource, client): (&PrincipalId, &ResourceId, &engine::Client),
+    wish: &Wish,
+) -> Result<engine::Session, NoGrant> {
+    let open = || {
+        shared.engine.open_session(
+            principal.clone(),
+            resource.clone(),
+            wish.role.clone(),
+            KIND,
+            client.clone(),
+            wish.reason.clone(),
+            wish.ticket.clone(),
+        )
+    };
+    let said = |refused: &engine::Refused| {
+        NoGrant::Said(Box::new(wording::refused(Severity::Fatal, wording::NO_ACCESS, refused)))
+    };
+    match (open().await, &wish.ask) {
+        (Ok(me), _) => Ok(me),
+        (Err(refused), Some(role)) if refused.code == engine::RefusedCode::NoGrant => {
+            Box::pin(asking::obtain(link, shared, (principal, client), (wish, role.clone()))).await?;
+            open().await.map_err(|refused| said(&refused))
+        }
+        (Err(refused), _) => Err(said(&refused)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The PostgreSQL door: one listener for all databases, for unmodified clients.
 //!
 //! A connection is taken in ([`listen`]), encrypted ([`tls`]), its wish read ([`startup`]) and its credential proved
-//! ([`auth`]); then the engine opens a session or says why not, and judges what the client wants to start with
+//! ([`auth`]); then the engine opens a session or says why not ([`asking`]: whoever holds no grant may ask for one there), and judges what the client wants to start with
 //! ([`settings`]). The session ([`session`]) stands between the client and a
 //! connection to the server under the role's account ([`upstream`]). Statements are understood ([`classify`]) under what is known of
 //! the session ([`state`]) and of the database ([`catalogue`]); what a session may not see is covered in the answer
@@ -11,6 +11,7 @@
 //! What not: no pooling and no balancing: a session is one connection to the server, so that whatever a client relies on
 //! (temporary tables, settings, locks) is there. No policy.
 
+mod asking;
 mod auth;
 mod cancel;
 mod catalogue;
@@ -128,6 +129,8 @@ pub(crate) struct Shared {
     pub(crate) tls: Option<ServerTls>,
     pub(crate) cancels: Arc<Registry>,
     pub(crate) stopping: CancellationToken,
+    /// Who waits for an answer before there is a session.
+    pub(crate) askers: Arc<asking::Askers>,
     /// Keys of upstream passwords that were derived before.
     pub(crate) keys: Arc<upstream::Keys>,
     targets: Mutex<BTreeMap<ResourceId, Arc<Target>>>,
@@ -152,6 +155,7 @@ impl Door {
             tls,
             cancels: Arc::default(),
             stopping: CancellationToken::new(),
+            askers: Arc::default(),
             keys: Arc::default(),
             targets: Mutex::default(),
         });

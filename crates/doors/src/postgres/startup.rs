@@ -5,7 +5,7 @@
 //! `-c name=value` (also written `--name=value`) is understood. Settings in the `countersign.` namespace speak to the
 //! gateway and never reach the server.
 
-use countersign_core::RoleId;
+use countersign_core::{RoleId, Span};
 use countersign_wire::postgres::startup::{PROTOCOL_PARAMETER_PREFIX, StartupMessage};
 
 /// The longest value of any parameter, in bytes.
@@ -14,6 +14,8 @@ const VALUE_BYTES_MAX: usize = 1_024;
 const SETTINGS_MAX: usize = 32;
 /// The longest name of a setting, in bytes.
 const NAME_BYTES_MAX: usize = 128;
+/// How long a client may want to wait for an answer before it is let in.
+const WAIT_MAX: Span = Span::minutes(60);
 /// What a startup packet says beside settings: as a setting's name each would turn into something else on its way.
 const RESERVED: &[&str] = &["database", "options", "replication", "user"];
 
@@ -32,6 +34,12 @@ pub(crate) struct Wish {
     pub(crate) reason: Option<String>,
     /// A reference to another system.
     pub(crate) ticket: Option<String>,
+    /// A role to ask for where no grant of it is live.
+    pub(crate) ask: Option<RoleId>,
+    /// For how long to ask for it.
+    pub(crate) lasting: Option<Span>,
+    /// How long to wait for the answer.
+    pub(crate) wait: Option<Span>,
     /// Settings for the server: those of `options` before the others, as the server takes them, and each once.
     pub(crate) settings: Vec<(String, String)>,
 }
@@ -55,8 +63,20 @@ pub(crate) enum BadWish {
     Option(String),
     #[error("`{0}` is not the name of a role; list yours with `countersign grants`")]
     Role(String),
-    #[error("the setting `countersign.{0}` does not exist; there are `role`, `reason` and `ticket`")]
+    #[error(
+        "the setting `countersign.{0}` does not exist; there are `role`, `reason`, `ticket`, `ask`, `for` and `wait`"
+    )]
     Own(String),
+    #[error("`{0}` is not a length of time; write for example `5m`")]
+    Span(String),
+    #[error("a client may wait for at most {WAIT_MAX} for an answer; ask for less")]
+    Wait,
+    #[error(
+        "`countersign.wait` and `countersign.for` are about the role that `countersign.ask` names; name one"
+    )]
+    Unasked,
+    #[error("`countersign.ask` and `countersign.role` name different roles; name one")]
+    OtherRole,
     #[error("the setting `{0}` is given twice; name it once")]
     Twice(String),
 }
@@ -70,7 +90,7 @@ impl BadWish {
             Self::TooLong(_) | Self::TooMany => "54000",
             Self::Replication => "0A000",
             Self::Setting(_) | Self::Own(_) => "42704",
-            Self::Role(_) => "22023",
+            Self::Role(_) | Self::Span(_) | Self::Wait | Self::Unasked | Self::OtherRole => "22023",
         }
     }
 }
@@ -89,6 +109,9 @@ pub(crate) fn read(startup: &StartupMessage<'_>) -> Result<Wish, BadWish> {
         role: None,
         reason: None,
         ticket: None,
+        ask: None,
+        lasting: None,
+        wait: None,
         settings: Vec::new(),
     };
     let mut own = Vec::new();
@@ -109,7 +132,21 @@ pub(crate) fn read(startup: &StartupMessage<'_>) -> Result<Wish, BadWish> {
     for (name, value) in own {
         setting(&mut wish, &name, value)?;
     }
-    Ok(wish)
+    consistent(wish)
+}
+
+/// A role is asked for to be acted in, and nobody waits for what is not asked.
+fn consistent(mut wish: Wish) -> Result<Wish, BadWish> {
+    let Some(ask) = wish.ask.clone() else {
+        return if wish.wait.is_some() || wish.lasting.is_some() { Err(BadWish::Unasked) } else { Ok(wish) };
+    };
+    match &wish.role {
+        Some(role) if *role != ask => Err(BadWish::OtherRole),
+        _ => {
+            wish.role = Some(ask);
+            Ok(wish)
+        }
+    }
 }
 
 fn is_off(value: &str) -> bool {
@@ -159,11 +196,24 @@ fn own_setting(wish: &mut Wish, name: &str, value: &str) -> Result<(), BadWish> 
             let role = value.parse().map_err(|_| BadWish::Role(shown(value)))?;
             return once(&mut wish.role, role, name);
         }
+        "ask" => {
+            let role = value.parse().map_err(|_| BadWish::Role(shown(value)))?;
+            return once(&mut wish.ask, role, name);
+        }
+        "for" => return once(&mut wish.lasting, span(value)?, name),
+        "wait" => {
+            let wait = span(value)?;
+            return if wait > WAIT_MAX { Err(BadWish::Wait) } else { once(&mut wish.wait, wait, name) };
+        }
         "reason" => &mut wish.reason,
         "ticket" => &mut wish.ticket,
         other => return Err(BadWish::Own(shown(other))),
     };
     once(slot, value.to_owned(), name)
+}
+
+fn span(value: &str) -> Result<Span, BadWish> {
+    value.parse().ok().filter(|span: &Span| span.0 > 0).ok_or_else(|| BadWish::Span(shown(value)))
 }
 
 fn once<T>(slot: &mut Option<T>, value: T, name: &str) -> Result<(), BadWish> {
@@ -301,6 +351,29 @@ mod tests {
         assert!(refusal("application_name", "a\nb").contains("not valid text"));
         let many: Vec<String> = (0..40).map(|number| format!("-c a.b{number}=1")).collect();
         assert!(refusal("options", &many.join(" ")).contains("ask for fewer"));
+    }
+
+    #[test]
+    fn a_role_is_asked_for_to_be_acted_in() {
+        let asked = wish(&[
+            ("user", "alice"),
+            ("options", "-c countersign.ask=shop-writer -c countersign.for=2h -c countersign.wait=5m"),
+        ])
+        .unwrap();
+        assert_eq!((asked.role.clone(), asked.role), (asked.ask, Some(RoleId::new("shop-writer"))));
+        assert_eq!((asked.lasting, asked.wait), (Some(Span::minutes(120)), Some(Span::minutes(5))));
+        for (options, why) in [
+            ("-c countersign.wait=5m", "are about the role"),
+            ("-c countersign.for=5m", "are about the role"),
+            ("-c countersign.ask=a -c countersign.role=b", "different roles"),
+            ("-c countersign.ask=a -c countersign.wait=soon", "not a length of time"),
+            ("-c countersign.ask=a -c countersign.wait=0s", "not a length of time"),
+            ("-c countersign.ask=a -c countersign.wait=61m", "at most 1h"),
+            ("-c countersign.ask=../a", "not the name of a role"),
+        ] {
+            let refused = refusal("options", options);
+            assert!(refused.contains(why), "{options}: {refused}");
+        }
     }
 
     #[test]

@@ -8,13 +8,13 @@
 
 use std::collections::BTreeSet;
 
-use countersign_wire::sql::{Access, Kind, Relation, RelationKind};
+use countersign_wire::sql::{Access, CopyTarget, Kind, Relation, RelationKind};
 
 use super::classify::Understood;
 use super::look::Seen;
 
 /// What changes rows, as the grammar names it.
-const WRITES: [&str; 4] = ["insert", "update", "delete", "merge"];
+const WRITES: [&str; 5] = ["insert", "update", "delete", "merge", "copy_in"];
 
 /// Each thing that it does to a relation in one text: `delete public.orders 16385 -8723`. Empty if that is not certain.
 pub(crate) fn touches(understood: &Understood, seen: &Seen) -> Vec<String> {
@@ -25,7 +25,7 @@ pub(crate) fn touches(understood: &Understood, seen: &Seen) -> Vec<String> {
         || facts.locks_rows
         || facts.creates_temporary
         || !facts.settings.is_empty()
-        || !facts.copies.is_empty()
+        || facts.copies.iter().any(|copy| *copy != CopyTarget::FromClient)
         || !facts.cursors.is_empty()
         || !facts.transaction.is_empty();
     let only_writes = facts.kinds == BTreeSet::from([Kind::Write]) && understood.can_bound_rows();

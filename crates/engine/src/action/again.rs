@@ -49,6 +49,11 @@ impl Again {
         found.map(|known| known.allowed.clone())
     }
 
+    /// Forgets everything: what the session says of itself has changed.
+    pub(crate) fn forget(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Remembers by what this was allowed.
     pub(super) fn keep(&self, statement: &Arc<Statement>, attempt: &Attempt, allowed: Allowed) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -95,6 +95,8 @@ pub struct Look {
     pub types: Vec<LookType>,
     /// Whether the door can roll it back beyond a number of rows.
     pub can_bound_rows: bool,
+    /// Whether its rows come after the yes.
+    pub rows_come_later: bool,
     /// What it does to which version of which relation, each in one text. Empty unless it is known for certain that it
     /// touches nothing else.
     pub touches: Vec<String>,
@@ -229,7 +231,7 @@ impl Attempt {
 
 impl Completion {
     pub(super) fn ended(&self) -> Ended {
-        let ran = crate::line::Ran { bytes: self.bytes, micros: self.micros };
+        let ran = crate::line::Ran { bytes: self.bytes, micros: self.micros, data: None };
         Ended { outcome: self.outcome(), rows: self.rows, ran }
     }
 

@@ -101,7 +101,7 @@ impl Engine {
         let mut action = action_of(&held);
         now.put_into(&mut action);
         let claim = claim(&action, &now, &cover.salt, cover.rows);
-        match self.claim_receipt((cover.id, cover.bounds), held, claim).await {
+        match self.claim_receipt((cover.id, cover.bounds, cover.salt), held, claim).await {
             Ok(recorded) => {
                 let snapshot = self.snapshot();
                 let left = snapshot.book.request(cover.id).and_then(receipt_of);
@@ -119,7 +119,7 @@ impl Engine {
     /// Uses a receipt: judges again on the state as it is now, and records the use.
     pub(super) async fn claim_receipt(
         &self,
-        (request, bounds): (RequestId, Bounds),
+        (request, bounds, salt): (RequestId, Bounds, [u8; 16]),
         held: Held,
         claim: Claim,
     ) -> Result<Recorded, NotClaimed> {
@@ -150,12 +150,13 @@ impl Engine {
         let number = snapshot.book.request(request).and_then(receipt_of).map_or(0, |receipt| receipt.used);
         let used = Some(Used { request, session, number });
         held.statement.ran();
-        let ran = Ran { statement: held.statement, entry, used, bounds: Some(bounds) };
+        let (salt, data) = (Some(salt), None);
+        let ran = Ran { statement: held.statement, entry, used, bounds: Some(bounds), salt, data };
         Ok(Recorded { bytes: held.attempt.bytes, ran })
     }
 
     /// The gates that hold it now; nothing if it is not held.
-    fn gates_of(&self, snapshot: &Snapshot, held: &Held) -> Option<Vec<Gate>> {
+    pub(super) fn gates_of(&self, snapshot: &Snapshot, held: &Held) -> Option<Vec<Gate>> {
         let ruling = self.desk(snapshot).rule_standing(&held.statement.principal, &held.standing, None)?;
         match ruling.verdict() {
             Verdict::Hold(gates) => Some(gates.to_vec()),

@@ -85,9 +85,10 @@ impl Engine {
             return Err(Refused::new(RefusedCode::TooLarge, message).hint(hint));
         }
         let action = action_of(&held);
-        let bounds = bounds(&look);
+        let bounds = if look.rows_come_later { self.later(&held)? } else { bounds(&look) };
         let mut asking = Asking::new(&action, Arc::clone(&held.standing), held.session.from());
-        (asking.purpose, asking.ticket) = (held.session.purpose(), held.session.ticket());
+        let (purpose, ticket) = (held.session.purpose(), held.session.ticket());
+        (asking.purpose, asking.ticket) = (&purpose, ticket.as_deref());
         let touches = if look.can_bound_rows { look.touches.clone() } else { Vec::new() };
         asking.holds_up = look.holds_up;
         asking.look = Some(look_content(look));
@@ -106,6 +107,21 @@ impl Engine {
         Ok(self.waiting(changed, (id, salt, bounds), held, action))
     }
 
+    /// How many rows may come after the yes, as every rule that holds it lets its approvers give.
+    fn later(&self, held: &Held) -> Result<Bounds, Refused> {
+        let gates = self.gates_of(&self.snapshot(), held).unwrap_or_default();
+        let rows = gates.iter().map(|gate| gate.terms.envelope.map(|ceiling| ceiling.rows));
+        let rows = rows.reduce(|one, other| Some(one?.min(other?))).flatten();
+        let rows = rows.ok_or_else(|| {
+            let without = gates.iter().find(|gate| gate.terms.envelope.is_none());
+            let rule = without.map(|gate| format!("rule `{}` sets", gate.rule)).unwrap_or_default();
+            let message = format!("its data comes after the yes, and {rule} no bound for it");
+            Refused::new(RefusedCode::Invalid, message)
+                .hint("send the rows with INSERT, whose text can be approved; or the rule lets an envelope be given")
+        })?;
+        Ok(Bounds { rows: RowBound::Later(rows) })
+    }
+
     fn waiting(
         &self,
         changed: watch::Receiver<Changed>,
@@ -118,7 +134,7 @@ impl Engine {
     }
 
     /// When a request lapses, who is asked (`group:dba (bob)`), and by which rules.
-    fn asked_words(&self, id: RequestId) -> (At, String, String) {
+    pub(crate) fn asked_words(&self, id: RequestId) -> (At, String, String) {
         let snapshot = self.snapshot();
         let Some(request) = snapshot.book.request(id) else { return (At(0), String::new(), String::new()) };
         let stages = snapshot.book.stages(request, self.now());
@@ -145,7 +161,7 @@ impl Engine {
         let Waiting { id, held, salt, mut action, bounds, .. } = waiting;
         now.put_into(&mut action);
         let claim = claim(&action, &now, &salt, None);
-        match self.claim_receipt((id, bounds), held, claim).await {
+        match self.claim_receipt((id, bounds, salt), held, claim).await {
             Err(NotClaimed::Refused(Refusal::OtherAction, _)) => {
                 Err(self.void(id, Voidance::MeaningChanged).await)
             }
@@ -270,20 +286,25 @@ impl Waiting {
 
     fn answered(&mut self) -> Option<Answer> {
         self.changed.borrow_and_update();
-        let snapshot = self.engine.snapshot();
-        let Some(request) = snapshot.book.request(self.id) else {
-            return Some(Answer::Withdrawn(Withdrawal::SessionEnded));
-        };
-        match &request.state {
-            State::Pending => None,
-            State::Approved(_) => Some(Answer::Approved),
-            State::Denied { by, comment, .. } => {
-                Some(Answer::Denied { by: by.clone(), comment: self.engine.comment(self.id, *comment) })
-            }
-            State::Lapsed { .. } => Some(Answer::Lapsed),
-            State::Withdrawn { why, .. } => Some(Answer::Withdrawn(*why)),
-            State::Void { why, .. } => Some(Answer::Void(*why)),
+        answered(&self.engine, self.id)
+    }
+}
+
+/// What has come of a request, if anything has.
+pub(crate) fn answered(engine: &Engine, id: RequestId) -> Option<Answer> {
+    let snapshot = engine.snapshot();
+    let Some(request) = snapshot.book.request(id) else {
+        return Some(Answer::Withdrawn(Withdrawal::SessionEnded));
+    };
+    match &request.state {
+        State::Pending => None,
+        State::Approved(_) => Some(Answer::Approved),
+        State::Denied { by, comment, .. } => {
+            Some(Answer::Denied { by: by.clone(), comment: engine.comment(id, *comment) })
         }
+        State::Lapsed { .. } => Some(Answer::Lapsed),
+        State::Withdrawn { why, .. } => Some(Answer::Withdrawn(*why)),
+        State::Void { why, .. } => Some(Answer::Void(*why)),
     }
 }
 
@@ -299,7 +320,7 @@ pub(super) fn action_of(held: &Held) -> Action {
     action.grant = statement.grant;
     action.parameter_types = attempt.parameter_types.to_vec();
     action.parameters = attempt.parameter_texts();
-    action.purpose = (!session.purpose().is_empty()).then(|| session.purpose().to_owned());
+    action.purpose = Some(session.purpose().to_string()).filter(|purpose| !purpose.is_empty());
     action.relations.clone_from(&attempt.relations);
     action.resource = Some(statement.resource.clone());
     action.role = Some(statement.role.clone());

@@ -193,7 +193,7 @@ pub(super) fn question(session: &Session, kind: &ActionName, said: Context, at: 
         roles: BTreeSet::from([session.role().clone()]),
         action: kind.clone(),
         target: Target::Resource(session.resource().clone()),
-        context: circumstances(session.from(), (session.purpose(), session.ticket()), said, at),
+        context: circumstances(session.from(), (&session.purpose(), session.ticket().as_deref()), said, at),
     }
 }
 

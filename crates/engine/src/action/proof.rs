@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use countersign_core::action::DataDigest;
+use countersign_core::budget::Limits;
 use countersign_core::request::Bounds;
 use countersign_core::session::Ending;
-use countersign_core::{At, RequestId, ResourceId, RoleId, SessionId};
+use countersign_core::{At, Digest, RequestId, ResourceId, RoleId, SessionId};
 
 use super::again::Allowed;
 use super::attempt::{Attempt, Completion};
@@ -98,6 +100,10 @@ pub struct Ran {
     pub(super) entry: Arc<Entry>,
     pub(super) used: Option<Used>,
     pub(super) bounds: Option<Bounds>,
+    /// The salt of the request whose receipt it uses.
+    pub(super) salt: Option<[u8; 16]>,
+    /// The digest of what came after the yes.
+    pub(super) data: Option<Digest>,
 }
 
 /// A use of a receipt: what becomes of its transaction is said of it.
@@ -199,6 +205,12 @@ impl Pending {
         if self.answering.is_none() { Ok(self.ran) } else { Err(self) }
     }
 
+    /// As [`Ran::limits`].
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.ran.limits()
+    }
+
     /// Where its outcome can be told while it is on its way.
     #[must_use]
     pub fn telling(&self) -> Telling {
@@ -243,6 +255,24 @@ impl Ran {
     #[must_use]
     pub fn used(&self) -> Option<Used> {
         self.used
+    }
+
+    /// Digests the data that comes after the yes, if it is a use of a receipt.
+    #[must_use]
+    pub fn data_digest(&self) -> Option<DataDigest> {
+        self.salt.as_ref().map(DataDigest::new)
+    }
+
+    /// What came after the yes had this digest.
+    pub fn has_data(&mut self, digest: Digest) {
+        self.data = Some(digest);
+    }
+
+    /// What one statement may take in its session.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        let budget = self.statement.account.as_ref().and_then(|account| account.budget);
+        budget.map(|budget| budget.statement).unwrap_or_default()
     }
 
     /// What the yes covers.

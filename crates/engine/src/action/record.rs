@@ -61,7 +61,7 @@ impl Engine {
     /// done before its line was written is told in that line.
     pub async fn completed(&self, ran: Ran, outcome: Completion) {
         ran.statement.ended(&outcome);
-        let took = outcome.ended().ran;
+        let took = crate::line::Ran { data: ran.data, ..outcome.ended().ran };
         let work = match ran.request() {
             Some(request) => {
                 let (transaction, outcome) = (outcome.transaction, outcome.outcome());
@@ -139,7 +139,8 @@ fn allow(judged: Judged, recorded: &'static str, claims: bool) -> (Work, bytes::
     let entry = Arc::new(Entry::default());
     let bytes = attempt.bytes.clone();
     let say = Say::Allowed { body: body(attempt), recorded, claims, entry: Arc::clone(&entry) };
-    let ran = Ran { statement: Arc::clone(&statement), entry, used: None, bounds: None };
+    let ran =
+        Ran { statement: Arc::clone(&statement), entry, used: None, bounds: None, salt: None, data: None };
     let work =
         Work::Statement(Box::new(StatementWork { statement, at, policies: Some(allowed.policies), say }));
     (work, bytes, ran)

@@ -186,7 +186,7 @@ impl Engine {
             Err(how) => return Err(apart(held, how)),
         };
         let claim = Claim { digest: digest(&step.salt, &action.canonical()), reach: None, rows: None };
-        match self.claim_receipt((step.id, step.bounds), held, claim).await {
+        match self.claim_receipt((step.id, step.bounds, step.salt), held, claim).await {
             Ok(recorded) => Ok(Stepped { recorded, request: step.id, number: step.number + 1, of: step.of }),
             Err(NotClaimed::Refused(refusal, held)) => Err(apart(*held, ended(refusal))),
             Err(NotClaimed::Void(_)) => Err(NotStepped::Stale),
@@ -222,7 +222,7 @@ impl Stepped {
     #[must_use]
     pub fn rows_max(&self) -> Option<u64> {
         match self.recorded.ran.bounds?.rows {
-            RowBound::AtMost(rows) => Some(rows),
+            RowBound::AtMost(rows) | RowBound::Later(rows) => Some(rows),
             RowBound::Unbounded => None,
         }
     }

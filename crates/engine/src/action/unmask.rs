@@ -27,10 +27,10 @@ impl Engine {
         let mut said = Context::from([
             ("column", Value::Text(column.to_owned())),
             ("labels", Value::Texts(labels.clone())),
-            ("purpose", Value::Text(session.purpose().to_owned())),
+            ("purpose", Value::Text(session.purpose().to_string())),
         ]);
         if let Some(ticket) = session.ticket() {
-            said.insert("ticket", Value::Text(ticket.to_owned()));
+            said.insert("ticket", Value::Text(ticket.to_string()));
         }
         let kind = ActionName::new("sql.unmask");
         let question = question(session, &kind, said, at);

@@ -5,6 +5,7 @@
 
 mod answers;
 mod asking;
+mod at_door;
 mod bundles;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use countersign_policy::context::{Access, Plain};
 
 pub use answers::Yes;
 pub(crate) use asking::{Asking, Filed};
+pub use at_door::AtDoor;
 pub use bundles::{Applied, ApplyError};
 
 use crate::engine::Engine;
@@ -79,25 +81,29 @@ impl Engine {
     /// # Errors
     /// Policy denies it, or the question is wrong.
     pub async fn ask(&self, caller: &Caller, ask: AskAccess) -> Result<RequestId, Refused> {
+        self.ask_from(&caller.principal, caller.from(), ask).await
+    }
+
+    /// As [`Engine::ask`], for whoever has proved who they are by whatever means.
+    async fn ask_from(&self, by: &PrincipalId, from: From, ask: AskAccess) -> Result<RequestId, Refused> {
         if ask.purpose.trim().is_empty() {
             return Err(Refused::new(RefusedCode::Invalid, "a request needs a purpose")
                 .hint("say why in a few words; the approver decides by it"));
         }
         check_length("purpose", &ask.purpose, WORDS_BYTES_MAX)?;
         check_length("ticket", ask.ticket.as_deref().unwrap_or_default(), TICKET_BYTES_MAX)?;
-        let mut action = self.action(caller, "access.request")?;
+        let mut action = self.action_by(by, "access.request")?;
         action.role = Some(ask.role.clone());
         action.purpose = Some(ask.purpose.clone());
         action.settings.insert("duration".into(), ask.lasting.to_string());
         let context = Access {
-            plain: self.plain(caller.from()),
+            plain: self.plain(from),
             duration: ask.lasting,
             purpose: ask.purpose.clone(),
             ticket: ask.ticket.clone(),
         };
-        let standing =
-            Standing::Access { role: ask.role.clone(), context: context.into(), from: caller.from() };
-        let mut asking = Asking::new(&action, Arc::new(standing), caller.from());
+        let standing = Standing::Access { role: ask.role.clone(), context: context.into(), from };
+        let mut asking = Asking::new(&action, Arc::new(standing), from);
         (asking.purpose, asking.ticket) = (&ask.purpose, ask.ticket.as_deref());
         let filed =
             self.file(asking, |_| Ask::Access { role: ask.role.clone(), lasting: ask.lasting }).await?;
@@ -266,11 +272,15 @@ impl Engine {
 
     /// A canonical action of the caller's, with its optional parts absent.
     pub(crate) fn action(&self, caller: &Caller, kind: &str) -> Result<Action, Refused> {
+        self.action_by(&caller.principal, kind)
+    }
+
+    fn action_by(&self, by: &PrincipalId, kind: &str) -> Result<Action, Refused> {
         let snapshot = self.snapshot();
-        let person = snapshot.book.person(&caller.principal).cloned();
-        let person = person.ok_or_else(|| Refusal::NoSuchPrincipal(caller.principal.clone()))?;
-        let chain = snapshot.book.catalogue.chain(&caller.principal);
-        Ok(Action::new(ActionName::new(kind), chain, caller.principal.clone(), person))
+        let person = snapshot.book.person(by).cloned();
+        let person = person.ok_or_else(|| Refusal::NoSuchPrincipal(by.clone()))?;
+        let chain = snapshot.book.catalogue.chain(by);
+        Ok(Action::new(ActionName::new(kind), chain, by.clone(), person))
     }
 
     /// Words that go beside a line, and the commitment that goes into it.

@@ -106,6 +106,9 @@ struct PlaceShape(Place);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BoundsShape {
+    /// They come after the yes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    later: bool,
     rows: Option<u64>,
 }
 
@@ -328,15 +331,17 @@ impl<'de> Deserialize<'de> for PlaceShape {
 impl From<Bounds> for BoundsShape {
     fn from(bounds: Bounds) -> Self {
         match bounds.rows {
-            RowBound::AtMost(rows) => Self { rows: Some(rows) },
-            RowBound::Unbounded => Self { rows: None },
+            RowBound::AtMost(rows) => Self { later: false, rows: Some(rows) },
+            RowBound::Unbounded => Self { later: false, rows: None },
+            RowBound::Later(rows) => Self { later: true, rows: Some(rows) },
         }
     }
 }
 
 impl From<BoundsShape> for Bounds {
     fn from(shape: BoundsShape) -> Self {
-        Self { rows: shape.rows.map_or(RowBound::Unbounded, RowBound::AtMost) }
+        let bound = if shape.later { RowBound::Later } else { RowBound::AtMost };
+        Self { rows: shape.rows.map_or(RowBound::Unbounded, bound) }
     }
 }
 
@@ -348,7 +353,7 @@ impl From<&Step> for StepShape {
 
 impl From<StepShape> for Step {
     fn from(shape: StepShape) -> Self {
-        Self { digest: shape.digest, bounds: BoundsShape { rows: shape.rows }.into() }
+        Self { digest: shape.digest, bounds: BoundsShape { later: false, rows: shape.rows }.into() }
     }
 }
 

@@ -245,6 +245,8 @@ fn events() -> Vec<(&'static str, Event)> {
         ("concluded_committed", concluded(1, Fate::Committed)),
         ("concluded_rolled_back", concluded(3, Fate::RolledBack)),
         ("concluded_unknown", concluded(1, Fate::Unknown)),
+        ("asked_act_whose_rows_come_later", asked(act(RowBound::Later(100)))),
+        ("settled_with_data", settled(Outcome::Done { rows: Some(12) })),
         ("asked_script", asked(script())),
         ("voided_script", Event::Request(RequestEvent::Voided { request, why: Voidance::Stopped })),
     ]
@@ -289,7 +291,11 @@ fn directory_events() -> Vec<(&'static str, Event)> {
 fn every_event_has_its_golden_line_and_reads_back() {
     let mut golden = String::new();
     for (name, event) in events() {
-        let ran = name.starts_with("settled").then_some(Ran { bytes: 9, micros: 1_500 });
+        let ran = name.starts_with("settled").then_some(Ran {
+            bytes: 9,
+            micros: 1_500,
+            data: name.ends_with("data").then_some(Digest([14; 32])),
+        });
         let bytes = encode_event(&event, ran).unwrap().seal(&place()).unwrap();
         assert!(jcs::is_canonical(&bytes), "{name} is not canonical");
         assert!(feeds_the_book(&Header::read(&bytes).unwrap()), "{name} does not feed the book");

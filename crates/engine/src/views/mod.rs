@@ -13,7 +13,7 @@ use std::cmp::Reverse;
 
 use countersign_core::budget::{Budget, Spent};
 use countersign_core::catalogue::{Ceiling, Impact};
-use countersign_core::envelope::Envelope;
+use countersign_core::envelope::{Envelope, Terms};
 use countersign_core::grant::Grant;
 use countersign_core::request::{Outcome, Request, Transaction};
 use countersign_core::ruling::Gate;
@@ -324,6 +324,8 @@ pub struct SaidView {
     pub comment: Option<String>,
     /// Their passkey signed it.
     pub signed: bool,
+    /// What they said of what it covers, if they said anything.
+    pub terms: Terms,
 }
 
 /// A grant, and what the caller may do about it.

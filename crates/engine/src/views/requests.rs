@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use countersign_core::action::{Action, RelationVersion};
 use countersign_core::catalogue::Resource;
+use countersign_core::envelope::Terms;
 use countersign_core::question::Target;
 use countersign_core::quorum::Tally;
 use countersign_core::request::{Ask, Bounds, Receipt, Request, RowBound, State};
@@ -189,6 +190,7 @@ impl Engine {
             at: given.at,
             comment: self.comment(request.id, given.comment),
             signed: given.signature.is_some(),
+            terms: given.terms,
         };
         request.approvals.iter().map(said).collect()
     }
@@ -207,7 +209,13 @@ impl Engine {
             }
             State::Denied { by, at, comment } => {
                 let comment = self.comment(request.id, *comment);
-                view.denial = Some(SaidView { by: Named::of(snapshot, by), at: *at, comment, signed: false });
+                view.denial = Some(SaidView {
+                    by: Named::of(snapshot, by),
+                    at: *at,
+                    comment,
+                    signed: false,
+                    terms: Terms::default(),
+                });
                 view.ended_at = Some(*at);
             }
             State::Lapsed { at } => view.ended_at = Some(*at),
@@ -316,7 +324,7 @@ fn steps(request: &Request, content: &RequestContent, resource: Option<&Resource
 
 fn bound(bounds: Bounds) -> Option<u64> {
     match bounds.rows {
-        RowBound::AtMost(rows) => Some(rows),
+        RowBound::AtMost(rows) | RowBound::Later(rows) => Some(rows),
         RowBound::Unbounded => None,
     }
 }

@@ -30,6 +30,7 @@ const BUDGET: Shape = Shape {
     fields: &[
         optional("grant", Kind::Table(&LIMITS), "by everything that is done under one grant"),
         optional("session", Kind::Table(&LIMITS), "by everything that is done in one session"),
+        optional("statement", Kind::Table(&ONE), "by one statement; what exceeds it is cut while it runs"),
         optional(
             "over",
             Kind::Word(&["deny", "policy"]),
@@ -46,6 +47,15 @@ const LIMITS: Shape = Shape {
         optional("rows", MANY, "rows that they gave or touched"),
         optional("bytes", MANY, "bytes of their answers"),
         optional("time", Kind::Span, "how long the target worked on them"),
+    ],
+};
+
+const ONE: Shape = Shape {
+    doc: "What one statement may take. What is not named has no limit.",
+    fields: &[
+        optional("rows", MANY, "rows that it gives"),
+        optional("bytes", MANY, "bytes of its answer"),
+        optional("time", Kind::Span, "how long the target works on it"),
     ],
 };
 
@@ -69,7 +79,7 @@ pub(super) fn roles(file: &Read<'_>) -> BTreeMap<RoleId, Role> {
 fn budget(table: &Table) -> Budget {
     let limits = |key| table.table(key).map(limits).unwrap_or_default();
     let over = if table.maybe_text("over") == Some("policy") { Over::Policy } else { Over::Deny };
-    Budget { grant: limits("grant"), session: limits("session"), over }
+    Budget { grant: limits("grant"), session: limits("session"), over, statement: limits("statement") }
 }
 
 fn limits(table: &Table) -> Limits {

@@ -96,6 +96,10 @@ pub struct Grant {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub session_budget: Option<Limits>,
+    /// What one statement may take; absent where nothing has a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub statement_budget: Option<Limits>,
     /// What the caller may do about it.
     pub can: GrantCan,
 }
@@ -191,6 +195,7 @@ impl From<GrantView> for Grant {
             },
             budget: view.budget.and_then(|budget| Limits::of(budget.grant)),
             session_budget: view.budget.and_then(|budget| Limits::of(budget.session)),
+            statement_budget: view.budget.and_then(|budget| Limits::of(budget.statement)),
             can: GrantCan { revoke: view.can_revoke, relinquish: view.can_relinquish },
         }
     }

@@ -430,6 +430,18 @@ pub struct Approval {
     /// Their passkey signed it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub signed: bool,
+    /// How often it may be used, if they said less than the rules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub uses: Option<u32>,
+    /// For how long, in seconds, if they said less than the rules. Of what several approvers say, the least counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub for_s: Option<i64>,
+    /// The bounds that they gave instead of the text. They count if every approver gives some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub envelope: Option<Envelope>,
 }
 
 /// The no that ended a request.

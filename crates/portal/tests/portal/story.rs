@@ -113,6 +113,7 @@ async fn a_held_statement_is_shown_in_full() {
         functions: vec![LookFunction { name: "pg_catalog.now".into(), volatile: false, definer: false }],
         types: Vec::new(),
         can_bound_rows: true,
+        rows_come_later: false,
         touches: Vec::new(),
         holds_up: HoldsUp::Nothing,
         foreseen: Foreseen::default(),

@@ -355,7 +355,7 @@ pub async fn forward(
         _ => 1,
     };
     let most = match ran.bounds().map(|bounds| bounds.rows) {
-        Some(RowBound::AtMost(rows)) => rows,
+        Some(RowBound::AtMost(rows) | RowBound::Later(rows)) => rows,
         Some(RowBound::Unbounded) | None => 12,
     };
     let touches = u64::try_from(scene.below(13)).unwrap_or(0);

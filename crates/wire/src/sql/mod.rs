@@ -32,6 +32,7 @@ mod count;
 mod ddl;
 mod facts;
 mod format;
+mod gateway;
 mod judge;
 mod kinds;
 mod layout;
@@ -64,6 +65,7 @@ pub use facts::{
     Prepared, PreparedUse, Relation, RelationKind, SettingChange, SettingScope, TransactionStep,
 };
 pub use format::format;
+pub use gateway::{GATEWAY_NAMESPACE, GatewaySetting, gateway_setting};
 pub use judge::{classify, classify_text, classify_unparsed};
 pub use kinds::{Kind, Verb};
 pub use layout::layout;

@@ -28,6 +28,9 @@ use super::target::Target;
 /// How many relations of one statement are looked at. One that names more can't wait: what they are would be unbound.
 pub(crate) const RELATIONS_MAX: usize = 1_000;
 
+/// What an approver is told of data that comes after the yes.
+const LATER: &str = "its rows come after the yes, and nobody has seen them: beyond the bound none of them stands, and their digest \
+     is recorded with the outcome";
 /// What a row is about that is about no relation.
 const FUNCTION: &str = "function";
 /// Where identifiers of what users make begin (PostgreSQL, `FirstNormalObjectId`).
@@ -217,6 +220,10 @@ pub(crate) async fn look(
         return Err(too_much("foreign keys make more tables follow than can be shown"));
     }
     let can_bound_rows = counted.understood.can_bound_rows();
+    let rows_come_later = counted.understood.rows_come_later();
+    if rows_come_later {
+        notes.push(LATER.to_owned());
+    }
     if !can_bound_rows && facts.row_count.is_some() {
         notes.push("the number of rows can't be bounded: what is approved is whatever it does".to_owned());
     }
@@ -236,6 +243,7 @@ pub(crate) async fn look(
         functions: reached::functions(facts),
         types: counted.user_types(),
         can_bound_rows,
+        rows_come_later,
         ..Look::default()
     })
 }

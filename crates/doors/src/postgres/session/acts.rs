@@ -8,8 +8,10 @@ use std::collections::VecDeque;
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
-use countersign_core::At;
+use countersign_core::action::DataDigest;
+use countersign_core::budget::{Limits, Spent};
 use countersign_core::request::Transaction;
+use countersign_core::{At, Digest};
 use countersign_engine::{Completion, CompletionResult, Pending, Ran, Telling, Unrecorded, Used, Withheld};
 use countersign_wire::sql::Facts;
 use tokio_util::sync::ReusableBoxFuture;
@@ -37,6 +39,8 @@ pub(super) struct Acts {
     /// The youngest that ended otherwise.
     last_failed: ActId,
     withheld_bytes: usize,
+    /// Some action may not work for as long as it likes.
+    timed: bool,
 }
 
 /// An action whose answer or record is still to come.
@@ -59,6 +63,10 @@ struct Act {
     steps: Option<Box<Steps>>,
     /// Where the transaction stands that it was done in, if it is a use of a receipt.
     transaction: Option<Transaction>,
+    /// What it may take.
+    limits: Limits,
+    /// How many rows it has given.
+    given: u64,
 }
 
 /// The answer of a read whose record is not durable yet, and whatever came behind it.
@@ -85,16 +93,17 @@ impl Act {
 impl Acts {
     /// An action whose record is durable is being forwarded.
     pub(super) fn recorded(&mut self, ran: Ran, now: At, changing: bool) -> ActId {
-        self.begin(Some(ran), now, changing)
+        let limits = ran.limits();
+        self.begin(Some(ran), limits, now, changing)
     }
 
     /// A provable read is being forwarded whose record is on its way.
     pub(super) fn reading(&mut self, pending: Pending, action: Action, now: At, changing: bool) -> ActId {
         let pending = match pending.at_once() {
-            Ok(ran) => return self.begin(Some(ran), now, changing),
+            Ok(ran) => return self.recorded(ran, now, changing),
             Err(pending) => pending,
         };
-        let id = self.begin(None, now, changing);
+        let id = self.begin(None, pending.limits(), now, changing);
         let telling = pending.telling();
         let durable = Durable::new(pending.durable());
         let withheld = Withheld::new(BytesMut::new());
@@ -119,9 +128,10 @@ impl Acts {
         }
     }
 
-    fn begin(&mut self, ran: Option<Ran>, started: At, changing: bool) -> ActId {
+    fn begin(&mut self, ran: Option<Ran>, limits: Limits, started: At, changing: bool) -> ActId {
         self.next += 1;
         self.changing += usize::from(changing);
+        self.timed |= limits.time.is_some();
         self.acts.push_back(Act {
             id: self.next,
             ran,
@@ -135,6 +145,8 @@ impl Acts {
             foreign: false,
             steps: None,
             transaction: None,
+            limits,
+            given: 0,
         });
         self.next
     }
@@ -197,6 +209,33 @@ impl Acts {
         if let Some(act) = self.find(id) {
             act.bytes = act.bytes.saturating_add(bytes as u64);
         }
+    }
+
+    /// It has given so many rows more: which limit it exceeds with that, if it does.
+    pub(super) fn gave(&mut self, id: ActId, rows: u64) -> Option<String> {
+        let act = self.find(id)?;
+        act.given = act.given.saturating_add(rows);
+        if act.limits.is_none() {
+            return None;
+        }
+        act.limits.exceeded(&Spent { rows: act.given, bytes: act.bytes, ..Spent::default() })
+    }
+
+    /// The first that has worked for longer than it may, and its limit.
+    pub(super) fn overdue(&self, now: At) -> Option<(ActId, String)> {
+        self.acts.iter().filter(|act| act.outcome.is_none()).find_map(|act| {
+            let micros = u64::try_from(now.since(act.started).0).unwrap_or(0);
+            Some((act.id, act.limits.exceeded(&Spent { micros, ..Spent::default() })?))
+        })
+    }
+
+    /// When the first of those that go on has worked for as long as it may.
+    pub(super) fn due(&self) -> Option<At> {
+        if !self.timed {
+            return None;
+        }
+        let open = self.acts.iter().filter(|act| act.outcome.is_none());
+        open.filter_map(|act| Some(act.started.plus(act.limits.time?))).min()
     }
 
     /// A statement of it has said how many rows it touched or gave.
@@ -319,6 +358,18 @@ impl Acts {
     pub(super) fn used(&mut self, id: ActId) -> Option<Used> {
         let act = self.find(id).filter(|act| act.outcome.is_none())?;
         act.ran.as_ref()?.used()
+    }
+
+    /// Digests the data that comes with this action, if somebody's yes covers it.
+    pub(super) fn data_digest(&mut self, id: ActId) -> Option<DataDigest> {
+        self.find(id)?.ran.as_ref()?.data_digest()
+    }
+
+    /// The data that came with this action had this digest.
+    pub(super) fn has_data(&mut self, id: ActId, digest: Digest) {
+        if let Some(ran) = self.find(id).and_then(|act| act.ran.as_mut()) {
+            ran.has_data(digest);
+        }
     }
 
     /// Where its transaction stands. False: how it ended was told already.

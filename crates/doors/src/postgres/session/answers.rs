@@ -34,7 +34,7 @@ impl Session {
                 let run = self.server_frames.run(rest, tag);
                 if run.frames > 0 {
                     used += run.raw.len();
-                    if let Err(end) = self.rows(tag, run.raw, true) {
+                    if let Err(end) = self.rows(tag, run.raw, Some(run.frames)) {
                         return (used, Err(end));
                     }
                     continue;
@@ -68,12 +68,13 @@ impl Session {
                 }
             }
             Piece::Head(head, raw) => {
-                self.rows(head.tag(), raw, false)?;
+                self.rows(head.tag(), raw, None)?;
                 Ok(())
             }
             Piece::Body { bytes, last } => {
                 if let Some(Ticketed { act, shown }) = self.long_answer {
                     self.came(act, bytes.len());
+                    self.keep_limits(act, 0)?;
                     if shown {
                         self.append_piece(act, bytes, *last)?;
                     }
@@ -86,8 +87,8 @@ impl Session {
         }
     }
 
-    /// Rows or copy data, one or many, or the head of a long one.
-    fn rows(&mut self, tag: u8, raw: &[u8], whole: bool) -> Result<(), End> {
+    /// Rows or copy data, so many, or the head of a long one.
+    fn rows(&mut self, tag: u8, raw: &[u8], frames: Option<u64>) -> Result<(), End> {
         let answer = self.tracker.passed(tag).map_err(|desync| desynced(&desync))?;
         let (Answer::Part(ticket) | Answer::Last(ticket)) = answer else {
             return Err(desynced(&Desync::Unexpected { got: "row" }));
@@ -102,7 +103,8 @@ impl Session {
         }
         self.long_answer = Some(Ticketed { act, shown });
         self.came(act, raw.len());
-        if shown { self.append_rows(act, tag, raw, whole) } else { Ok(()) }
+        self.keep_limits(act, frames.unwrap_or(1))?;
+        if shown { self.append_rows(act, tag, raw, frames.is_some()) } else { Ok(()) }
     }
 
     /// Rows that answer a question of our own: few and short.

@@ -39,7 +39,7 @@ enum Bounded {
 impl Session {
     /// Extended protocol: waits for the end of what was just sent, and lets it stand or fails the batch.
     pub(super) async fn keep_bound(&mut self, act: ActId, rows_max: u64) -> Result<(), End> {
-        self.settle().await?;
+        self.take_data(act).await?;
         let captured = std::mem::take(&mut self.captured);
         match captured.judge(rows_max) {
             Bounded::Within => {
@@ -67,7 +67,7 @@ impl Session {
     ) -> Result<(), End> {
         self.forward(Kind::Query, raw, Self::of_act(act, false, Show::Capture)).await?;
         self.batch_open = false;
-        self.settle().await?;
+        self.take_data(act).await?;
         let captured = std::mem::take(&mut self.captured);
         match captured.judge(rows_max) {
             Bounded::Within | Bounded::Failed => {
@@ -94,7 +94,7 @@ impl Session {
         }
         self.forward(Kind::Query, raw, Self::of_act(act, false, Show::Capture)).await?;
         self.batch_open = false;
-        self.settle().await?;
+        self.take_data(act).await?;
         let captured = std::mem::take(&mut self.captured);
         match captured.judge(rows_max) {
             Bounded::Within => {

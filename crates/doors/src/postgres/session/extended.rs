@@ -19,6 +19,7 @@ use super::super::classify::Statement;
 use super::super::wording;
 use super::acts::ActId;
 use super::cursors::{Meant, has_open_types};
+use super::said::{is_ours, ours_alone};
 use super::sent::{Sent, Show};
 use super::tongue::{Action, Granted};
 use super::{End, Portal, Session};
@@ -55,6 +56,9 @@ impl Session {
         let types = parse.types.iter().collect();
         let statement = Arc::new(Statement::new(text, types, self.known.shared_session()));
         let understood = self.understand(&statement).await?;
+        if is_ours(&understood.facts) {
+            return self.refuse(ours_alone(), false).await;
+        }
         if understood.unparsed().is_some() || self.is_denied(&statement, &understood, raw) {
             // Not understood, so it is an action already to hand it to the server's parser; or denied, and that is recorded.
             let action = Action::new(&statement, understood, raw.clone());

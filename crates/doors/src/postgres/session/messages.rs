@@ -42,7 +42,7 @@ impl Session {
         dealt
     }
 
-    async fn deal_with(&mut self, message: Incoming) -> Result<(), End> {
+    pub(super) async fn deal_with(&mut self, message: Incoming) -> Result<(), End> {
         let raw = match message {
             Incoming::Whole(raw) => raw,
             Incoming::CopyHead(raw) => return self.copy_data(&raw).await,

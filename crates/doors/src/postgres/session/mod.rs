@@ -19,12 +19,14 @@ mod copy;
 mod cursors;
 mod cut;
 mod extended;
+mod limits;
 mod locks;
 mod masked;
 mod messages;
 mod no;
 mod own;
 mod pump;
+mod said;
 mod sent;
 mod simple;
 mod tongue;
@@ -35,6 +37,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::{Bytes, BytesMut};
 use countersign_core::BundleHash;
+use countersign_core::action::DataDigest;
 use countersign_core::session::Ending;
 use countersign_engine as engine;
 use countersign_engine::Parameter;
@@ -101,6 +104,10 @@ pub(super) struct Session {
     _registered: Registered,
     notify: Arc<Notify>,
     interrupted: Interrupted,
+    /// Resolves when an action has worked for as long as it may.
+    due: Interrupted,
+    /// When that is.
+    due_at: Option<countersign_core::At>,
     /// Rings for the end and for the interruption.
     bell: Arc<Bell>,
     /// A transaction of our own, around a client's statement, is being committed.
@@ -109,6 +116,8 @@ pub(super) struct Session {
     cancelling: cancelling::Cancelling,
     /// Nothing more is said to the client.
     muted: bool,
+    /// The digest of approved data that is coming from the client, and of which action it is.
+    data: Option<(acts::ActId, DataDigest)>,
     /// A long copy message is coming from the client, and whether it goes on to the server.
     long_copy: bool,
     ended: Ended,
@@ -175,6 +184,8 @@ impl Session {
             ended: ReusableBoxFuture::new(ended),
             interrupted: ReusableBoxFuture::new(Arc::clone(&notify).notified_owned()),
             notify,
+            due: ReusableBoxFuture::new(std::future::pending()),
+            due_at: None,
             bell: Bell::new(),
             shared: parts.shared,
             target: parts.target,
@@ -204,6 +215,7 @@ impl Session {
             committing: false,
             cancelling: cancelling::Cancelling::default(),
             muted: false,
+            data: None,
             long_copy: false,
             masks_of: None,
             hides: false,

@@ -29,6 +29,8 @@ enum Happening {
     Cut(Ending),
     Durable(Result<Ran, Unrecorded>),
     Interrupted,
+    /// An action has worked for as long as it may.
+    Due,
     /// The server was asked to cancel.
     Asked,
     Server(io::Result<usize>),
@@ -104,13 +106,18 @@ impl Session {
     /// Waits until everything that was sent is answered, asking the server to hold nothing back.
     pub(super) async fn settle(&mut self) -> Result<(), End> {
         while self.tracker.pending() > 0 {
-            if self.batch_open && !self.flushed {
-                client::flush(&mut self.server.output);
-                self.flushed = true;
-            }
+            self.ask_for_answers();
             self.turn().await?;
         }
         Ok(())
+    }
+
+    /// Asks the server to hold nothing back.
+    pub(super) fn ask_for_answers(&mut self) {
+        if self.batch_open && !self.flushed {
+            client::flush(&mut self.server.output);
+            self.flushed = true;
+        }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Happening> {
@@ -126,6 +133,10 @@ impl Session {
         }
         if rung && self.heeds_cancel() {
             return Poll::Ready(Happening::Interrupted);
+        }
+        self.watch_time();
+        if self.due_at.is_some() && self.due.poll(cx).is_ready() {
+            return Poll::Ready(Happening::Due);
         }
         if self.server.has_output()
             && let Poll::Ready(Err(error)) = self.server.poll_drain(cx)
@@ -193,6 +204,7 @@ impl Session {
                 return Err(End::Unrecorded);
             }
             Happening::Interrupted => self.interrupt(),
+            Happening::Due => self.keep_time()?,
             Happening::Asked => {}
             Happening::Server(Ok(0)) => return Err(End::Server),
             Happening::Server(Ok(_)) => self.answers()?,

@@ -7,6 +7,7 @@ use countersign_wire::postgres::TransactionStatus;
 use countersign_wire::postgres::track::Sent as Kind;
 
 use super::super::classify::Statement;
+use super::said::{is_ours, ours_alone};
 use super::sent::Show;
 use super::tongue::Action;
 use super::{End, Session};
@@ -17,9 +18,15 @@ impl Session {
         if self.tracker.is_skipping() {
             return Ok(());
         }
+        if self.said_to_us(raw, &text).await? {
+            return Ok(());
+        }
         self.ascertain().await?;
         let statement = Arc::new(Statement::new(text, Vec::new(), self.known.shared_session()));
         let understood = self.understand(&statement).await?;
+        if is_ours(&understood.facts) {
+            return self.refuse(ours_alone(), true).await;
+        }
         let action = Action::new(&statement, understood, raw.clone());
         let Some(granted) = self.permit(action, true).await? else { return Ok(()) };
         if self.batch_open {

@@ -10,7 +10,7 @@ use countersign_core::question::Context;
 use countersign_core::request::{RowBound, Withdrawal};
 use countersign_engine::{Attempt, Ground, Judgement, Look, Parameter, Pending, Ran, Refused};
 use countersign_wire::postgres::{Format, TransactionStatus};
-use countersign_wire::sql::{CopyTarget, Facts, Unparsed, classify_unparsed, is_same_statement};
+use countersign_wire::sql::{Facts, Unparsed, classify_unparsed, is_same_statement};
 
 use super::super::catalogue::Knowledge;
 use super::super::classify::{Classification, Statement, Understood, classification};
@@ -142,7 +142,7 @@ impl Granted {
     pub(super) fn rows_max(&self) -> Option<u64> {
         match &self.order {
             Order::First(ran) => match ran.bounds()?.rows {
-                RowBound::AtMost(rows) => Some(rows),
+                RowBound::AtMost(rows) | RowBound::Later(rows) => Some(rows),
                 RowBound::Unbounded => None,
             },
             Order::BeforeRelease(_) => None,
@@ -466,10 +466,10 @@ impl Asking<'_> {
                 "send Execute behind Bind, with nothing but a Describe of the portal in between",
             ));
         }
-        if understood.facts.copies.contains(&CopyTarget::FromClient) {
+        if understood.rows_come_later() && !understood.can_bound_rows() {
             return Some(no_wait(
-                "COPY from the client can't wait for an approval, because its data comes after the yes",
-                "send the rows with INSERT, whose text can be approved",
+                "COPY from the client waits for an approval only by itself, because its data comes after the yes",
+                "send it as a statement of its own",
             ));
         }
         if session.tracker.pending() == 0 && session.tracker.status() == TransactionStatus::Failed {

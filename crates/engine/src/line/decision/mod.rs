@@ -8,8 +8,8 @@ mod write;
 
 use std::sync::Arc;
 
-use countersign_core::BundleHash;
 use countersign_core::catalogue::Catalogue;
+use countersign_core::{BundleHash, Digest};
 use serde_json::value::RawValue;
 
 pub(crate) use read::event_of;
@@ -57,4 +57,6 @@ pub(crate) type Raw = Envelope<Box<RawValue>>;
 pub(crate) struct Ran {
     pub(crate) bytes: u64,
     pub(crate) micros: u64,
+    /// The digest of data that came after the yes.
+    pub(crate) data: Option<Digest>,
 }

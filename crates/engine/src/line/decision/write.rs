@@ -101,7 +101,8 @@ fn encode_request(event: &RequestEvent, ran: Option<Ran>) -> Result<Raw, BadLine
             let (result, rows, code) = outcome_parts(outcome);
             let (bytes, micros) = (ran.map(|ran| ran.bytes), ran.map(|ran| ran.micros));
             let transaction = transaction.map(Into::into);
-            let data = SettledData { bytes, code, micros, result, rows, transaction };
+            let digest = ran.and_then(|ran| ran.data);
+            let data = SettledData { bytes, code, data: digest, micros, result, rows, transaction };
             let mut line = Envelope::new("action.completed", data);
             line.request = Some(*request);
             if result != ResultShape::Done {

@@ -1,5 +1,6 @@
 //! From what the engine shows of a request to the API's shape of it. Nothing is left out.
 
+use countersign_core::envelope::Terms;
 use countersign_core::ruling::{Gate, PolicyRef};
 use countersign_core::{At, request};
 use countersign_engine::foreseen::Foreseen;
@@ -265,7 +266,17 @@ impl From<Named> for Party {
 impl From<SaidView> for Approval {
     fn from(view: SaidView) -> Self {
         let Party { name: by, display } = view.by.into();
-        Self { by, display, at: view.at.rfc3339(), comment: view.comment, signed: view.signed }
+        let Terms { uses, valid_for, envelope } = view.terms;
+        Self {
+            by,
+            display,
+            at: view.at.rfc3339(),
+            comment: view.comment,
+            signed: view.signed,
+            uses,
+            for_s: valid_for.map(|span| span.millis() / 1_000),
+            envelope: envelope.map(|bounds| Envelope { rows: bounds.rows, total: bounds.total }),
+        }
     }
 }
 
