@@ -252,7 +252,10 @@ async function keys(bob) {
   seen(await page.evaluate(() => document.activeElement?.matches(":focus-visible") ?? false), "the focus is visible");
 }
 
-/** A change of the bundle: tried, mistaken, corrected, shown person by person, proposed, read by whoever must say yes. */
+/**
+ * A change of the bundle, of another rule than the one that holds what waits meanwhile: tried, mistaken, corrected, shown person by person,
+ * proposed, read by whoever must say yes.
+ */
 async function policies(dave, carol) {
   const { page } = dave;
   await signIn(dave, "/policies/try");
@@ -283,7 +286,7 @@ async function policies(dave, carol) {
   await shot(page, "policies-mistaken");
   await house.fill(cedar);
   await page.getByRole("button", { name: "rules.toml" }).click();
-  await box.fill(text.replace('pending_for = "15m"', 'pending_for = "12m"'));
+  await box.fill(text.replace('pending_for = "30m"', 'pending_for = "25m"'));
   await page.getByText("it compiles").waitFor();
   await shot(page, "policies-draft");
   await page.reload();
@@ -298,7 +301,7 @@ async function policies(dave, carol) {
   await page.waitForURL(/\/requests\/req_/);
   const link = new URL(page.url()).pathname;
   await signIn(carol, link);
-  await carol.page.getByText('pending_for = "12m"').first().waitFor();
+  await carol.page.getByText('pending_for = "25m"').first().waitFor();
   seen(true, "whoever must say yes to a change reads exactly what changes");
   await judge(carol.page, "apply request");
   await shot(carol.page, "policies-request");

@@ -43,7 +43,7 @@ function Difference({ of }: { of: Schemas["Difference"] }) {
       </div>
       {of.people.length === 0
         ? <div className="sheet"><Blank icon={IconUsers} title="Nobody could do anything else than now">Names of tables, WHERE clauses and the like are not looked at here: judge the past again for those.</Blank></div>
-        : <div className="sheet"><ul className="list">{of.people.map((one) => <Person key={one.id} of={one} />)}</ul></div>}
+        : <People of={of.people} />}
       {of.ends.length > 0 && (
         <div className="sheet pad stack">
           <h2>What would end at once</h2>
@@ -61,6 +61,23 @@ function Difference({ of }: { of: Schemas["Difference"] }) {
         {of.compared < of.of && <>{of.compared.toLocaleString()} of {of.of.toLocaleString()} principals were compared, those first who are described otherwise. </>}
         Each was asked about under both bundles: every role, every kind of statement in it, and everything that concerns the gateway and others.
       </p>
+    </div>
+  );
+}
+
+/** How many people are listed at once. */
+const LISTED = 100;
+
+function People({ of }: { of: readonly Schemas["PersonChange"][] }) {
+  const [all, setAll] = useState(false);
+  return (
+    <div className="sheet">
+      <ul className="list">{of.slice(0, all ? undefined : LISTED).map((one) => <Person key={one.id} of={one} />)}</ul>
+      {!all && of.length > LISTED && (
+        <div className="row" style={{ justifyContent: "center", padding: 14 }}>
+          <Button variant="default" onClick={() => setAll(true)}>Show {(of.length - LISTED).toLocaleString()} more</Button>
+        </div>
+      )}
     </div>
   );
 }
