@@ -1,12 +1,15 @@
 //! What the bundle in force says there is, for whoever may read policy.
 
+use std::collections::BTreeSet;
+
 use axum::Json;
 use axum::extract::State;
-use countersign_core::RoleId;
+use countersign_core::{PrincipalId, RoleId};
 use countersign_engine::Snapshot;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::principals::called;
 use super::reading;
 use crate::problem::{Kind, Problem, Problems};
 use crate::rooms::Rooms;
@@ -37,7 +40,7 @@ async fn catalogue(State(rooms): State<Rooms>) -> Result<Json<Catalogue>, Proble
         state: BundleState::Active,
         resources: DescribedResource::all(said),
         roles: said.roles.keys().filter_map(scope).collect(),
-        groups: DescribedGroup::all(said),
+        groups: DescribedGroup::all(said, &|id| party(&rooms, &snapshot, id)),
         rules: said.rules.iter().map(|(id, rule)| DescribedRule::of(id, rule)).collect(),
     }))
 }
@@ -45,14 +48,13 @@ async fn catalogue(State(rooms): State<Rooms>) -> Result<Json<Catalogue>, Proble
 fn holders(rooms: &Rooms, snapshot: &Snapshot, role: &RoleId) -> Vec<Party> {
     let now = rooms.engine.now();
     let live = snapshot.book.grants().filter(|grant| grant.role == *role && grant.state_at(now) == "live");
-    let mut holders: Vec<Party> = live
-        .map(|grant| {
-            let known = snapshot.book.catalogue.principals.get(&grant.principal);
-            let display = known.map_or_else(|| grant.principal.to_string(), |found| found.display.clone());
-            Party { name: grant.principal.to_string(), display }
-        })
-        .collect();
-    holders.sort_by(|a, b| a.name.cmp(&b.name));
-    holders.dedup();
-    holders
+    let who: BTreeSet<&PrincipalId> = live.map(|grant| &grant.principal).collect();
+    who.into_iter().map(|id| party(rooms, snapshot, id)).collect()
+}
+
+/// Somebody, as people call them.
+fn party(rooms: &Rooms, snapshot: &Snapshot, id: &PrincipalId) -> Party {
+    let known = snapshot.book.catalogue.principals.get(id);
+    let display = known.map_or_else(|| id.to_string(), |found| called(&rooms.engine, id, found));
+    Party { name: id.to_string(), display }
 }

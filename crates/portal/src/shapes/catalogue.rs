@@ -249,12 +249,7 @@ impl DescribedRole {
 }
 
 impl DescribedGroup {
-    pub(crate) fn all(said: &Said) -> Vec<Self> {
-        let party = |id: &countersign_core::PrincipalId| {
-            let display =
-                said.principals.get(id).map_or_else(|| id.to_string(), |found| found.display.clone());
-            Party { name: id.to_string(), display }
-        };
+    pub(crate) fn all(said: &Said, party: &dyn Fn(&countersign_core::PrincipalId) -> Party) -> Vec<Self> {
         let groups = said.groups.iter().map(|(id, group)| Self {
             id: id.to_string(),
             members: said.members(id).into_iter().map(party).collect(),

@@ -151,9 +151,15 @@ async fn capabilities_cover_what_the_console_asks_for() {
 fn asked_by_the_console() -> Vec<String> {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../web/src");
     let mut asked = Vec::new();
-    for folder in ["pages", "parts"] {
-        for entry in std::fs::read_dir(root.join(folder)).unwrap() {
-            let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+    let mut open = vec![root.join("pages"), root.join("parts")];
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(path).unwrap();
             let after = |mark: &'static str| text.split(mark).skip(1).map(str::to_owned).collect::<Vec<_>>();
             asked.extend(
                 after("needs: \"").iter().filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())),
