@@ -34,6 +34,48 @@ pub struct Catalogue {
     /// Directories by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub directories: BTreeMap<DirectoryName, Directory>,
+    /// Issuers of workloads' identities by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub issuers: BTreeMap<String, Issuer>,
+    /// Which workloads are which service, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub workloads: BTreeMap<String, Workload>,
+}
+
+/// Who issues identities to jobs (OpenID Connect): a CI system, a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Issuer {
+    /// Its identifier, exactly as its tokens have it.
+    pub url: String,
+    /// What its tokens have to be meant for.
+    pub audience: String,
+    /// One line for people.
+    pub title: Option<String>,
+}
+
+/// Which workload is a service: all of it has to be so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Workload {
+    /// The service that it is.
+    pub service: PrincipalId,
+    /// Whose word that is.
+    pub issuer: String,
+    /// The subject of its tokens, exactly.
+    pub subject: Option<String>,
+    /// Claims of its tokens, exactly.
+    pub claims: BTreeMap<String, String>,
+}
+
+impl Workload {
+    /// Whether a token of its issuer's says all of it.
+    #[must_use]
+    pub fn is(&self, subject: &str, claims: &BTreeMap<String, String>) -> bool {
+        self.subject.as_ref().is_none_or(|wanted| wanted == subject)
+            && self.claims.iter().all(|(name, wanted)| claims.get(name) == Some(wanted))
+            && (self.subject.is_some() || !self.claims.is_empty())
+    }
 }
 
 /// Where the company keeps who its people are. How it is reached is no part of a bundle.

@@ -178,6 +178,7 @@ fn catalogue() -> Catalogue {
             .into(),
         rules: rules().map(|(name, rule)| (RuleName::new(name), Arc::new(rule))).into(),
         directories: ["corp", "partners"].map(|name| (DirectoryName::new(name), Directory::default())).into(),
+        ..Catalogue::default()
     }
 }
 

@@ -1,9 +1,13 @@
 //! The command line, as clap sees it. Scripts rely on names, options and exit codes; see `docs/users/cli.md`.
 
+mod jobs;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use countersign_core::Span;
+
+pub use jobs::Run;
 
 /// Exit codes, printed by `countersign help`.
 const EXIT_CODES: &str = "Exit codes:\n  0  done, granted, proved\n  1  failed; `audit verify`: the ledger is broken\n  2  \
@@ -56,6 +60,8 @@ pub enum Command {
     Roles,
     /// Ask for a role, or put a script forward.
     Request(Request),
+    /// Run a command under a role, in a job: ask, wait, run it, give back. The job signs in by the token that its issuer gave it.
+    Run(Run),
     /// List requests.
     Requests(Requests),
     /// Approve a request.

@@ -1,5 +1,7 @@
 //! The command line's side of the HTTP API.
 
+use std::sync::Arc;
+
 use anyhow::{Context as _, Result, anyhow, bail};
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
@@ -7,6 +9,7 @@ use serde_json::Value;
 
 use crate::cli::Cli;
 use crate::home::Home;
+use crate::prover::Prover;
 
 /// A gateway, and who we are to it.
 #[derive(Clone, Debug)]
@@ -14,6 +17,8 @@ pub struct Client {
     http: reqwest::Client,
     url: String,
     token: Option<String>,
+    /// A key that is shown with each call.
+    prover: Option<Arc<Prover>>,
 }
 
 /// A problem as the API tells it (RFC 9457).
@@ -77,7 +82,21 @@ impl Client {
             .connect_timeout(std::time::Duration::from_secs(10))
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
-        Ok(Self { http, url: url.trim_end_matches('/').to_owned(), token })
+        Ok(Self { http, url: url.trim_end_matches('/').to_owned(), token, prover: None })
+    }
+
+    /// The same, and showing with each call to have a key of its own.
+    ///
+    /// # Errors
+    /// The system has no randomness.
+    pub fn proving(self) -> Result<Self> {
+        Ok(Self { prover: Some(Arc::new(Prover::new()?)), ..self })
+    }
+
+    /// The same, with a token.
+    #[must_use]
+    pub fn with_token(self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self }
     }
 
     /// The gateway's address.
@@ -146,9 +165,15 @@ impl Client {
     }
 
     async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Result<reqwest::Response> {
-        let mut request = self.http.request(method, format!("{}/api/v1{path}", self.url));
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token);
+        let url = format!("{}/api/v1{path}", self.url);
+        let mut request = self.http.request(method.clone(), &url);
+        if let Some(prover) = &self.prover {
+            request = request.header("dpop", prover.proof(method.as_str(), &url, self.token.as_deref())?);
+        }
+        match (&self.token, &self.prover) {
+            (Some(token), None) => request = request.bearer_auth(token),
+            (Some(token), Some(_)) => request = request.header("authorization", format!("DPoP {token}")),
+            (None, _) => {}
         }
         if let Some(body) = body {
             request = request.json(&body);

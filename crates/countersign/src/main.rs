@@ -9,6 +9,7 @@ mod demo;
 mod directories;
 mod home;
 mod output;
+mod prover;
 mod scratch;
 mod serve;
 mod wiring;
@@ -69,6 +70,7 @@ async fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Logout => people::logout(cli, &home()?).await?,
         Command::Whoami => people::whoami(cli, &home()?).await?,
         Command::Roles => people::roles(cli, &home()?).await?,
+        Command::Run(options) => return commands::run::run(cli, options).await,
         Command::Request(options) => return requests::request(cli, &home()?, options).await,
         Command::Requests(options) => requests::requests(cli, &home()?, options).await?,
         Command::Approve(options) => return requests::approve(cli, &home()?, options).await,

@@ -13,6 +13,7 @@ use aws_lc_rs::rand;
 use countersign_core::{At, PrincipalId};
 use countersign_engine::ports::{Clock, Entropy, Ports, SecretSource};
 use countersign_engine::{Engine, MasterKey, Settings, SqliteStore};
+use countersign_integrations::oidc::WorkloadIssuers;
 use nix::fcntl::{Flock, FlockArg};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -203,7 +204,10 @@ impl DataFolder {
         let store = SqliteStore::open(&self.path.join("countersign.db"))
             .with_context(|| format!("could not open the store in `{}`", self.path.display()))?;
         let master = self.master_key(master)?;
-        Ok(Engine::start(Arc::new(store), master, ports(), settings)?)
+        let engine = Engine::start(Arc::new(store), master, ports(), settings)?;
+        let issuers = WorkloadIssuers::new().context("no client for issuers of workloads could be made")?;
+        engine.check_jobs_with(Arc::new(issuers));
+        Ok(engine)
     }
 
     /// The master key: from the reference, from systemd's credentials, or from a file made at first start.

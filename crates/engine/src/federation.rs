@@ -3,6 +3,7 @@
 //! What a provider says is checked on the other side of this port (signatures, issuer, audience, time); what it means here,
 //! who that is and whether they may come in, is decided on this one.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -25,6 +26,33 @@ pub trait Federation: Send + Sync + 'static {
 
     /// Whose sessions a provider says have ended (back-channel logout).
     fn logged_out<'a>(&'a self, token: &'a str, now: At) -> Answering<'a, LoggedOut>;
+}
+
+/// Whoever checks the tokens of workloads: what a CI system or a cluster issues to its jobs.
+pub trait Workloads: Send + Sync + 'static {
+    /// The issuer that a token names. It is not believed; it says whose keys to check it with.
+    fn issuer_claimed(&self, token: &str) -> Option<String>;
+
+    /// What a token says, if it is this issuer's word for this audience.
+    fn verify<'a>(
+        &'a self,
+        issuer_and_audience: (&'a str, &'a str),
+        token: &'a str,
+        now: At,
+    ) -> Answering<'a, WorkloadToken>;
+}
+
+/// What an issuer says of a job. All of it was checked to be the issuer's word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkloadToken {
+    /// Its subject.
+    pub subject: String,
+    /// Its claims that are texts, numbers or truth values, as texts.
+    pub claims: BTreeMap<String, String>,
+    /// The token's own name.
+    pub id: String,
+    /// Until when it would count.
+    pub until: At,
 }
 
 /// A provider, for people to choose.

@@ -91,6 +91,7 @@ impl<'a> Demands<'a> {
         self.demand_of_governors(check, reason);
     }
 
+    /// Those who answer for changes of the bundle have to agree.
     fn demand_of_governors(&mut self, check: Check, reason: &str) {
         let rules = self.governors();
         for rule in &rules {

@@ -66,6 +66,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     post("/sign-in/device", Class::Read, "", Judge::Nobody),
     post("/sign-in/device/token", Class::Read, "", Judge::Nobody),
     post("/sign-in/program", Class::Read, "", Judge::Nobody),
+    post("/sign-in/job", Class::Read, "", Judge::Nobody),
     get("/health", "", Judge::Nobody),
     get("/openapi.json", "", Judge::Nobody),
     get("/metrics", "", Judge::Local),

@@ -5,16 +5,17 @@
 //! every caller alike. A handler that forgot to ask for the caller would find the guard had asked already; an
 //! endpoint that is not in the table is refused.
 
-use axum::extract::{FromRequestParts, MatchedPath, Request, State};
+use axum::extract::{FromRequestParts, MatchedPath, OriginalUri, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use countersign_core::ActionName;
-use countersign_engine::{Caller, Via};
+use countersign_engine::{Caller, Means, Via};
 use countersign_policy::Class;
 
 use crate::document::PREFIX;
+use crate::dpop;
 use crate::endpoints::{self, Endpoint, Judge};
 use crate::origin::{Presented, unauthenticated};
 use crate::problem::{Kind, Problem};
@@ -68,17 +69,36 @@ fn endpoint(call: &Parts) -> Option<&'static Endpoint> {
 
 /// Whoever presents a token that stands.
 async fn caller(rooms: &Rooms, call: &Parts) -> Result<Caller, Problem> {
-    let (token, via) = match rooms.home.presented(&call.method, &call.headers)? {
-        Presented::Cookie(token) => (token, Via::Console),
-        Presented::Bearer(token) => (token, program(&call.headers)),
+    let (token, via, shown) = match rooms.home.presented(&call.method, &call.headers)? {
+        Presented::Cookie(token) => (token, Via::Console, None),
+        Presented::Bearer(token) => (token, program(&call.headers), None),
+        Presented::Proved(token) => {
+            let shown = proof(rooms, call, Some(token)).ok_or_else(unauthenticated)?;
+            (token, program(&call.headers), Some(shown))
+        }
     };
     let source = call.extensions.get::<Peer>().map(|peer| peer.0.ip());
+    let key = shown.as_ref().map(|shown| &shown.key);
     // Why a token does not stand is nobody's business who does not hold one that does.
-    rooms.engine.caller(token, via, source).await.map_err(|_| unauthenticated())
+    let caller =
+        rooms.engine.caller_showing(token, key, (via, source)).await.map_err(|_| unauthenticated())?;
+    match shown {
+        Some(shown) if !rooms.proofs.is_first(&shown, rooms.engine.now()) => Err(unauthenticated()),
+        _ => Ok(caller),
+    }
+}
+
+/// The proof of a key that a call brings, if it is right for this call.
+pub(crate) fn proof(rooms: &Rooms, call: &Parts, token: Option<&str>) -> Option<dpop::Shown> {
+    let path = call.extensions.get::<OriginalUri>().map_or(call.uri.path(), |uri| uri.0.path());
+    let (home, method, now) = (&*rooms.home, &call.method, rooms.engine.now());
+    dpop::shown(&call.headers, dpop::For { home, method, path, token, now })
 }
 
 fn judge(rooms: &Rooms, endpoint: &Endpoint, caller: &Caller) -> Result<(), Problem> {
-    let for_users = matches!(endpoint.class, Class::Decide | Class::Mint | Class::Govern);
+    // A job's own credentials are the engine's to judge; that of others the floor forbids.
+    let is_jobs = endpoint.action == "credential.mint" && caller.proof.means.contains(Means::Workload);
+    let for_users = matches!(endpoint.class, Class::Decide | Class::Mint | Class::Govern) && !is_jobs;
     if for_users && !is_user(rooms, caller) {
         return Err(Problem::new(Kind::Denied, "services and agents never approve, mint or govern")
             .hint("the user who answers for it can"));

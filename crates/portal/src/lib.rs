@@ -13,6 +13,7 @@
 
 pub mod console;
 pub mod document;
+mod dpop;
 pub mod endpoints;
 mod extract;
 mod guard;

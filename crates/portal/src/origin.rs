@@ -27,6 +27,8 @@ pub struct Home {
 pub enum Presented<'a> {
     /// A bearer token: a program.
     Bearer(&'a str),
+    /// A token that counts with the proof of a key alone (RFC 9449): a job.
+    Proved(&'a str),
     /// The console's cookie: a browser.
     Cookie(&'a str),
 }
@@ -114,6 +116,12 @@ impl Home {
         if self.secure { "__Host-countersign-begun" } else { "countersign-begun" }
     }
 
+    /// Whether this is the console's origin.
+    #[must_use]
+    pub fn is_ours(&self, origin: &str) -> bool {
+        self.origins.iter().any(|ours| ours == origin)
+    }
+
     /// Refuses what another site's page sent.
     ///
     /// # Errors
@@ -142,7 +150,9 @@ impl Home {
     /// without showing that the console's own script did it.
     pub fn presented<'a>(&self, method: &Method, headers: &'a HeaderMap) -> Result<Presented<'a>, Problem> {
         if headers.contains_key(header::AUTHORIZATION) {
-            return bearer(headers).map(Presented::Bearer).ok_or_else(unauthenticated);
+            let proved = || authorized(headers, "dpop").map(Presented::Proved);
+            let found = authorized(headers, "bearer").map(Presented::Bearer).or_else(proved);
+            return found.ok_or_else(unauthenticated);
         }
         let token = self.cookie_of(headers).ok_or_else(unauthenticated)?;
         if !method.is_safe() && !headers.contains_key(CONSOLE_HEADER) {
@@ -180,12 +190,12 @@ pub fn unauthenticated() -> Problem {
         .hint("in a terminal: `countersign login`; in a browser: open the console")
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+fn authorized<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
     let mut lines = headers.get_all(header::AUTHORIZATION).iter();
     let line = lines.next()?.to_str().ok()?;
     let (scheme, token) = line.split_once(' ')?;
     let token = token.trim();
-    (lines.next().is_none() && scheme.eq_ignore_ascii_case("bearer") && is_token(token)).then_some(token)
+    (lines.next().is_none() && scheme.eq_ignore_ascii_case(wanted) && is_token(token)).then_some(token)
 }
 
 fn is_token(text: &str) -> bool {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use countersign_engine::{Engine, Entropy};
 
+use crate::dpop::Proofs;
 use crate::origin::{BadHome, Home};
 use crate::throttle::{Streams, Tries};
 
@@ -48,6 +49,7 @@ pub(crate) struct Rooms {
     pub(crate) settings: Arc<PortalSettings>,
     pub(crate) home: Arc<Home>,
     pub(crate) tries: Arc<Tries>,
+    pub(crate) proofs: Arc<Proofs>,
     pub(crate) streams: Streams,
 }
 
@@ -59,6 +61,7 @@ impl Rooms {
             settings: Arc::new(settings),
             home,
             tries: Arc::default(),
+            proofs: Arc::default(),
             streams: Streams::default(),
         })
     }

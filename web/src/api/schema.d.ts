@@ -1029,6 +1029,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sign-in/job": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Signs in a job by the token that its issuer gave it, and a key of its own: the call brings a proof of it (RFC 9449), and
+         *     so does every call that is made with what it gets.
+         */
+        post: operations["sign_in_job"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sign-in/oidc/logout": {
         parameters: {
             query?: never;
@@ -2249,6 +2269,13 @@ export interface components {
          * @enum {string}
          */
         Impact: "low" | "moderate" | "high";
+        /** @description A job that signs in. */
+        JobToken: {
+            /** @description The token that its issuer gave it. */
+            token: string;
+            /** @description The service that it is, where the bundle says that it may be several. */
+            service?: string;
+        };
         /** @description How far the ledger has come. */
         LedgerState: {
             /** @description The ledger's origin. */
@@ -2840,7 +2867,7 @@ export interface components {
          * @description By what somebody proved who they are.
          * @enum {string}
          */
-        Means: "password" | "totp" | "recovery-code" | "passkey" | "oidc" | "oidc-two-factors";
+        Means: "password" | "totp" | "recovery-code" | "passkey" | "oidc" | "oidc-two-factors" | "workload";
         /** @description For which resource a credential is wanted. */
         MintCredential: {
             /**
@@ -6038,6 +6065,42 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DeviceWaits"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sign_in_job: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description the proof of the job's key (RFC 9449) */
+                DPoP: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["JobToken"];
+            };
+        };
+        responses: {
+            /** @description Signed in */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignedIn"];
                 };
             };
             /** @description A problem (RFC 9457) */

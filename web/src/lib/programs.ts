@@ -38,6 +38,7 @@ const MEANS: Record<Schemas["Means"], string> = {
   passkey: "passkey",
   oidc: "identity provider",
   "oidc-two-factors": "two factors there",
+  workload: "its issuer's word and its own key",
 };
 
 export const means = (of: Schemas["Means"]): string => MEANS[of];

@@ -146,6 +146,12 @@ function What({ of }: { of: Request }) {
       {of.kind === "action" && of.state === "pending" && <Suspense fallback={null}><Alike of={of} /></Suspense>}
       {of.steps !== undefined && of.steps.length > 0 && <Steps of={of.steps} />}
       {of.parameters.length > 0 && <Parameters of={of.parameters} />}
+      {job(of).length > 0 && (
+        <div className="part" role="group" aria-label="The job that asks">
+          <h3 className="small quiet">What its issuer says of the job</h3>
+          <Facts of={job(of).map((one) => [one.name.slice(4), <span className="mono"><Plain text={one.value} /></span>] as const)} />
+        </div>
+      )}
       {(of.kind === "action" || of.kind === "script") && of.settings.length > 0 && (
         <details className="small">
           <summary>Session settings that change its meaning ({of.settings.length})</summary>
@@ -403,4 +409,12 @@ function Bound({ of }: { of: Request }) {
       />
     </section>
   );
+}
+
+/** What the issuer of a job's identity says of it, the telling claims first. */
+const TELLING = ["issuer", "subject", "repository", "project_path", "ref", "sha", "environment", "workflow", "run_id", "pipeline_id", "job_id", "actor", "user_login"];
+
+function job(of: Request): Request["settings"] {
+  const rank = (name: string): number => (TELLING.indexOf(name.slice(4)) + TELLING.length + 1) % (TELLING.length + 1);
+  return of.settings.filter((one) => one.name.startsWith("job.")).sort((a, b) => rank(a.name) - rank(b.name) || a.name.localeCompare(b.name));
 }

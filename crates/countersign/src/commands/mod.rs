@@ -7,6 +7,7 @@ mod in_full;
 pub mod login;
 pub mod people;
 pub mod requests;
+pub mod run;
 pub mod sessions;
 
 use serde_json::Value;

@@ -63,7 +63,7 @@ async fn ask(cli: &Cli, home: &Home, (path, body): (&str, Value), waits: bool) -
 }
 
 /// A refusal by policy is an answer, with an exit code of its own.
-fn denied_by_policy(error: anyhow::Error) -> Result<ExitCode> {
+pub(super) fn denied_by_policy(error: anyhow::Error) -> Result<ExitCode> {
     match error.downcast_ref::<crate::client::Refused>() {
         Some(refused) if refused.status == 403 => {
             crate::complain(&error);
@@ -99,7 +99,7 @@ async fn follow(client: &Client, path: &str, is_done: impl Fn(&Value) -> bool) -
     }
 }
 
-fn outcome(request: &Value) -> ExitCode {
+pub(super) fn outcome(request: &Value) -> ExitCode {
     match text_at(request, "/state").as_str() {
         "approved" => ExitCode::SUCCESS,
         "denied" => ExitCode::from(DENIED),
@@ -108,7 +108,7 @@ fn outcome(request: &Value) -> ExitCode {
     }
 }
 
-fn sentence(request: &Value) -> String {
+pub(super) fn sentence(request: &Value) -> String {
     let id = text_at(request, "/id");
     let asked = stages(request);
     harmless(&match text_at(request, "/state").as_str() {

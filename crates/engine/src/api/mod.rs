@@ -96,6 +96,7 @@ impl Engine {
         action.role = Some(ask.role.clone());
         action.purpose = Some(ask.purpose.clone());
         action.settings.insert("duration".into(), ask.lasting.to_string());
+        self.bind_to_job(by, &mut action);
         let context = Access {
             plain: self.plain(from),
             duration: ask.lasting,

@@ -91,6 +91,8 @@ pub(crate) async fn keep_watch(engine: Weak<Inner>) {
         if !engine_now.snapshot().book.catalogue.directories.is_empty() {
             engine_now.watch_directories().await;
         }
+        // A job that went away without a word is noticed by its silence as well.
+        engine_now.end_jobs().await;
         let (clock, now) = (Arc::clone(&engine_now.0.house.ports.clock), engine_now.now());
         drop(engine_now);
         clock.sleep_until(now.plus(LOOK_EVERY)).await;

@@ -244,6 +244,7 @@ impl Engine {
                 session: identity.session,
             }),
             let_in: None,
+            job: None,
         };
         self.admit_as(principal, came, client, puts).await
     }

@@ -21,6 +21,8 @@ pub enum Means {
     Oidc,
     /// An identity provider's word that it took two factors.
     OidcTwoFactors,
+    /// An issuer's word of a job that runs there, and a key of the job's own.
+    Workload,
 }
 
 /// A set of means.
@@ -38,8 +40,15 @@ pub struct Proof {
 
 impl Means {
     /// All means.
-    pub const ALL: [Self; 6] =
-        [Self::Password, Self::Totp, Self::RecoveryCode, Self::Passkey, Self::Oidc, Self::OidcTwoFactors];
+    pub const ALL: [Self; 7] = [
+        Self::Password,
+        Self::Totp,
+        Self::RecoveryCode,
+        Self::Passkey,
+        Self::Oidc,
+        Self::OidcTwoFactors,
+        Self::Workload,
+    ];
 
     /// As lines, policies and clients see it.
     #[must_use]
@@ -51,6 +60,7 @@ impl Means {
             Self::Passkey => "passkey",
             Self::Oidc => "oidc",
             Self::OidcTwoFactors => "oidc-two-factors",
+            Self::Workload => "workload",
         }
     }
 
@@ -62,6 +72,7 @@ impl Means {
             Self::Passkey => 8,
             Self::Oidc => 16,
             Self::OidcTwoFactors => 32,
+            Self::Workload => 64,
         }
     }
 }
@@ -123,7 +134,7 @@ mod tests {
         assert!(is_two(&[Means::Password, Means::Totp]));
         assert!(is_two(&[Means::Password, Means::RecoveryCode]));
         assert!(is_two(&[Means::Oidc, Means::OidcTwoFactors]));
-        for one in [Means::Password, Means::Totp, Means::RecoveryCode, Means::Oidc] {
+        for one in [Means::Password, Means::Totp, Means::RecoveryCode, Means::Oidc, Means::Workload] {
             assert!(!is_two(&[one]), "{one:?}");
         }
         assert!(!is_two(&[Means::Totp, Means::RecoveryCode]));
@@ -131,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_set_reads_as_it_is_written() {
-        for bits in 0..64 {
+        for bits in 0..128 {
             let set = MeansSet(bits);
             let json = serde_json::to_string(&set).unwrap();
             assert_eq!(serde_json::from_str::<MeansSet>(&json).unwrap(), set, "{json}");

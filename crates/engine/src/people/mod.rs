@@ -7,6 +7,7 @@
 mod authenticators;
 mod credentials;
 mod federated;
+mod jobs;
 mod lockouts;
 mod means;
 mod noise;
@@ -52,6 +53,7 @@ use crate::writer::work::From;
 use authenticators::Authenticators;
 use credentials::Credentials;
 use federated::Federated;
+use jobs::Jobs;
 use lockouts::Lockouts;
 use passkeys::Challenges;
 use passwords::Hashing;
@@ -88,6 +90,7 @@ pub(crate) struct People {
     seconds: Seconds,
     challenges: Challenges,
     federated: Federated,
+    jobs: Jobs,
     programs: Programs,
     lockouts: Lockouts,
     hashing: Hashing,
@@ -103,6 +106,7 @@ impl People {
             seconds: Seconds::default(),
             challenges: Challenges::default(),
             federated: Federated::default(),
+            jobs: Jobs::default(),
             programs: Programs::default(),
             lockouts: Lockouts::default(),
             hashing: Hashing::new(house),

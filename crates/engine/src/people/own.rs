@@ -117,6 +117,9 @@ impl Engine {
             line.sign_in = Some(kept.id);
         }
         self.forget(key, note).await?;
+        if kept.from.job.is_some() {
+            self.end_jobs().await;
+        }
         if is_this {
             return Ok(());
         }

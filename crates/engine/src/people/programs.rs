@@ -399,6 +399,7 @@ impl Engine {
             proved_at: parent.proved_at(),
             federation: parent.from.federation.clone(),
             let_in: Some(LetIn { by, until: parent.signed_in_at.plus(settings.sign_in_for) }),
+            job: None,
         };
         self.admit_known(parent.principal, came, client, Vec::new()).await
     }

@@ -87,6 +87,16 @@ pub enum SignInRefused {
     /// Somebody was asked whether a program may be them, and said no.
     #[error("this sign-in was declined at the console")]
     Declined,
+    /// No issuer that the bundle names says that this job is a service of it; or its token was used.
+    #[error(
+        "this job is no service here, or its token was used; the bundle says which jobs are, see `[workload.NAME]`"
+    )]
+    NotAJob,
+    /// Another job is this service.
+    #[error(
+        "another job is this service now; a service is one job at a time, and for minutes after one that went away"
+    )]
+    Busy,
     /// The identity provider did not say who it is, or what it said is not right.
     #[error("the identity provider did not sign you in; try again, or sign in otherwise")]
     Provider,

@@ -16,6 +16,7 @@ use countersign_policy::context::Via;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::jobs::{Job, SILENT_FOR};
 use super::means::{MeansSet, Proof};
 use super::{Caller, SignInClient};
 use crate::engine::Engine;
@@ -39,6 +40,8 @@ pub struct Unauthenticated;
 /// All sign-ins.
 pub(crate) struct Tokens {
     live: Mutex<BTreeMap<[u8; 32], Kept>>,
+    /// Tokens of jobs that counted, until when they would again.
+    used: Mutex<BTreeMap<[u8; 32], At>>,
 }
 
 /// A sign-in.
@@ -71,6 +74,9 @@ pub(crate) struct Origin {
     /// The sign-in that let it in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) let_in_by: Option<SignInId>,
+    /// The job that it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) job: Option<Box<Job>>,
 }
 
 /// A session at an identity provider.
@@ -90,6 +96,7 @@ pub(crate) struct Came {
     pub(crate) proved_at: At,
     pub(crate) federation: Option<FederatedSession>,
     pub(crate) let_in: Option<LetIn>,
+    pub(crate) job: Option<Box<Job>>,
 }
 
 /// By whom a program was let in.
@@ -103,7 +110,7 @@ pub(crate) struct LetIn {
 impl Came {
     /// Proved here, now.
     pub(crate) fn here(means: MeansSet, now: At) -> Self {
-        Self { means, proved_at: now, federation: None, let_in: None }
+        Self { means, proved_at: now, federation: None, let_in: None, job: None }
     }
 }
 
@@ -139,6 +146,7 @@ impl Origin {
             via: client.via.as_str().to_owned(),
             federation: None,
             let_in_by: None,
+            job: None,
         }
     }
 
@@ -163,8 +171,12 @@ impl Tokens {
     pub(crate) fn load(house: &House) -> Result<Self, StoreError> {
         let scan = Scan { prefix: &[], after: None, order: Order::Up, count: usize::MAX };
         let now = house.ports.clock.now();
-        let (mut live, mut over) = (BTreeMap::new(), Vec::new());
+        let (mut live, mut used, mut over) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
         for (key, value) in house.store.scan(Drawer::Tokens, &scan)? {
+            if let Some((key, until)) = used_up(&key, &value).filter(|(_, until)| now < *until) {
+                used.insert(key, until);
+                continue;
+            }
             let found = <[u8; 32]>::try_from(key.as_slice()).ok();
             match found.zip(Kept::read(house, &value)) {
                 Some((key, kept)) if kept.is_live(now, &house.settings) => drop(live.insert(key, kept)),
@@ -174,7 +186,7 @@ impl Tokens {
         if !over.is_empty() {
             house.store.put(&over)?;
         }
-        Ok(Self { live: Mutex::new(live) })
+        Ok(Self { live: Mutex::new(live), used: Mutex::new(used) })
     }
 
     /// A new sign-in that was proved here, and what is to be stored with the line about it.
@@ -197,12 +209,13 @@ impl Tokens {
         came: Came,
         client: &SignInClient,
     ) -> Fresh {
-        let Came { means, proved_at, federation, let_in } = came;
+        let Came { means, proved_at, federation, let_in, job } = came;
         let bytes = Zeroizing::new(house.ports.random::<32>());
         let token = Zeroizing::new(URL_SAFE_NO_PAD.encode(bytes.as_ref()));
         let (key, now) = (key_of(&token), house.ports.clock.now());
         let id = SignInId(house.ports.entropy.id());
-        let from = Origin { federation, let_in_by: let_in.map(|one| one.by), ..Origin::of(client) };
+        let let_in_by = let_in.map(|one| one.by);
+        let from = Origin { federation, let_in_by, job, ..Origin::of(client) };
         let sealed = from.sealed(house, &place(id)).into();
         let principal = principal.clone();
         let until = let_in.map(|one| one.until);
@@ -265,6 +278,22 @@ impl Tokens {
         named.next().map(|(key, kept)| (*key, kept.clone()))
     }
 
+    /// Uses up the token of a job. Gives what is to be stored with the line about it; nothing if it was used before.
+    pub(super) fn use_up(&self, key: [u8; 32], until: At, now: At) -> Option<Put> {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.retain(|_, until| now < *until);
+        if used.contains_key(&key) {
+            return None;
+        }
+        used.insert(key, until);
+        Some(Put::set(Drawer::Tokens, used_key(&key), until.0.to_be_bytes()))
+    }
+
+    /// The token of a job was not used after all.
+    pub(super) fn not_used(&self, key: &[u8; 32]) {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+
     /// What takes out the sign-ins of somebody who is gone.
     pub(crate) fn of_gone(&self, principal: &PrincipalId) -> Vec<Put> {
         let live = self.live();
@@ -281,10 +310,23 @@ impl Tokens {
         self.live().remove(key).map(|_| Put::remove(Drawer::Tokens, *key))
     }
 
-    /// The sign-in with this key, used now. Gives what is to be stored about it, if anything is.
-    fn use_it(&self, key: &[u8; 32], now: At, settings: &Settings) -> Option<(Kept, Option<Put>)> {
+    /// The sign-in with this key, used now by whoever shows `shown`. Gives what is to be stored about it, if anything is.
+    fn use_it(
+        &self,
+        key: &[u8; 32],
+        shown: Option<&[u8; 32]>,
+        (now, settings): (At, &Settings),
+    ) -> Option<(Kept, Option<Put>)> {
         let mut live = self.live();
         let kept = live.get_mut(key)?;
+        // One that stands on a key is nobody's without it, and one that does not has none to show.
+        let is_theirs = match &kept.from.job {
+            Some(job) => job.is_of(shown),
+            None => shown.is_none(),
+        };
+        if !is_theirs {
+            return None;
+        }
         if !kept.is_live(now, settings) {
             live.remove(key);
             return None;
@@ -331,7 +373,8 @@ impl Kept {
 
     /// When it ends if it is not used again.
     pub(super) fn ends_at(&self, settings: &Settings) -> At {
-        self.ends_at_the_latest(settings).min(self.seen_at.plus(settings.sign_in_idle))
+        let idle = if self.from.job.is_some() { SILENT_FOR } else { settings.sign_in_idle };
+        self.ends_at_the_latest(settings).min(self.seen_at.plus(idle))
     }
 
     /// When it ends however much it is used.
@@ -361,9 +404,24 @@ impl Engine {
         via: Via,
         source: Option<IpAddr>,
     ) -> Result<Caller, Unauthenticated> {
+        self.caller_showing(token, None, (via, source)).await
+    }
+
+    /// As [`Engine::caller`], of somebody who shows to have a key as well: its thumbprint. A sign-in that stands on a key
+    /// is nobody's without it.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn caller_showing(
+        &self,
+        token: &str,
+        shown: Option<&[u8; 32]>,
+        (via, source): (Via, Option<IpAddr>),
+    ) -> Result<Caller, Unauthenticated> {
         let key = key_of(token);
         let (settings, now) = (&self.0.house.settings, self.now());
-        let (kept, put) = self.0.people.tokens.use_it(&key, now, settings).ok_or(Unauthenticated)?;
+        let used = self.0.people.tokens.use_it(&key, shown, (now, settings));
+        let (kept, put) = used.ok_or(Unauthenticated)?;
         if !self.snapshot().book.is_enabled(&kept.principal) {
             return Err(Unauthenticated);
         }
@@ -394,6 +452,16 @@ impl Engine {
 
 fn place(id: SignInId) -> String {
     format!("sign-in:{id}")
+}
+
+/// Beside sign-ins, whose keys are shorter.
+fn used_key(key: &[u8; 32]) -> Vec<u8> {
+    [b"u".as_slice(), key].concat()
+}
+
+fn used_up(key: &[u8], value: &[u8]) -> Option<([u8; 32], At)> {
+    let key = key.strip_prefix(b"u")?.try_into().ok()?;
+    Some((key, At(i64::from_be_bytes(value.try_into().ok()?))))
 }
 
 fn key_of(token: &str) -> [u8; 32] {

@@ -9,6 +9,7 @@ mod crash;
 mod directories;
 mod federated;
 mod identity;
+mod jobs;
 mod lines;
 pub(crate) mod passkeys;
 mod people;

@@ -12,6 +12,7 @@ mod provider;
 #[cfg(test)]
 mod tests;
 mod token;
+mod workload;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,6 +24,7 @@ use countersign_engine::federation::{
 use countersign_engine::ports::Clock;
 
 pub use provider::ProviderSettings;
+pub use workload::WorkloadIssuers;
 
 use http::Http;
 use provider::Provider;

@@ -21,7 +21,9 @@ use zeroize::Zeroizing;
 
 use super::keys::Keys;
 use super::token::{BadToken, Expected, id_token, logout_token};
-use super::{BadProviders, ProviderSettings, Providers};
+use super::{BadProviders, ProviderSettings, Providers, WorkloadIssuers};
+
+mod workloads;
 
 const ISSUER: &str = "https://idp.example";
 const CLIENT: &str = "countersign";

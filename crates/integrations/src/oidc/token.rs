@@ -22,6 +22,12 @@ pub(super) const SKEW: Span = Span::minutes(2);
 /// How old an ID token may be that has just been asked for, and a logout token that is pushed.
 const FRESH: Span = Span::minutes(10);
 
+/// How old a workload's token may be: a job has it from its beginning.
+const WORKLOAD_FRESH: Span = Span::hours(1);
+
+/// How long a workload's token may be made to count for.
+const WORKLOAD_FOR_MAX: Span = Span::hours(24);
+
 /// The longest subject (Core, section 2).
 const SUBJECT_BYTES_MAX: usize = 255;
 
@@ -93,6 +99,16 @@ pub(crate) struct LogoutToken {
     pub(crate) until: At,
 }
 
+/// What a workload's token says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WorkloadClaims {
+    pub(crate) subject: String,
+    pub(crate) claims: Map<String, Value>,
+    /// Its own name, and until when it would count: to count once.
+    pub(crate) id: String,
+    pub(crate) until: At,
+}
+
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Audience {
@@ -144,7 +160,7 @@ pub(crate) fn id_token(
         return Err(BadToken::Claim("typ"));
     }
     let claims = verified(token, &header, keys)?;
-    let common = common(&claims, expected)?;
+    let common = common(&claims, expected, FRESH)?;
     if common.exp.is_none() {
         return Err(BadToken::Claim("exp"));
     }
@@ -187,7 +203,7 @@ pub(crate) fn logout_token(
         return Err(BadToken::Claim("typ"));
     }
     let claims = verified(token, &header, keys)?;
-    let common = common(&claims, expected)?;
+    let common = common(&claims, expected, FRESH)?;
     let event = claims.get("events").and_then(|events| events.get(LOGOUT_EVENT));
     if !event.is_some_and(Value::is_object) {
         return Err(BadToken::Claim("events"));
@@ -203,6 +219,43 @@ pub(crate) fn logout_token(
     let fresh = expected.now.plus(FRESH).plus(SKEW);
     let until = exp.map_or(fresh, |exp| exp.plus(SKEW).min(fresh));
     Ok(LogoutToken { subject: common.sub, session: common.sid, id: id.to_owned(), until })
+}
+
+/// Checks the token of a workload.
+pub(crate) fn workload_token(
+    token: &str,
+    keys: &Keys,
+    expected: Expected<'_>,
+) -> Result<WorkloadClaims, BadToken> {
+    let header = header(token)?;
+    if header.typ.as_deref().is_some_and(|typ| !typ.eq_ignore_ascii_case("jwt")) {
+        return Err(BadToken::Claim("typ"));
+    }
+    let claims = verified(token, &header, keys)?;
+    let common = common(&claims, expected, WORKLOAD_FRESH)?;
+    // One that is meant for others as well is theirs to pass on.
+    if matches!(&common.aud, Audience::Many(all) if all.len() != 1) {
+        return Err(BadToken::Claim("aud"));
+    }
+    // What a person was signed in with is no job's.
+    for name in ["nonce", "events"] {
+        if claims.contains_key(name) {
+            return Err(BadToken::Claim(name));
+        }
+    }
+    let issued = instant(common.iat).ok_or(BadToken::Claim("iat"))?;
+    let exp = common.exp.and_then(instant).ok_or(BadToken::Claim("exp"))?;
+    if exp.since(issued) > WORKLOAD_FOR_MAX {
+        return Err(BadToken::Claim("exp"));
+    }
+    let subject = common.sub.ok_or(BadToken::Claim("sub"))?;
+    let id = match claims.get("jti") {
+        Some(Value::String(id)) if !id.is_empty() && id.len() <= SUBJECT_BYTES_MAX => id.clone(),
+        Some(_) => return Err(BadToken::Claim("jti")),
+        // Without a name of its own it is itself.
+        None => token.to_owned(),
+    };
+    Ok(WorkloadClaims { subject, claims, id, until: exp.plus(SKEW) })
 }
 
 fn header(token: &str) -> Result<Header, BadToken> {
@@ -264,7 +317,7 @@ fn signs(jwk: &Jwk, algorithm: Algorithm) -> bool {
 }
 
 /// Issuer, audience and time: the same for every token.
-fn common(claims: &Map<String, Value>, expected: Expected<'_>) -> Result<Common, BadToken> {
+fn common(claims: &Map<String, Value>, expected: Expected<'_>, fresh: Span) -> Result<Common, BadToken> {
     let common: Common =
         serde_json::from_value(Value::Object(claims.clone())).map_err(|_| BadToken::Malformed)?;
     if common.iss != expected.issuer {
@@ -290,13 +343,13 @@ fn common(claims: &Map<String, Value>, expected: Expected<'_>) -> Result<Common,
     if common.sid.as_ref().is_some_and(|sid| !fits(sid)) {
         return Err(BadToken::Claim("sid"));
     }
-    in_time(&common, expected.now)?;
+    in_time(&common, expected.now, fresh)?;
     Ok(common)
 }
 
-fn in_time(common: &Common, now: At) -> Result<(), BadToken> {
+fn in_time(common: &Common, now: At, fresh: Span) -> Result<(), BadToken> {
     let issued = instant(common.iat).ok_or(BadToken::Claim("iat"))?;
-    if issued > now.plus(SKEW) || issued.plus(FRESH).plus(SKEW) < now {
+    if issued > now.plus(SKEW) || issued.plus(fresh).plus(SKEW) < now {
         return Err(BadToken::Claim("iat"));
     }
     if let Some(exp) = common.exp

@@ -42,6 +42,7 @@ impl Check<'_, '_> {
             }
         }
         self.directories(file);
+        super::workloads::check(file, self.catalogue, self.problems);
         let mut accounts: BTreeMap<&PersonId, usize> = BTreeMap::new();
         for principal in self.catalogue.principals.values().filter(|one| one.is_user()) {
             *accounts.entry(&principal.person).or_default() += 1;

@@ -10,6 +10,7 @@ mod resources;
 mod roles;
 mod rules;
 mod servers;
+mod workloads;
 
 use countersign_core::catalogue::Catalogue;
 
@@ -73,6 +74,8 @@ pub(crate) fn read<'a>(source: &'a Source, problems: &mut Problems) -> Said<'a> 
         resources: resources::resources(&files.resources, problems),
         rules: rules::rules(&files.rules, problems),
         directories: people::directories(&files.people),
+        issuers: workloads::issuers(&files.people),
+        workloads: workloads::workloads(&files.people),
     };
     check::check(&files, &catalogue, problems);
     Said { name: bundle.root.text("name").to_owned(), catalogue, rules: files.rules }

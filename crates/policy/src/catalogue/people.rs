@@ -1,10 +1,12 @@
-//! `people.toml`: users, services, agents, groups, and the directories that know more of them.
+//! `people.toml`: users, services, agents, groups, and the directories that know more of them. What it says of jobs is in
+//! [`super::workloads`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use countersign_core::catalogue::{Directory, Group, Principal, PrincipalKind};
 use countersign_core::{DirectoryName, GroupId, PersonId, PrincipalId};
 
+use super::workloads;
 use crate::diagnostic::Problems;
 use crate::text::{Kind, Read, Shape, Table, optional, required};
 
@@ -19,6 +21,16 @@ pub(super) const SHAPE: Shape = Shape {
             "directory",
             Kind::Map(true, &Kind::Table(&DIRECTORY)),
             "where the company keeps who its people are, by name; how they are reached is the gateway's configuration",
+        ),
+        optional(
+            "issuer",
+            Kind::Map(true, &Kind::Table(&workloads::ISSUER)),
+            "who issues identities to jobs (OpenID Connect), by name",
+        ),
+        optional(
+            "workload",
+            Kind::Map(true, &Kind::Table(&workloads::WORKLOAD)),
+            "which jobs are which service, by name; all that is said of one has to be so",
         ),
     ],
 };

@@ -18,6 +18,7 @@ impl Demands<'_> {
     pub(super) fn facts(&mut self) {
         self.people();
         self.directories();
+        self.workloads();
         self.groups();
         self.resources();
         self.addresses();
@@ -66,6 +67,26 @@ impl Demands<'_> {
         }
         for reason in reasons {
             self.demand_of_all(floor::FACTS, &reason);
+        }
+    }
+
+    /// Other jobs become a service that there was.
+    fn workloads(&mut self) {
+        let (old, new) = (&self.old.catalogue, &self.new.catalogue);
+        let mut reasons = Vec::new();
+        for (name, was) in &old.issuers {
+            if new.issuers.get(name).is_some_and(|is| is.url != was.url || is.audience != was.audience) {
+                reasons
+                    .push(format!("the issuer `{name}` is another one, or its tokens are meant for another"));
+            }
+        }
+        for (name, is) in &new.workloads {
+            if old.workloads.get(name) != Some(is) && old.principals.contains_key(&is.service) {
+                reasons.push(format!("other jobs are the service `{}`", is.service));
+            }
+        }
+        for reason in reasons {
+            self.demand_of_governors(floor::FACTS, &reason);
         }
     }
 

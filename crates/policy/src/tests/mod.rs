@@ -9,6 +9,7 @@ mod properties;
 mod reference;
 mod relations;
 mod verdicts;
+mod workloads;
 
 use std::collections::BTreeSet;
 

@@ -4,21 +4,23 @@
 //! code that is typed in here (RFC 8628). The engine says who may let in whom.
 
 use axum::Json as Answer;
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse as _, Response};
 use countersign_engine::DeviceStep;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::sign_in::{From, program_let_in, said, too_many};
+use crate::dpop::Shown;
 use crate::extract::Json;
-use crate::guard::SignedIn as Caller;
+use crate::guard::{SignedIn as Caller, proof};
 use crate::problem::{Kind, Problem, Problems};
 use crate::rooms::Rooms;
 use crate::shapes::people::SignedIn;
 use crate::shapes::programs::{
-    DeviceAsked, DeviceBegun, DeviceCode, DeviceWaits, Machine, ProgramAllowed, ProgramChallenge,
+    DeviceAsked, DeviceBegun, DeviceCode, DeviceWaits, JobToken, Machine, ProgramAllowed, ProgramChallenge,
     ProgramCode, UserAnswer, UserCode,
 };
 
@@ -30,6 +32,7 @@ pub(crate) fn router() -> OpenApiRouter<Rooms> {
         .routes(routes!(begin_device))
         .routes(routes!(redeem_device))
         .routes(routes!(redeem_program))
+        .routes(routes!(sign_in_job))
         .routes(routes!(device_asked))
         .routes(routes!(answer_device))
         .routes(routes!(allow_program))
@@ -108,6 +111,37 @@ async fn redeem_program(
     Ok(program_let_in(signed_in))
 }
 
+/// Signs in a job by the token that its issuer gave it, and a key of its own: the call brings a proof of it (RFC 9449), and
+/// so does every call that is made with what it gets.
+#[utoipa::path(
+    post, path = "/sign-in/job", tag = "sign-in", operation_id = "sign_in_job",
+    params(("DPoP" = String, Header, description = "the proof of the job's key (RFC 9449)")),
+    request_body = JobToken,
+    responses((status = 200, description = "Signed in", body = SignedIn), Problems),
+    security(())
+)]
+async fn sign_in_job(
+    State(rooms): State<Rooms>,
+    from: From,
+    Proved(shown): Proved,
+    Json(job): Json<JobToken>,
+) -> Result<Response, Problem> {
+    let now = rooms.engine.now();
+    rooms.tries.take(from.client.source, now).map_err(too_many)?;
+    let shown = shown.ok_or_else(|| {
+        Problem::new(
+            Kind::SignInRefused,
+            "a job shows a key of its own, and this call brings no proof of one",
+        )
+        .hint("send it in the header `DPoP` (RFC 9449), or let `countersign run` do it")
+    })?;
+    let wanted = (job.token.as_str(), job.service.as_deref());
+    let done = rooms.engine.sign_in_job(wanted, &shown.key, from.program()?).await;
+    let signed_in = done.map_err(|refused| said(refused, now))?;
+    rooms.tries.give_back(from.client.source);
+    Ok(program_let_in(signed_in))
+}
+
 /// What asks to be the caller, on a machine that shows this code.
 #[utoipa::path(
     post, path = "/me/device", tag = "me", operation_id = "device_asked",
@@ -154,6 +188,17 @@ async fn allow_program(
 
 fn seconds(span: countersign_core::Span) -> u64 {
     u64::try_from(span.millis() / 1_000).unwrap_or(1).max(1)
+}
+
+/// The proof of a key that a call brings.
+struct Proved(Option<Shown>);
+
+impl FromRequestParts<Rooms> for Proved {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, rooms: &Rooms) -> Result<Self, Self::Rejection> {
+        Ok(Self(proof(rooms, parts, None)))
+    }
 }
 
 impl From {

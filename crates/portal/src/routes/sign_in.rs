@@ -199,6 +199,7 @@ pub(super) fn said(refused: SignInRefused, now: At) -> Problem {
         | SignInRefused::Passkey(_)
         | SignInRefused::TooLate
         | SignInRefused::Over
+        | SignInRefused::NotAJob
         | SignInRefused::Declined
         | SignInRefused::Provider
         | SignInRefused::NotKnown
@@ -211,6 +212,7 @@ pub(super) fn said(refused: SignInRefused, now: At) -> Problem {
             problem.retry_after_s = Some(u64::try_from(wait.millis() / 1_000).unwrap_or_default().max(1));
             problem
         }
+        SignInRefused::Busy => Problem::new(Kind::Conflict, refused.to_string()),
         SignInRefused::Unavailable(refused) => refused.into(),
     }
 }

@@ -24,6 +24,8 @@ pub enum Means {
     Oidc,
     /// An identity provider's word that it took two factors.
     OidcTwoFactors,
+    /// An issuer's word of a job, and a key of the job's own.
+    Workload,
 }
 
 impl Means {
@@ -37,6 +39,7 @@ impl Means {
             Self::Passkey => "passkey",
             Self::Oidc => "oidc",
             Self::OidcTwoFactors => "oidc-two-factors",
+            Self::Workload => "workload",
         }
     }
 }
@@ -215,6 +218,7 @@ impl From<engine::Means> for Means {
             engine::Means::Passkey => Self::Passkey,
             engine::Means::Oidc => Self::Oidc,
             engine::Means::OidcTwoFactors => Self::OidcTwoFactors,
+            engine::Means::Workload => Self::Workload,
         }
     }
 }

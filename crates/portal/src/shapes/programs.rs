@@ -120,6 +120,19 @@ pub struct ProgramCode {
     pub verifier: String,
 }
 
+/// A job that signs in.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JobToken {
+    /// The token that its issuer gave it.
+    #[schema(max_length = 65536)]
+    pub token: String,
+    /// The service that it is, where the bundle says that it may be several.
+    #[serde(default)]
+    #[schema(max_length = 64, nullable = false)]
+    pub service: Option<String>,
+}
+
 impl From<engine::DeviceAsked> for DeviceAsked {
     fn from(asked: engine::DeviceAsked) -> Self {
         Self {

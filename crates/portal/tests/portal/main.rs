@@ -11,6 +11,8 @@ mod document;
 mod hostile;
 mod house;
 mod identity;
+mod issuance;
+mod jobs;
 mod matrix;
 mod scim;
 mod serving;

@@ -151,6 +151,7 @@ fn body(endpoint: &Endpoint) -> Value {
         "/me/totp/bind" => json!({ "code": "000000" }),
         "/sign-in/device" => json!({ "machine": "laptop" }),
         "/sign-in/device/token" => json!({ "device_code": "guessed" }),
+        "/sign-in/job" => json!({ "token": "guessed" }),
         "/sign-in/program" => json!({ "code": "guessed", "verifier": "a".repeat(43) }),
         "/me/device" => json!({ "user_code": "BCDF-GHJK" }),
         "/me/device/answer" => json!({ "user_code": "BCDF-GHJK", "allow": true }),

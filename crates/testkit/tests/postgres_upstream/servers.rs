@@ -92,14 +92,14 @@ async fn cancelling_and_cutting_reach_the_server_of_the_session() -> Result<()> 
     assert_eq!(said.unwrap_err().code().map(|code| code.code()), Some("57014"));
     // The server may still be at it when its client has read that it was cancelled.
     database.runs("shop_writer", 0).await?;
-    let cutting = async {
+    let cutting = Box::pin(async {
         database.runs_text("shop_writer", LONG).await?;
         let caller = house.person("alice").await?;
         let grants = house.engine.grant_views(&caller, GrantFilter::default());
         let grant = grants.first().context("no grant")?.grant.id;
         house.engine.revoke(&house.person("bob").await?, grant, Some("enough".to_owned())).await?;
         Ok::<_, anyhow::Error>(())
-    };
+    });
     let (said, cut) = soon(async { tokio::join!(client.query(&long, &[]), cutting) }).await?;
     cut?;
     let error = said.unwrap_err();
