@@ -9,6 +9,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::{ArcSwapOption, Guard};
 use countersign_core::{At, Span};
 use countersign_wire::sql::{
     CATALOGUE_MOMENT, CATALOGUE_PREPARE, Catalogue, CatalogueError, CatalogueLoader, Parser, Probe,
@@ -57,6 +58,8 @@ pub(crate) enum Unloaded {
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
     current: Mutex<Current>,
+    /// What is loaded, for readers that take no lock and count no reference.
+    at_hand: ArcSwapOption<Loaded>,
     /// The columns that are masked, where anything is.
     protections: Option<Vec<Protection>>,
 }
@@ -83,7 +86,15 @@ pub(crate) enum Knowledge {
 impl Cache {
     /// A cache of a catalogue in which these columns are masked.
     pub(crate) fn protecting(protections: Option<Vec<Protection>>) -> Self {
-        Self { current: Mutex::default(), protections }
+        Self { current: Mutex::default(), at_hand: ArcSwapOption::empty(), protections }
+    }
+
+    /// What is loaded, if at `now` nobody need ask again. All sessions look at it all the time, so that counting its
+    /// references would cost more than everything else about it.
+    pub(crate) fn at_hand(&self, now: At) -> Option<Guard<Option<Arc<Loaded>>>> {
+        let loaded = self.at_hand.load();
+        let fresh = loaded.as_ref().is_some_and(|loaded| now.since(loaded.probed).millis() <= REFRESH_MS);
+        fresh.then_some(loaded)
     }
 
     /// What is known at `now`. Of many callers one is told to refresh.
@@ -125,6 +136,7 @@ impl Cache {
         current.refreshing = false;
         match result {
             Ok(loaded) => {
+                self.at_hand.store(Some(Arc::clone(&loaded)));
                 current.loaded = Some(loaded);
                 current.failed = None;
                 Ok(())

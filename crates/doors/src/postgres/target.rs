@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::Guard;
 use countersign_core::catalogue::Resource;
 use countersign_core::{At, ResourceId};
 use countersign_wire::sql::ClassCache;
@@ -103,6 +104,11 @@ impl Target {
             tokio::spawn(async move { target.refresh(&shared).await });
         }
         knowledge
+    }
+
+    /// The catalogue to classify with at `now`, if it is at hand and need not be asked for again.
+    pub(crate) fn at_hand(&self, now: At) -> Option<Guard<Option<Arc<Loaded>>>> {
+        self.catalogue.at_hand(now)
     }
 
     /// Asks for the catalogue. What went wrong is logged; the caller goes on without.

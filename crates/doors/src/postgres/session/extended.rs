@@ -227,9 +227,9 @@ impl Session {
         let action = self.more_of(&raw.slice_ref(execute.portal), meant, raw).await?;
         let statement = action.statement();
         let Some(granted) = self.permit(action, false).await? else { return Ok(()) };
-        let facts = granted.facts();
+        let understood = granted.understood();
         let act = self.send_execute(granted).await?;
-        self.remember_names(&statement, &facts, act).await
+        self.remember_names(&statement, &understood.facts, act).await
     }
 
     /// The portal that an `Execute` means.
@@ -261,8 +261,8 @@ impl Session {
         let understood = self.understand(&portal.statement).await?;
         let action = Action::of_portal(&portal, understood, bytes.freeze()).alone(!executes);
         let Some(granted) = self.permit(action, false).await? else { return Ok(()) };
-        let (bound, facts) = (granted.rows_max(), granted.facts());
-        let _ = portal.understood.set(granted.understood());
+        let (bound, understood) = (granted.rows_max(), granted.understood());
+        let _ = portal.understood.set(Arc::clone(&understood));
         let (statement, raw) = (Arc::clone(&portal.statement), granted.bytes.clone());
         let act = self.begin(granted);
         self.batch_open = true;
@@ -302,7 +302,7 @@ impl Session {
         if let Some(rows_max) = bound.filter(|_| executes) {
             self.keep_bound(act, rows_max).await?;
         }
-        if executes { self.remember_names(&statement, &facts, act).await } else { Ok(()) }
+        if executes { self.remember_names(&statement, &understood.facts, act).await } else { Ok(()) }
     }
 
     /// More of a portal may have to be shown to an approver when its statement is long gone, so the types that the server

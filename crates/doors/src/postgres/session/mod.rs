@@ -67,6 +67,9 @@ type Interrupted = ReusableBoxFuture<'static, ()>;
 /// One session.
 pub(super) struct Session {
     shared: Arc<Shared>,
+    /// The engine again, by a reference that is counted for this session alone: counting one that all sessions share, for
+    /// each statement, makes the processors wait for each other.
+    engine: Arc<engine::Engine>,
     target: Arc<Target>,
     me: engine::Session,
     client: Link,
@@ -187,6 +190,7 @@ impl Session {
             due: ReusableBoxFuture::new(std::future::pending()),
             due_at: None,
             bell: Bell::new(),
+            engine: Arc::new(parts.shared.engine.clone()),
             shared: parts.shared,
             target: parts.target,
             me: parts.me,

@@ -38,7 +38,7 @@ impl Session {
             self.abandon(Some(act));
             return Ok(());
         }
-        let (bound, facts) = (granted.rows_max(), granted.facts());
+        let (bound, understood) = (granted.rows_max(), granted.understood());
         let raw = granted.bytes.clone();
         let act = self.begin(granted);
         match bound {
@@ -51,6 +51,6 @@ impl Session {
             }
             Some(rows_max) => self.run_bounded_inside(act, &raw, rows_max).await?,
         }
-        self.remember_names(&statement, &facts, act).await
+        self.remember_names(&statement, &understood.facts, act).await
     }
 }

@@ -150,11 +150,6 @@ impl Granted {
     }
 
     /// What is known of it.
-    pub(super) fn facts(&self) -> Arc<Facts> {
-        Arc::clone(&self.action.understood.facts)
-    }
-
-    /// The same, named.
     pub(super) fn understood(&self) -> Arc<Understood> {
         Arc::clone(&self.action.understood)
     }
@@ -210,6 +205,11 @@ impl Session {
     }
 
     async fn classified(&mut self, statement: &Arc<Statement>) -> Result<Arc<Understood>, End> {
+        if let Some(loaded) = self.target.at_hand(self.now())
+            && let Some(understood) = statement.understood(&self.known, loaded.as_deref())
+        {
+            return Ok(understood);
+        }
         let (target, shared) = (Arc::clone(&self.target), Arc::clone(&self.shared));
         let loaded = match target.knowledge(&shared) {
             Knowledge::Fresh(loaded) | Knowledge::Ageing(loaded) => Some(loaded),
@@ -267,8 +267,7 @@ impl Session {
             Ok(_) => {}
             Err(masked) => return self.refuse_masked(action, &masked, simple).await.map(|()| None),
         }
-        let engine = self.shared.engine.clone();
-        let me = self.me.clone();
+        let (engine, me) = (Arc::clone(&self.engine), self.me.clone());
         let mut asking = Asking { session: self, action };
         let answer = flow::decide(&engine, &me, &mut asking, Asking::attempt).await?;
         let action = asking.action;
@@ -314,7 +313,7 @@ impl Session {
 
     /// Records that an action may not run for what is masked, and says so.
     async fn refuse_masked(&mut self, action: Action, masked: &Masked, simple: bool) -> Result<(), End> {
-        let (engine, me) = (self.shared.engine.clone(), self.me.clone());
+        let (engine, me) = (Arc::clone(&self.engine), self.me.clone());
         let understood = Arc::clone(&action.understood);
         let attempt = Asking { session: self, action }.attempt();
         let denied = engine.deny_masked(&me, attempt, masked.to_string());
@@ -358,8 +357,9 @@ impl Session {
     /// An action is about to be forwarded: what it may change is in doubt from here on.
     pub(super) fn begin(&mut self, mut granted: Granted) -> ActId {
         let cover = granted.cover.take();
-        let facts = granted.facts();
-        let changing = state::may_change(&facts);
+        let understood = granted.understood();
+        let facts = &*understood.facts;
+        let changing = state::may_change(facts);
         let now = self.now();
         let fetched = || facts.fetched_cursor().map(|name| Bytes::copy_from_slice(name.as_bytes()));
         let running = granted.action.running.clone().or_else(fetched);
@@ -367,16 +367,16 @@ impl Session {
             Order::First(ran) => self.acts.recorded(ran, now, changing),
             Order::BeforeRelease(pending) => self.acts.reading(pending, granted.action, now, changing),
         };
-        self.acts.follow(act, &facts);
+        self.acts.follow(act, facts);
         if let Some(cover) = cover {
             self.acts.covered(act, cover);
         }
-        if mask::runs_foreign_code(&facts) {
+        if mask::runs_foreign_code(facts) {
             self.acts.runs_foreign_code(act);
         }
         // At the end of a transaction deferred triggers run, which are anybody's code.
-        let loses = self.known.loses(&facts);
-        self.known.sends(&facts);
+        let loses = self.known.loses(facts);
+        self.known.sends(facts);
         let names = !facts.cursors.is_empty() && facts.fetched_cursor().is_none();
         if facts.taints_session || loses || !facts.prepared.is_empty() || names {
             match &running {
