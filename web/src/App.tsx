@@ -25,6 +25,7 @@ const Accesses = lazy(() => import("./pages/Accesses"));
 const Resources = lazy(() => import("./pages/Resources"));
 const People = lazy(() => import("./pages/People"));
 const Policies = lazy(() => import("./pages/policies/Policies"));
+const Workbench = lazy(() => import("./pages/workbench/Workbench"));
 const Account = lazy(() => import("./pages/Account"));
 const Device = lazy(() => import("./pages/Device"));
 const LetIn = lazy(() => import("./pages/LetIn"));
@@ -51,6 +52,7 @@ export function App() {
   if (who.data === undefined) {
     return (
       <main className="main">
+        <h1 className="unseen">Countersign</h1>
         {who.error ? <Fault error={who.error} retry={() => void who.refetch()} /> : <Bones />}
       </main>
     );
@@ -76,6 +78,7 @@ export function App() {
           <Route path="/device"><Device /></Route>
           <Route path="/let-in"><LetIn /></Route>
           <Route path="/policies/:part?/:which?">{({ part, which }) => <Policies part={part} which={which} />}</Route>
+          <Route path="/sql/:resource?">{({ resource }) => <Workbench resource={resource} />}</Route>
           <Route path="/account"><Account /></Route>
           <Route><Nowhere /></Route>
         </Switch>

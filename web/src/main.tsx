@@ -28,6 +28,9 @@ const client = new QueryClient({
   defaultOptions: { queries: { retry: again, staleTime: 5_000 }, mutations: { retry: false } },
 });
 
+// The console opens without its gateway, and says so. Where there is no such thing, it is as it was.
+if (import.meta.env.PROD && "serviceWorker" in navigator) void navigator.serviceWorker.register("/sw.js").catch(() => undefined);
+
 const root = document.getElementById("root");
 if (root) {
   createRoot(root).render(

@@ -7,9 +7,11 @@ import { beforeEach, describe, expect, it } from "vitest";
 
 import { forget, STALE, type Topic } from "../src/api/live";
 import { lines as looked } from "../src/api/queries";
+import { take, type Result, type RunEvent } from "../src/api/workbench";
 import { now, setNow } from "../src/lib/clock";
 import { lastAlike } from "../src/lib/alike";
 import { rows as lanes, table, totals } from "../src/lib/accesses";
+import { around, complete, quoted, relations, type Relation } from "../src/lib/complete";
 import { csv } from "../src/lib/csv";
 import { CONTROLS, titleOf } from "../src/lib/controls";
 import { find, fit, meant, type Item } from "../src/lib/palette";
@@ -20,6 +22,7 @@ import { isTaken } from "../src/lib/keys";
 import { hold, type Keeper, type Kept } from "../src/lib/keeping";
 import { open, readCheckpoint, readKey } from "../src/lib/note";
 import { check, parse, rootOf } from "../src/lib/proof";
+import { clock, reached, steps } from "../src/lib/playing";
 import { program } from "../src/lib/programs";
 import { environment, quote } from "../src/lib/shell";
 import { deceives, highlight, lines, reveal } from "../src/lib/sql";
@@ -487,5 +490,92 @@ describe("the last of its kind that was approved", () => {
     ];
     expect(lastAlike(of, unlike)).toBeUndefined();
     expect(lastAlike(one("5", { kind: "access" }), [one("1", {})])).toBeUndefined();
+  });
+});
+
+describe("completion", () => {
+  const known: Relation[] = [
+    { schema: "public", name: "orders", kind: "r", columns: [{ name: "id", type: "bigint" }, { name: "status", type: "text" }, { name: "user", type: "text" }] },
+    { schema: "public", name: "order_items", kind: "r", columns: [{ name: "order_id", type: "bigint" }] },
+    { schema: "sales", name: "Targets", kind: "v", columns: [{ name: "Per Month", type: "numeric" }] },
+  ];
+  const at = (text: string, asked = false) => {
+    const place = text.indexOf("|");
+    return complete(text.replace("|", ""), place, known, asked);
+  };
+  const texts = (text: string, asked = false): string[] => at(text, asked).items.map((one) => one.text);
+
+  it("offers relations behind FROM, and quotes what has to be quoted", () => {
+    expect(new Set(texts("select * from ord|"))).toEqual(new Set(["orders", "order_items"]));
+    expect(texts("select * from tar|")).toEqual(['sales."Targets"']);
+    expect(texts("select * from sales.|")).toEqual(['"Targets"']);
+  });
+
+  it("offers the columns of what the statement names, also under short names, also in front of it", () => {
+    expect(texts("select o.| from orders o")).toEqual(["id", "status", '"user"']);
+    expect(texts("select st| from orders")[0]).toBe("status");
+    expect(texts("update orders set st|")[0]).toBe("status");
+    expect(texts("select t.| from sales.\"Targets\" as t")).toEqual(['"Per Month"']);
+    expect(texts("select st| from order_items")).not.toContain("status");
+  });
+
+  it("looks at the statement at the caret alone, and offers nothing in texts and comments", () => {
+    expect(texts("select 1 from orders; select st| from order_items")).not.toContain("status");
+    expect(texts("select ';' , st| from orders")[0]).toBe("status");
+    expect(texts("select 'ord|' from orders")).toEqual([]);
+    expect(texts("-- ord|")).toEqual([]);
+    expect(texts("select 1 |")).toEqual([]);
+    expect(texts("select | from orders", true)).toContain("status");
+  });
+
+  it("keeps the case of SQL's words as they are begun", () => {
+    expect(texts("SEL|")).toContain("SELECT");
+    expect(texts("sel|")).toContain("select");
+  });
+
+  it("finds the statement around the caret", () => {
+    const text = "select 1;\n\n-- two; of them\nselect ';' from a;\nselect 3";
+    const part = (place: number): string => { const { from, until } = around(text, place); return text.slice(from, until); };
+    expect(part(0)).toBe("select 1;");
+    expect(part(9)).toBe("select 1;");
+    expect(part(text.indexOf("from a"))).toBe("-- two; of them\nselect ';' from a;");
+    expect(part(text.length)).toBe("select 3");
+  });
+
+  it("reads relations from the rows of the session's own statement", () => {
+    expect(relations([["public", "orders", "r", "id", "bigint"], ["public", "orders", "r", "status", "text"], ["public", null, "r", "x", "text"]])).toEqual([
+      { schema: "public", name: "orders", kind: "r", columns: [{ name: "id", type: "bigint" }, { name: "status", type: "text" }] },
+    ]);
+    expect(quoted("select")).toBe('"select"');
+    expect(quoted('a"b')).toBe('"a""b"');
+  });
+});
+
+describe("a run", () => {
+  it("is put together from what is told, in order, with what was cut in its place", () => {
+    const results: Result[] = [];
+    const said = { severity: "ERROR", code: "42703", message: "no" };
+    const told: RunEvent[] = [
+      { event: "statement", number: 0, of: 2, at: 0, text: "SELECT a" }, { event: "columns", columns: [{ name: "a", type_oid: 25 }] },
+      { event: "rows", rows: [["x"], [null]] }, { event: "rows", rows: [["y"]], cut: [[0, 0, 70_000]] }, { event: "done", tag: "SELECT 3", more: false },
+      { event: "statement", number: 1, of: 2, at: 9, text: "SELECT b" }, { event: "failed", said },
+    ];
+    for (const event of told) expect(take(results, event)).toBeUndefined();
+    expect(take(results, { event: "over", transaction: "failed" })).toEqual({ how: "over", transaction: "failed" });
+    expect(results.map((one) => one.rows)).toEqual([[["x"], [null], ["y"]], []]);
+    expect(results[0]?.cut.get("2 0")).toBe(70_000);
+    expect([results[0]?.done, results[1]?.failed]).toEqual([{ tag: "SELECT 3", more: false }, said]);
+  });
+});
+
+describe("a session that is played again", () => {
+  const line = (seq: number, at: string, type = "action.allowed"): Event => ({ id: `${seq}`, state: "published", seq, at: `2026-03-03T09:${at}Z`, type, outcome: "success", controls: [] }) as unknown as Event;
+
+  it("keeps the pace of then, in order, but for long silences", () => {
+    const all = steps([line(9, "10:00.000"), line(4, "00:00.000", "session.opened"), line(7, "00:01.500"), line(5, "00:00.500"), line(8, "00:01.500", "ledger.read")]);
+    expect(all.map((one) => [one.line.seq, one.at, one.skipped])).toEqual([[4, 0, 0], [5, 500, 0], [7, 1_500, 0], [9, 4_500, 595_500]]);
+    expect([-1, 0, 499, 500, 4_499, 4_500, 9_999].map((at) => reached(all, at))).toEqual([0, 1, 1, 2, 3, 4, 4]);
+    expect(reached([], 5)).toBe(0);
+    expect([clock(0), clock(67_900), clock(3_600_000)]).toEqual(["0:00", "1:07", "60:00"]);
   });
 });

@@ -6,6 +6,7 @@ import { createReadStream, existsSync, readdirSync, readFileSync } from "node:fs
 import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
+import { createGzip } from "node:zlib";
 
 import { makeLog, tile } from "./log.mjs";
 
@@ -47,9 +48,26 @@ const EARLIER = { ...FILES,
 const hashOf = (files) => createHash("sha256").update(JSON.stringify(files)).digest("hex");
 const LOG = makeLog("countersign.local/demo");
 
+/** What a run of the workbench tells: names for completion, or rows with everything that a database may put into one. */
+function told(text, rowsMax) {
+  const say = { severity: "NOTICE", code: "00000", message: "the stand-in runs nothing" };
+  if (text.includes("pg_attribute")) {
+    const names = [["customers", "id bigint", "email text"], ["orders", "id bigint", "status text", "total numeric(12,2)"]];
+    const rows = names.flatMap(([table, ...columns]) => columns.map((column) => ["public", table, "r", ...column.split(" ")]));
+    return [{ event: "statement", number: 0, of: 1, at: 0, text }, { event: "columns", columns: ["n", "r", "k", "a", "t"].map((name) => ({ name, type_oid: 25 })) },
+      { event: "rows", rows }, { event: "done", tag: `SELECT ${rows.length}`, more: false }, { event: "over", transaction: "none" }];
+  }
+  const odd = ["<img src=x onerror=alert(1)>", "\u202eright to left", "", null, "=1+1", "\u001b[31mred"];
+  const rows = Array.from({ length: Math.min(rowsMax ?? 1000, 20_000) }, (_, i) => [String(i + 1), odd[i % odd.length], `${(i * 37) % 900}.50`]);
+  return [{ event: "statement", number: 0, of: 2, at: 0, text: "SELECT * FROM orders;" }, { event: "columns", columns: [{ name: "id", type_oid: 20 }, { name: "status", type_oid: 25 }, { name: "total", type_oid: 1700 }] },
+    { event: "notice", said: say }, { event: "rows", rows, cut: [[0, 1, 70_000]] }, { event: "done", tag: `SELECT ${rows.length}`, more: true },
+    { event: "statement", number: 1, of: 2, at: 22, text: "SELECT nonsense FROM orders" },
+    { event: "failed", said: { severity: "ERROR", code: "42703", message: "column \"nonsense\" does not exist", position: 8 } }, { event: "over", transaction: "none" }];
+}
+
 /** A gateway with a little history. */
 function gateway() {
-  const state = { proposed: [], requests: [], grants: [], sessions: [], lines: [], tokens: new Map(), streams: new Set(), disabled: new Set(),
+  const state = { proposed: [], devices: [], requests: [], grants: [], sessions: [], lines: [], tokens: new Map(), streams: new Set(), disabled: new Set(),
     places: new Map([["alice", [{ id: "sgn_9", state: "live", at: at(-4000), address: "203.0.113.7", program: "curl/8.5.0" }]]]) };
   const changed = (...topics) => {
     for (const stream of state.streams) stream.write(`event: change\ndata: ${JSON.stringify({ index: state.lines.length, topics })}\n\n`);
@@ -133,6 +151,11 @@ function history(world) {
   const past = { ...session, id: id("ses"), principal: "carol", display: person("carol").name, person: "carol", role: "shop-reader", application: "DBeaver 24.3", state: "ended",
     address: "127.0.0.1:51022", opened_at: at(-4800), ended_at: at(-3900), ending: "user", grant: gone.id, purpose: gone.purpose };
   state.sessions.push(session, past);
+  const did = (ago, type, text, outcome, more = {}) => record(type, { ago, actor: "carol", person: "carol", resource: "shop", role: "shop-reader", session: past.id, outcome, ...more }, text);
+  did(4790, "action.allowed", "select max(created_at) from orders", "success", { result: "done", rows: 1, bytes: 24, micros: 900 });
+  did(4788, "action.allowed", "select count(*) from orders where created_at > now() - interval '1 day'", "success", { result: "done", rows: 1, bytes: 8, micros: 2100 });
+  did(4300, "action.blocked", "copy (select * from customers) to program 'curl'", "failure");
+  did(4296, "action.allowed", "select id, email from customers limit 10", "success", { result: "done", rows: 10, bytes: 410, micros: 1300 });
   record("session.opened", { ago: 1200, actor: "alice", person: "alice", resource: "shop", session: session.id });
   const act = (ago, type, text, outcome) => record(type, { ago, actor: "alice", person: "alice", resource: "shop", role: "shop-writer", session: session.id, outcome }, text);
   act(1180, "action.allowed", "select status, count(*) from orders group by status order by 2 desc", "success");
@@ -330,6 +353,26 @@ function routes(world, passwords) {
     },
     "GET /resources": (who) => ({ items: [{ id: "shop", state: live(who).length > 0 ? "open" : "closed", kind: "postgres", title: "The shop's orders, customers and payments", impact: "high",
       owner: "group:dba", labels: { env: "production", data: "personal" }, roles: ROLES.map((role) => role.id), host: "127.0.0.1", port: 5443, database: "shop" }] }),
+    "GET /me/devices": (who) => ({ items: state.devices.filter((one) => one.who === who).map(({ who: _, ...one }) => one),
+      key: "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4" }),
+    "POST /me/devices": (who) => {
+      const made = { id: id("dev"), who, state: "live", program: "Mozilla/5.0 (X11; Linux x86_64) Chrome/131.0 Safari/537.36", added_at: at() };
+      state.devices.unshift(made);
+      return made;
+    },
+    "POST /me/devices/:id/remove": (who, _, __, ___, ____, path) => {
+      state.devices = state.devices.filter((one) => one.who !== who || !path.includes(one.id));
+    },
+    "GET /workbenches": () => ({ items: [] }),
+    "POST /workbenches": (who, _, __, { resource, role }) => {
+      const grant = state.grants.find((one) => one.principal === who && one.state === "live" && one.resources.includes(resource) && (!role || one.role === role));
+      if (!grant) throw new Refused(403, `you hold no live grant that reaches \`${resource}\``, "ask for it: countersign request shop-writer");
+      return { id: `wb_${randomBytes(16).toString("hex")}`, state: "idle", session: state.sessions[0].id, resource, role: grant.role, server: "17.2",
+        opened_at: at(), rows_max: 50000, can: { export: grant.role === "shop-reader" } };
+    },
+    "POST /workbenches/:id/cancel": () => undefined,
+    "POST /workbenches/:id/close": () => undefined,
+    "POST /workbenches/:id/export": () => undefined,
     "POST /credentials": (who, _, __, body) => ({ id: id("cre"), state: "live", resource: body.resource, user: who, password: "kT4mXw9bQz7LdR2vNs8H", host: "127.0.0.1", port: 5443,
       database: "shop", expires_at: at(900), url: `postgresql://${who}:kT4mXw9bQz7LdR2vNs8H@127.0.0.1:5443/shop?sslmode=require` }),
     "GET /principals": (who) => {
@@ -499,8 +542,9 @@ const policy = (nonce) =>
 function page(path, response) {
   const file = normalize(join(dist, path));
   if (path !== "/" && extname(path) && file.startsWith(dist) && existsSync(file)) {
-    response.writeHead(200, { "content-type": TYPES[extname(file)] ?? "application/octet-stream" });
-    createReadStream(file).pipe(response);
+    // Compressed, as the gateway sends it: what a first load weighs is measured here too.
+    response.writeHead(200, { "content-type": TYPES[extname(file)] ?? "application/octet-stream", "content-encoding": "gzip" });
+    createReadStream(file).pipe(createGzip()).pipe(response);
     return;
   }
   const nonce = randomBytes(16).toString("hex");
@@ -559,6 +603,12 @@ export async function start({ port = 0, passwords = { alice: "demo", bob: "demo"
         response.on("close", () => clearInterval(timer));
         return undefined;
       }
+      if (/^\/workbenches\/[^/]+\/run$/.test(path)) {
+        const { text, rows_max } = await bodyOf(request);
+        response.writeHead(200, { "content-type": "application/x-ndjson" });
+        for (const event of told(text, rows_max)) response.write(`${JSON.stringify(event)}\n`);
+        return response.end();
+      }
       if (path.startsWith("/ledger/") && /^\/ledger\/(?:vkey$|checkpoint$|tile\/)/.test(path)) {
         const lines = world.state.lines;
         const leaves = tree(lines.slice(0, Math.max(1, lines.length - 3))).leaves;
@@ -569,18 +619,26 @@ export async function start({ port = 0, passwords = { alice: "demo", bob: "demo"
       }
       const parts = path.split("/");
       const call = table[`${request.method} ${path}`] ?? table[`${request.method} ${[...parts.slice(0, -1), ":id"].join("/")}`]
-        ?? table[`${request.method} /${parts[1]}/:id/${parts[3]}`];
+        ?? table[`${request.method} /${parts[1]}/:id/${parts[3]}`] ?? table[`${request.method} ${path.replace(/\/dev_[^/]+/, "/:id")}`];
       if (!call) throw new Refused(404, "there is no such endpoint");
       const wanted = path.startsWith("/ledger/") ? parts[3] : parts[2];
-      return send(response, 200, call(who, [wanted], url.searchParams, await bodyOf(request), token));
+      return send(response, 200, call(who, [wanted], url.searchParams, await bodyOf(request), token, path));
     } catch (error) {
       const status = error.status ?? 500;
       return send(response, status, { type: "urn:countersign:problem:refused", title: "refused", status, detail: error.message, ...(error.hint ? { hint: error.hint } : {}) });
     }
   }
   await new Promise((ready) => server.listen(port, "127.0.0.1", ready));
+  const bound = server.address();
   return {
-    url: `http://127.0.0.1:${server.address().port}`,
+    url: `http://127.0.0.1:${bound.port}`,
+    /** Goes away, and comes back at the same address. */
+    away: (gone) => new Promise((done) => {
+      if (!gone) return server.listen(bound.port, "127.0.0.1", done);
+      server.close(done);
+      server.closeAllConnections();
+      return undefined;
+    }),
     stop: () => new Promise((done) => {
       server.close(done);
       server.closeAllConnections();

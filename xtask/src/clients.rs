@@ -13,6 +13,9 @@ use crate::run::{cargo, exists, finish, program, quietly, root, say, target};
 /// A client: its name, and what starts its conversation.
 type Start = (&'static str, Vec<String>);
 
+/// The clients of tools.
+const TOOLS: [&str; 4] = ["typescript-sdk", "python-sdk", "inspector", "filesystem"];
+
 /// Clients that are installed together.
 struct Family {
     name: &'static str,
@@ -21,12 +24,14 @@ struct Family {
     install: fn() -> Result<Vec<Start>>,
 }
 
-const FAMILIES: [Family; 5] = [
+const FAMILIES: [Family; 6] = [
     Family { name: "server", members: &["psql", "pg_dump", "pgbench", "large_objects"], install: server },
     Family { name: "python", members: &["psycopg", "asyncpg", "sqlalchemy", "django"], install: python },
     Family { name: "node", members: &["node-postgres"], install: node },
     Family { name: "jdbc", members: &["pgjdbc"], install: jdbc },
     Family { name: "rust", members: &["tokio-postgres", "sqlx"], install: rust },
+    // A client of another protocol, with an example of its own to play it.
+    Family { name: "mcp", members: &TOOLS, install: mcp },
 ];
 
 impl Family {
@@ -47,6 +52,18 @@ pub fn clients(args: &[&str]) -> Result<()> {
             let installed = (family.install)()
                 .with_context(|| format!("the clients of `{}` can't be had", family.name))?;
             starts.extend(installed.into_iter().filter(|(name, _)| family.is_wanted(name, &wanted)));
+        }
+    }
+    let (tools, starts): (Vec<Start>, Vec<Start>) =
+        starts.into_iter().partition(|(name, _)| TOOLS.contains(name));
+    if !tools.is_empty() {
+        cargo(&["build", "--workspace", "--example", "tools"])?;
+        let mut command = program(target().join("debug/examples/tools"));
+        command.arg(kept("mcp")?);
+        command.args(tools.iter().map(|(name, words)| format!("{name}={}", words.join("\t"))));
+        finish(&mut command)?;
+        if starts.is_empty() {
+            return Ok(());
         }
     }
     cargo(&["build", "--workspace", "--example", "clients"])?;
@@ -118,6 +135,25 @@ fn node() -> Result<Vec<Start>> {
     }
     quietly(program("npm").args(["ci", "--silent", "--no-audit", "--no-fund"]).current_dir(&place))?;
     Ok(vec![("node-postgres", vec!["node".into(), text(&place.join("with_pg.mjs"))?])])
+}
+
+/// The official SDKs and the official inspector as clients, and the official servers: one that has something of everything, and one
+/// of files.
+fn mcp() -> Result<Vec<Start>> {
+    let place = kept("mcp")?;
+    for file in ["package.json", "package-lock.json", "with_sdk.mjs", "with_inspector.mjs", "with_files.mjs"]
+    {
+        std::fs::copy(folder().join("mcp").join(file), place.join(file))?;
+    }
+    quietly(program("npm").args(["ci", "--silent", "--no-audit", "--no-fund"]).current_dir(&place))?;
+    let python = text(&venv("mcp-python", &folder().join("mcp/requirements.txt"))?)?;
+    let script = text(&folder().join("mcp/with_sdk.py"))?;
+    Ok(vec![
+        ("typescript-sdk", vec!["node".into(), "with_sdk.mjs".into()]),
+        ("python-sdk", vec![python, script]),
+        ("inspector", vec!["node".into(), "with_inspector.mjs".into()]),
+        ("filesystem", vec!["node".into(), "with_files.mjs".into()]),
+    ])
 }
 
 fn jdbc() -> Result<Vec<Start>> {

@@ -73,12 +73,6 @@ impl Demo {
         password.with_context(|| format!("`demo.json` has no password of {name}"))
     }
 
-    /// The port of its PostgreSQL server.
-    pub fn upstream_port(&self) -> Result<String> {
-        let port = self.facts.pointer("/upstream/port").and_then(Value::as_u64);
-        Ok(port.context("`demo.json` names no port of the server")?.to_string())
-    }
-
     /// Stops it in good order, and says so if that did not work.
     pub fn stop(mut self) -> Result<()> {
         self.end()

@@ -85,7 +85,23 @@ pub fn for_regress() -> Result<()> {
 /// What the tests need.
 pub fn for_tests() -> Result<()> {
     node()?;
-    install(&[COMPILER, LIBCLANG, POSTGRES, PSQL, SLAPD])
+    install(&[COMPILER, LIBCLANG, POSTGRES, PSQL, SLAPD])?;
+    domain_controller();
+    Ok(())
+}
+
+/// A domain controller for the test that asks one. Its packages start file servers wherever something starts services, so they
+/// are got only where nothing does, in a container; elsewhere the test says what is missing, and is skipped.
+fn domain_controller() {
+    let is_there = exists("samba-tool") && Path::new("/usr/share/samba/setup").is_dir();
+    let is_container = is_root() && exists("apt-get") && !Path::new("/run/systemd/system").exists();
+    if is_there || !is_container {
+        return;
+    }
+    say("installing: a domain controller to ask");
+    if apt(&["samba", "samba-ad-provision", "samba-dsdb-modules", "samba-vfs-modules"]).is_err() {
+        say("no domain controller could be installed; the test that asks one is skipped");
+    }
 }
 
 /// The browser that the console's tests drive. Where there is none and none can be installed, this says how to get one; the
@@ -150,6 +166,8 @@ fn apt(packages: &[&str]) -> Result<()> {
         }
         command
             .env("DEBIAN_FRONTEND", "noninteractive")
+            // Programs are wanted, and no services.
+            .env("RUNLEVEL", "1")
             .args(["-qq", "-y", "-o", "Dpkg::Use-Pty=0"])
             .args(args);
         command

@@ -6,6 +6,7 @@ use std::process::Stdio;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::clients::clients;
 use crate::run::{cargo, program, quietly, root, say, target};
 use crate::{prerequisites, scim, web};
 
@@ -16,6 +17,9 @@ const DENY_VERSION: &str = "0.20.2";
 /// What the property tests draw their cases from. The checks draw the same ones each time, so that what they say of a
 /// tree does not change; [`properties`] draws others.
 const SEED: &str = "PROPTEST_RNG_SEED";
+
+/// The conversations with servers of tools that are part of the checks; `cargo xtask clients mcp` plays them all.
+const TOOLS_PLAYED: [&str; 2] = ["typescript-sdk", "filesystem"];
 
 /// What has passed and failed so far.
 #[derive(Default)]
@@ -37,7 +41,7 @@ pub fn test() -> Result<()> {
         Err(_) => bail!("there is no browser to drive it with, see above"),
     };
     count.check("formatting", cargo(&["fmt", "--all", "--check"]));
-    count.check("console: types, lint, unit tests", web::check());
+    count.check("console: types, unit tests", web::check());
     count.check("console: build", web::build());
     count.check("console: in a browser, against a stand-in", driven(web::against_stand_in));
     count.check(
@@ -51,6 +55,7 @@ pub fn test() -> Result<()> {
         "console: in a browser, against a demo",
         program_to_drive().and_then(|()| driven(web::against_demo)),
     );
+    count.check("tools: official clients and servers, through the gateway", clients(&TOOLS_PLAYED));
     count.check("SCIM: an independent tester, against the gateway", scim::conformance());
     println(&format!("{} passed, {} failed", count.passed, count.failed));
     if count.failed > 0 {

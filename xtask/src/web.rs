@@ -39,8 +39,7 @@ pub fn against_demo(browser: &Path) -> Result<()> {
     let (console, alice, bob) = (demo.console()?, demo.password("alice")?, demo.password("bob")?);
     let (carol, dave) = (demo.password("carol")?, demo.password("dave")?);
     let (bundle, program) = (root().join("demo/bundle"), target().join("debug/countersign"));
-    let port = demo.upstream_port()?;
-    let env: [(&str, &OsStr); 10] = [
+    let env: [(&str, &OsStr); 9] = [
         ("CHROMIUM", browser.as_os_str()),
         ("SHOTS", shots.as_os_str()),
         ("BASE_URL", console.as_ref()),
@@ -49,7 +48,6 @@ pub fn against_demo(browser: &Path) -> Result<()> {
         ("PASSWORD_CAROL", carol.as_ref()),
         ("PASSWORD_DAVE", dave.as_ref()),
         ("BUNDLE", bundle.as_os_str()),
-        ("UPSTREAM_PORT", port.as_ref()),
         ("COUNTERSIGN", program.as_os_str()),
     ];
     // What one binds to an account, those before it would be asked for.
@@ -57,6 +55,8 @@ pub fn against_demo(browser: &Path) -> Result<()> {
         // It wants to be the first to sign in as alice from elsewhere, and leaves her with her password alone.
         .and_then(|()| npm_with(&["run", "e2e:identity"], &env))
         .and_then(|()| npm_with(&["run", "e2e:programs"], &env))
+        // It revokes what alice holds.
+        .and_then(|()| npm_with(&["run", "e2e:workbench"], &env))
         .and_then(|()| npm_with(&["run", "e2e:jobs"], &env))
         .and_then(|()| npm_with(&["run", "e2e:signing"], &env))
         .and_then(|()| npm_with(&["run", "e2e:oidc"], &env));

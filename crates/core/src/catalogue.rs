@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::budget::Budget;
+use crate::budget::{Budget, Limits};
 use crate::ids::{ActionName, DirectoryName, GroupId, PersonId, PrincipalId, ResourceId, RoleId, RuleName};
 use crate::request::HoldsUp;
 use crate::time::Span;
@@ -92,6 +92,19 @@ pub struct Directory {
     pub strip: Option<String>,
     /// The human behind an account, where it is not a human of the account's own name.
     pub persons: BTreeMap<PrincipalId, PersonId>,
+    /// By what it is found that two accounts are one human's.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub link_by: BTreeSet<LinkBy>,
+}
+
+/// By what it is found that two accounts are one human's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LinkBy {
+    /// What the directory says of the human itself: the number of an employee.
+    Number,
+    /// Their mail address.
+    Mail,
 }
 
 /// An account.
@@ -126,7 +139,20 @@ pub enum PrincipalKind {
     Agent {
         /// The user who answers for it.
         owner: PrincipalId,
+        /// The most that it may ever hold and do.
+        #[serde(default)]
+        ceiling: AgentCeiling,
     },
+}
+
+/// The most that an agent may ever hold and do, whoever approves. Nothing, where nothing is said.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentCeiling {
+    /// The roles that it may hold.
+    pub roles: BTreeSet<RoleId>,
+    /// What it may do in them: actions, and groups of actions.
+    pub actions: BTreeSet<ActionName>,
 }
 
 /// A set of principals, and of the members of other groups.
@@ -159,6 +185,9 @@ pub struct Role {
     /// How much may be taken under it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Budget>,
+    /// How much may be taken by calls of single tools, in one session each.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tools: BTreeMap<String, Limits>,
 }
 
 /// Something protected.
@@ -422,7 +451,7 @@ impl Principal {
     pub fn owner(&self) -> Option<&PrincipalId> {
         match &self.kind {
             PrincipalKind::User => None,
-            PrincipalKind::Service { owner } | PrincipalKind::Agent { owner } => Some(owner),
+            PrincipalKind::Service { owner } | PrincipalKind::Agent { owner, .. } => Some(owner),
         }
     }
 

@@ -146,6 +146,8 @@ minted! {
     SignInId = "sgn",
     /// Something by which a person proves who they are, beside a password.
     AuthenticatorId = "aut",
+    /// A device on which somebody is told of what waits for them.
+    DeviceId = "dev",
 }
 
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";

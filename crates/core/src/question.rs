@@ -40,6 +40,10 @@ pub enum Value {
     At(At),
     /// An IP address (Cedar `ipaddr`).
     Ip(std::net::IpAddr),
+    /// Texts under names that whoever acts has chosen, such as the arguments of a call.
+    Fields(BTreeMap<String, String>),
+    /// Whole numbers under such names.
+    Numbers(BTreeMap<String, i64>),
 }
 
 /// What an action is done to.

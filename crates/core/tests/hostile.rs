@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use countersign_core::catalogue::{Catalogue, Ceiling, Escalation, Place, PrincipalKind, Rule, Stage};
+use countersign_core::catalogue::{Catalogue, Ceiling, Escalation, Place, Rule, Stage};
 use countersign_core::envelope::{Claim, Envelope, Reach, Terms};
 use countersign_core::request::{
     self, Ask, Bounds, Fate, HoldsUp, Outcome, RowBound, Signature, Transaction, Voidance, Withdrawal,
@@ -282,7 +282,7 @@ fn a_catalogue() -> impl Strategy<Value = Arc<Catalogue>> + Clone {
             }
             2 => {
                 world.catalogue.principals.insert(who("bob"), agent("bot"));
-                world.principal("bot").kind = PrincipalKind::Agent { owner: who("bob") };
+                world.principal("bot").kind = agent("bob").kind;
                 world.catalogue.principals.insert(who("dave"), agent("nobody"));
             }
             3 => {

@@ -181,7 +181,7 @@ impl Oracle {
             }
             match &found.kind {
                 PrincipalKind::User => return true,
-                PrincipalKind::Service { owner } | PrincipalKind::Agent { owner } => name = owner,
+                PrincipalKind::Service { owner } | PrincipalKind::Agent { owner, .. } => name = owner,
             }
         }
         true

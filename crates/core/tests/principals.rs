@@ -167,7 +167,7 @@ fn a_name_that_passes_to_another_human_takes_nothing_along() {
 #[test]
 fn a_circle_of_owners_ends() {
     let circle = World::base().changed(2, |world| {
-        world.principal("bot").kind = countersign_core::catalogue::PrincipalKind::Agent { owner: who("ci") };
+        world.principal("bot").kind = crate::world::agent("ci").kind;
         world.principal("ci").kind =
             countersign_core::catalogue::PrincipalKind::Service { owner: who("bot") };
     });

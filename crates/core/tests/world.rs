@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use countersign_core::action::hash;
 use countersign_core::catalogue::{
-    Catalogue, Ceiling, Directory, Escalation, Group, Impact, Place, Principal, PrincipalKind, Recording,
-    Resource, Role, Rule, Stage,
+    AgentCeiling, Catalogue, Ceiling, Directory, Escalation, Group, Impact, Place, Principal, PrincipalKind,
+    Recording, Resource, Role, Rule, Stage,
 };
 use countersign_core::ruling::{Gate, PolicyRef, Ruling};
 use countersign_core::{
@@ -141,7 +141,7 @@ pub fn user(person: &str) -> Principal {
 }
 
 pub fn agent(owner: &str) -> Principal {
-    account(PrincipalKind::Agent { owner: who(owner) }, owner)
+    account(PrincipalKind::Agent { owner: who(owner), ceiling: AgentCeiling::default() }, owner)
 }
 
 pub fn members<const N: usize>(names: [&str; N]) -> BTreeSet<PrincipalId> {
@@ -233,6 +233,7 @@ fn role(resources: &[&str]) -> Role {
         account: "app".into(),
         longest: Span::hours(4),
         budget: None,
+        tools: BTreeMap::new(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The command line, as clap sees it. Scripts rely on names, options and exit codes; see `docs/users/cli.md`.
 
 mod jobs;
+mod policy;
 
 use std::path::PathBuf;
 
@@ -8,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use countersign_core::Span;
 
 pub use jobs::Run;
+pub use policy::{Accesses, PolicyCommand, Simulate};
 
 /// Exit codes, printed by `countersign help`.
 const EXIT_CODES: &str = "Exit codes:\n  0  done, granted, proved\n  1  failed; `audit verify`: the ledger is broken\n  2  \
@@ -74,7 +76,7 @@ pub enum Command {
         id: String,
     },
     /// List grants.
-    Grants(List),
+    Grants(Grants),
     /// End somebody's grant.
     Revoke(Reasoned),
     /// Give back a grant of yours.
@@ -88,6 +90,18 @@ pub enum Command {
     Enable {
         /// Who.
         name: String,
+    },
+    /// Work with the gateway's own upstream secrets, and with the keys that seal everything at rest.
+    Secrets {
+        /// What to do.
+        #[command(subcommand)]
+        command: SecretsCommand,
+    },
+    /// Work with agents of yours.
+    Agent {
+        /// What to do.
+        #[command(subcommand)]
+        command: AgentCommand,
     },
     /// List the directories that people come from, and when they were last heard.
     Directories,
@@ -112,14 +126,15 @@ pub enum Command {
         command: AuthenticatorCommand,
     },
     /// List sessions.
-    Sessions(List),
+    Sessions(Sessions),
     /// Work with one session.
     Session {
         /// What to do with it.
         #[command(subcommand)]
         command: SessionCommand,
     },
-    /// Start the client of a resource with a fresh credential.
+    /// Start the client of a resource with a fresh credential; for a server of tools, be that server on standard input and
+    /// output.
     Connect(Connect),
     /// Check a bundle folder; reports every mistake at once.
     Check {
@@ -137,6 +152,12 @@ pub enum Command {
         #[arg(value_name = "DIR")]
         bundle: PathBuf,
     },
+    /// Ask policy beforehand: of one attempt, of everybody, of what was done already.
+    Policy {
+        /// What to ask.
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
     /// Search, export and verify the ledger.
     Audit {
         /// What to do.
@@ -152,6 +173,13 @@ pub enum Command {
     Man,
     /// Print the JSON Schemas of the bundle's files.
     Schema,
+    /// The demo's server of tools, on standard input and output.
+    #[command(hide = true)]
+    DemoReports {
+        /// Where its reports are.
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
     /// Set the password of a local person, on the gateway's own machine while it is stopped.
     Password {
         /// Who.
@@ -159,6 +187,9 @@ pub enum Command {
         /// The data folder.
         #[arg(long, value_name = "DIR")]
         data: PathBuf,
+        /// The configuration folder, where it says who keeps the master key.
+        #[arg(long, value_name = "DIR")]
+        config: Option<PathBuf>,
         /// Take away what they have bound beside a password, and leave the password as it is.
         #[arg(long)]
         reset_authenticators: bool,
@@ -194,6 +225,43 @@ pub struct Demo {
     /// Play the story against the running demo and print what happens; fails if a step fails.
     #[arg(long)]
     pub script: bool,
+}
+
+/// What to do about agents.
+#[derive(Debug, Subcommand)]
+pub enum AgentCommand {
+    /// Get a code for an agent's program to sign in with, once, together with a key of its own.
+    Code {
+        /// The agent.
+        name: String,
+    },
+}
+
+/// What to do with the gateway's own secrets. None is ever shown.
+#[derive(Debug, Subcommand)]
+pub enum SecretsCommand {
+    /// List them by name, and those that the bundle in force asks for.
+    List,
+    /// Read one from standard input and put it there, in place of one of that name; `secret:NAME` in a bundle leads to it.
+    Put {
+        /// Its name.
+        name: String,
+    },
+    /// Take one away.
+    Remove {
+        /// Its name.
+        name: String,
+    },
+    /// Show who keeps the keys that seal everything, and whether they are being changed.
+    Keys,
+    /// Make a new key that seals; what is there is sealed anew while the gateway works.
+    Rotate {
+        /// Wait until nothing is left under the older one.
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Have the keys wrapped anew, after the master key was changed.
+    Wrap,
 }
 
 /// What to do with a sign-in.
@@ -288,6 +356,9 @@ pub struct Script {
     /// In which of your roles; the newest that reaches the resource if absent.
     #[arg(long, value_name = "NAME")]
     pub role: Option<String>,
+    /// A setting that your client begins its session with, for example `TimeZone=Europe/Berlin`. May be given several times.
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
+    pub settings: Vec<(String, String)>,
     /// Why; approvers read this.
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
@@ -297,6 +368,13 @@ pub struct Script {
     /// Wait for the answer: exit 0 approved, 3 denied, 4 lapsed or withdrawn.
     #[arg(long)]
     pub wait: bool,
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE, for example TimeZone=Europe/Berlin".to_owned()),
+    }
 }
 
 /// Options of `requests`.
@@ -316,11 +394,19 @@ pub struct Requests {
     pub state: Option<String>,
 }
 
-/// Options of plain lists.
+/// Options of `grants`.
 #[derive(Debug, Args)]
-pub struct List {
-    /// In this state, for example live, expired, revoked or ended. Live ones if absent.
-    #[arg(long, value_name = "STATE")]
+pub struct Grants {
+    /// In this state. Live ones if absent.
+    #[arg(long, value_name = "STATE", value_parser = ["live", "expired", "revoked", "relinquished"])]
+    pub state: Option<String>,
+}
+
+/// Options of `sessions`.
+#[derive(Debug, Args)]
+pub struct Sessions {
+    /// In this state. Live ones if absent.
+    #[arg(long, value_name = "STATE", value_parser = ["live", "ended"])]
     pub state: Option<String>,
 }
 
@@ -411,6 +497,13 @@ pub struct Connect {
     /// Print this instead of starting the client.
     #[arg(long, value_enum, value_name = "WHAT")]
     pub print: Option<Print>,
+    /// Don't start the client: let any tool in without a password, at this port of this machine or at a socket in this folder (what
+    /// holds a slash), for as long as this runs. Only your own programs are let in.
+    #[arg(long, value_name = "PORT|DIR", conflicts_with_all = ["print", "args"])]
+    pub listen: Option<crate::commands::local::Listen>,
+    /// The agent of yours that it is for.
+    #[arg(long, value_name = "NAME")]
+    pub agent: Option<String>,
     /// The role to use where you hold several.
     #[arg(long, value_name = "ROLE")]
     pub role: Option<String>,
@@ -424,6 +517,8 @@ pub struct Connect {
 pub enum Print {
     /// A URL that clients understand, as the last line.
     Url,
+    /// The bearer token for a server of tools, as the last line.
+    Token,
 }
 
 /// What to do with the ledger.
@@ -431,6 +526,8 @@ pub enum Print {
 pub enum AuditCommand {
     /// Find events.
     Search(Search),
+    /// Who had access to a resource or as a person, by which grant, who approved it, and what they did.
+    Accesses(Accesses),
     /// Write what an auditor takes away: tiles, checkpoint, contents.
     Export {
         /// A new folder.
@@ -439,6 +536,11 @@ pub enum AuditCommand {
     },
     /// Verify the ledger: exit 0 proved, 1 broken, 2 could not check.
     Verify(Verify),
+    /// Show one event with what it commits to: texts, parameters, reasons. That it was read is recorded.
+    Show {
+        /// The event's index.
+        index: u64,
+    },
     /// Print the proof of one event (c2sp.org/tlog-proof).
     Prove {
         /// The event's index.

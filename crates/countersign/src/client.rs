@@ -59,7 +59,8 @@ impl Client {
     /// No gateway is known.
     pub fn new(cli: &Cli, home: &Home) -> Result<Self> {
         let kept = home.sign_in();
-        let url = cli.url.clone().or_else(|| kept.as_ref().map(|kept| kept.url.clone())).context(
+        let named = cli.url.clone().filter(|url| !url.is_empty());
+        let url = named.or_else(|| kept.as_ref().map(|kept| kept.url.clone())).context(
             "no gateway is known; name one with --url or COUNTERSIGN_URL, or run `countersign login`",
         )?;
         let url = url.trim_end_matches('/').to_owned();

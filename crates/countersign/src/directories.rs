@@ -41,6 +41,7 @@ pub struct LdapSection {
     users_filter: Option<String>,
     groups_base: String,
     name: Option<String>,
+    number: Option<String>,
     every: Option<String>,
 }
 
@@ -117,6 +118,7 @@ impl LdapSection {
             users_filter: usual(&self.users_filter, LdapSettings::usual_filter(kind)),
             groups_base: self.groups_base.clone(),
             name: usual(&self.name, LdapSettings::usual_name(kind)),
+            number: self.number.clone(),
             every: Duration::from_millis(u64::try_from(every.millis())?),
         };
         settings.check().map_err(|wrong| anyhow!(wrong))?;

@@ -5,13 +5,17 @@ mod browser;
 mod cli;
 mod client;
 mod commands;
+mod configuration;
 mod demo;
 mod directories;
 mod home;
+mod keepers;
 mod output;
+mod programs;
 mod prover;
 mod scratch;
 mod serve;
+mod telling;
 mod wiring;
 
 use std::process::ExitCode;
@@ -19,9 +23,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{CommandFactory as _, Parser as _};
 
-use cli::{AuditCommand, Cli, Command};
+use cli::{AgentCommand, AuditCommand, Cli, Command};
 use client::{Refused, Unreachable};
-use commands::{audit, bundle, identity, people, requests, sessions};
+use commands::{audit, bundle, identity, people, policy, requests, sessions};
 use home::Home;
 use output::note;
 
@@ -34,6 +38,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const FAILED: u8 = 1;
 /// Wrong usage, or it could not be checked.
 const UNCHECKED: u8 = 2;
+/// A person or a policy said no.
+pub(crate) const DENIED: u8 = 3;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -55,8 +61,18 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             complain(&error);
-            ExitCode::from(if matches!(cli.command, Command::Audit { .. }) { UNCHECKED } else { FAILED })
+            ExitCode::from(code_of(&error, &cli.command))
         }
+    }
+}
+
+/// The exit code of what went wrong: a refusal by policy is an answer, and has one of its own.
+fn code_of(error: &anyhow::Error, command: &Command) -> u8 {
+    let is_refused = error.downcast_ref::<Refused>().is_some_and(|refused| refused.status == 403);
+    match command {
+        Command::Audit { .. } => UNCHECKED,
+        _ if is_refused => DENIED,
+        _ => FAILED,
     }
 }
 
@@ -81,6 +97,10 @@ async fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Relinquish { id } => requests::relinquish(cli, &home()?, id).await?,
         Command::Disable(options) => people::disable(cli, &home()?, options).await?,
         Command::Enable { name } => people::enable(cli, &home()?, name).await?,
+        Command::Agent { command: AgentCommand::Code { name } } => {
+            people::agent_code(cli, &home()?, name).await?
+        }
+        Command::Secrets { command } => commands::secrets::secrets(cli, &home()?, command).await?,
         Command::Directories => people::directories(cli, &home()?).await?,
         Command::SignIns { of } => identity::sign_ins(cli, &home()?, of.as_deref()).await?,
         Command::SignIn { command } => identity::sign_in(cli, &home()?, command).await?,
@@ -92,6 +112,10 @@ async fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Check { bundle: Some(bundle), .. } => return bundle::check(cli, bundle),
         Command::Check { bundle: None, .. } => return bundle::check_live(cli, &home()?).await,
         Command::Apply { bundle } => bundle::apply(cli, &home()?, bundle).await?,
+        Command::Policy { command } => return policy::policy(cli, &home()?, command).await,
+        Command::Audit { command: AuditCommand::Accesses(options) } => {
+            policy::accesses(cli, &home()?, options).await?;
+        }
         Command::Audit { command: AuditCommand::Search(options) } => {
             audit::search(cli, &home()?, options).await?
         }
@@ -99,18 +123,30 @@ async fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Audit { command: AuditCommand::Verify(options) } => {
             return audit::verify(cli, &home()?, options).await;
         }
+        Command::Audit { command: AuditCommand::Show { index } } => {
+            audit::show(cli, &home()?, *index).await?
+        }
         Command::Audit { command: AuditCommand::Prove { index } } => {
             audit::prove(cli, &home()?, *index).await?
         }
         Command::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Cli::command(), "countersign", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "countersign", &mut script);
+            output::line(String::from_utf8_lossy(&script).trim_end())?;
         }
-        Command::Man => clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?,
+        Command::Man => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+            output::line(String::from_utf8_lossy(&page).trim_end())?;
+        }
         Command::Schema => bundle::schema()?,
-        Command::Password { name, data, reset_authenticators: true } => {
-            wiring::reset_authenticators(name, data).await?
+        Command::DemoReports { folder } => demo::reports::serve(folder).await?,
+        Command::Password { name, data, config, reset_authenticators: true } => {
+            wiring::reset_authenticators(name, data, config.as_deref()).await?
         }
-        Command::Password { name, data, .. } => wiring::set_password(name, data).await?,
+        Command::Password { name, data, config, .. } => {
+            wiring::set_password(name, data, config.as_deref()).await?
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _, Write};
 
 use anyhow::Result;
-use comfy_table::{ColumnConstraint, ContentArrangement, Row, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Row, Table, Width, presets};
 use serde_json::Value;
 
 use crate::cli::Format;
@@ -12,6 +12,10 @@ use crate::cli::Format;
 const COLUMNS: u16 = 80;
 /// How much of a long text a list shows; the thing itself shows it whole.
 const LINES_A_ROW: usize = 2;
+/// Between two columns.
+const GAP: u16 = 2;
+/// The longest word for which a column is kept as wide.
+const WORD_MAX: u16 = 16;
 
 /// Where results go, and how.
 #[derive(Clone, Copy, Debug)]
@@ -80,14 +84,48 @@ fn table(items: &[Value], columns: &[Column<'_>]) -> String {
         row.max_height(LINES_A_ROW);
         table.add_row(row);
     }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    // The first names the thing and is there to be copied: it stays whole.
-    if let Some(first) = table.column_mut(0) {
-        first.set_constraint(ColumnConstraint::ContentWidth);
+    let words = (0..columns.len()).map(|column| longest_word(&table, column)).collect::<Vec<_>>();
+    let room = table.width().unwrap_or(COLUMNS);
+    let widths = widths(&table.column_max_content_widths(), &words, room);
+    for (column, width) in table.column_iter_mut().zip(widths) {
+        column.set_padding((0, GAP));
+        column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(width)));
     }
     table.lines().map(|row| row.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+fn longest_word(table: &Table, column: usize) -> u16 {
+    let cells = table.row_iter().filter_map(|row| row.cell_iter().nth(column));
+    let words = cells.flat_map(|cell| {
+        cell.content().split_whitespace().map(|word| word.chars().count()).collect::<Vec<_>>()
+    });
+    words.max().and_then(|longest| u16::try_from(longest).ok()).unwrap_or(0)
+}
+
+/// How wide each column is, with the gap behind it. The first names the thing and is there to be copied: it stays whole. Where
+/// not all fit, the widest are broken, between words as long as there is room for them.
+fn widths(contents: &[u16], words: &[u16], room: u16) -> Vec<u16> {
+    let mut widths: Vec<u16> = contents.iter().map(|content| content + GAP).collect();
+    let least = |column: usize| words.get(column).map_or(0, |word| (*word).min(WORD_MAX)) + GAP;
+    let mut by_width: Vec<usize> = (1..contents.len()).collect();
+    by_width.sort_by_key(|column| std::cmp::Reverse(widths.get(*column).copied()));
+    let mut broken = Vec::new();
+    for column in by_width {
+        if widths.iter().sum::<u16>() <= room {
+            break;
+        }
+        if let Some(width) = widths.get_mut(column) {
+            broken.push((column, *width));
+            *width = least(column).min(*width);
+        }
+    }
+    for (column, whole) in broken {
+        let left = room.saturating_sub(widths.iter().sum());
+        if let Some(width) = widths.get_mut(column) {
+            *width = (*width + left).min(whole);
+        }
+    }
+    widths
 }
 
 /// Text from elsewhere with control and direction-changing characters made visible, so that it cannot act on
@@ -132,6 +170,14 @@ mod tests {
         assert!(shown.contains('…'), "{shown}");
         assert_eq!(shown.lines().count(), 3, "{shown}");
         assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+    }
+
+    #[test]
+    fn of_many_columns_the_longest_are_broken_between_words() {
+        assert_eq!(widths(&[10, 10, 10], &[10, 10, 10], 80), [12, 12, 12]);
+        assert_eq!(widths(&[30, 9, 5, 19, 90], &[30, 9, 5, 11, 10], 80), [32, 11, 7, 13, 17]);
+        assert_eq!(widths(&[200, 10, 30], &[200, 5, 40], 80), [202, 7, 18]);
+        assert_eq!(widths(&[], &[], 80), [0_u16; 0]);
     }
 
     #[test]

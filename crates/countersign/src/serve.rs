@@ -2,18 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::map_request;
 use countersign_core::{PrincipalId, Span};
+use countersign_doors::mcp::{self, Program};
 use countersign_doors::postgres::{Door, DoorSettings, ServerTls};
 use countersign_engine::federation::Matching;
 use countersign_engine::{Engine, Settings};
 use countersign_integrations::ldap::{Ldap, LdapSettings};
 use countersign_integrations::oidc::{ProviderSettings, Providers};
+use countersign_integrations::push::Pusher;
 use countersign_portal::scim::{Scim, ScimClient, ScimSettings};
 use countersign_portal::{DoorAddress, Portal, PortalSettings};
-use serde::Deserialize;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,8 +26,10 @@ use tokio::task::JoinSet;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::Serve;
-use crate::directories::{LdapSection, ScimSection, ldap_directories, scim_clients};
+use crate::configuration::{Configuration, Listener, ProviderSection, SignInSection, configuration};
+use crate::directories::{ldap_directories, scim_clients};
 use crate::output::note;
+use crate::telling::pusher;
 use crate::wiring::{Authority, Certificate, DataFolder, SystemEntropy, ports};
 
 /// Statements up to this length are parsed on the runtime's own threads, whose stacks `main` sees to. Longer ones would
@@ -35,102 +41,6 @@ const SIGN_IN_MIN: Span = Span::minutes(1);
 
 /// The longest: that of AAL1 (NIST SP 800-63B-4).
 const SIGN_IN_MAX: Span = Span::hours(30 * 24);
-
-/// `countersign.toml`. Every key is known or refused; `docs/operators/configuration.md` explains each.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Configuration {
-    #[serde(default)]
-    gateway: GatewaySection,
-    console: Listener,
-    postgres: Listener,
-    #[serde(default)]
-    bootstrap: Option<Bootstrap>,
-    #[serde(default)]
-    sign_in: SignInSection,
-    /// Who may provision a directory over SCIM, by the directory's name.
-    #[serde(default)]
-    scim: BTreeMap<String, ScimSection>,
-    /// Directories that are asked over LDAP, by their names.
-    #[serde(default)]
-    ldap: BTreeMap<String, LdapSection>,
-}
-
-/// How long a sign-in lasts, as texts like `24h`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct SignInSection {
-    /// At most.
-    r#for: Option<String>,
-    /// Unused.
-    idle: Option<String>,
-    /// Whether a machine without a browser may be let in by a code that somebody types in at the console.
-    device_codes: Option<bool>,
-    /// Identity providers.
-    oidc: Vec<ProviderSection>,
-}
-
-/// An identity provider. Its secret is a reference: it is never in this file.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ProviderSection {
-    /// In links.
-    name: String,
-    /// As people call it; the name if absent.
-    #[serde(default)]
-    title: Option<String>,
-    issuer: String,
-    client_id: String,
-    /// `env:NAME` or `file:PATH`; none for a public client.
-    #[serde(default)]
-    client_secret: Option<String>,
-    #[serde(default = "usual_scopes")]
-    scopes: Vec<String>,
-    /// `email`, or the claim that is the principal's name.
-    r#match: String,
-    /// Whose verified addresses count; all if absent.
-    #[serde(default)]
-    email_domains: Vec<String>,
-    /// Values of `amr` or `acr` that stand for two factors.
-    #[serde(default)]
-    two_factors: Vec<String>,
-}
-
-fn usual_scopes() -> Vec<String> {
-    ["openid", "email", "profile"].map(str::to_owned).into()
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct GatewaySection {
-    /// Written into every line of the ledger.
-    node: Option<String>,
-    /// The ledger's origin: a URL without scheme.
-    origin: Option<String>,
-    /// The data folder.
-    data: Option<PathBuf>,
-    /// Where people reach the console; links lead there.
-    console_url: Option<String>,
-    /// Where clients reach the postgres door, if not where it listens: `db.example.com:5432`.
-    postgres_address: Option<String>,
-    /// `env:NAME` or `file:PATH`; a file in the data folder if absent.
-    master_key: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Listener {
-    listen: SocketAddr,
-    certificate: Option<PathBuf>,
-    key: Option<PathBuf>,
-}
-
-/// The first bundle is a recorded, one-time act of this person.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Bootstrap {
-    by: String,
-}
 
 /// What a gateway is started with.
 pub struct Start {
@@ -150,6 +60,10 @@ pub struct Start {
     pub scim: Vec<ScimClient>,
     /// The directories that are asked.
     pub ldap: Vec<LdapSettings>,
+    /// The programs that resources may name as their servers of tools.
+    pub programs: BTreeMap<String, Program>,
+    /// Who tells people on their devices.
+    pub pusher: Option<Pusher>,
 }
 
 /// A gateway that runs.
@@ -168,7 +82,7 @@ impl Gateway {
     pub fn open(engine: Engine, start: Start) -> Result<Self> {
         let (stop, stopping) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        let tls = ServerTls::new(&start.postgres_tls.config, &start.postgres_tls.end);
+        let tls = ServerTls::new(&start.postgres_tls.door, &start.postgres_tls.end);
         let settings = DoorSettings {
             parse_here_bytes_max: PARSE_HERE_BYTES_MAX,
             ..DoorSettings::new(Arc::new(SystemEntropy::default()))
@@ -187,18 +101,41 @@ impl Gateway {
                 entropy: Arc::new(SystemEntropy::default()),
             },
         );
+        let tools = mcp::Door::new(
+            engine.clone(),
+            mcp::DoorSettings {
+                programs: start.programs,
+                ..mcp::DoorSettings::new(Arc::new(SystemEntropy::default()), &start.console_url)
+            },
+        );
+        let tools_address = tools_address(&start.console_url)?;
         let settings = PortalSettings {
             public_url: start.console_url,
-            doors: vec![DoorAddress { kind: "postgres".into(), host, port }],
+            doors: vec![DoorAddress { kind: "postgres".into(), host, port }, tools_address],
             authority,
             entropy: Arc::new(SystemEntropy::default()),
         };
         let router =
             Portal::router(engine.clone(), settings).context("the console's address is not right")?;
-        let router = router.merge(scim.router());
+        let router = router.merge(scim.router()).merge(tools_router(&tools));
         let console_tls = start.console_tls.map(|certificate| certificate.config);
         tasks.spawn(door_task(door, stopping.clone()));
         tasks.spawn(follow_task(scim, stopping.clone()));
+        let stopped = until_stopped(stopping.clone());
+        tasks.spawn(async move {
+            tools.run(stopped).await;
+            Ok(())
+        });
+        if let Some(pusher) = start.pusher {
+            let stopped = until_stopped(stopping.clone());
+            tasks.spawn(async move {
+                tokio::select! {
+                    () = pusher.run() => {}
+                    () = stopped => {}
+                }
+                Ok(())
+            });
+        }
         for settings in start.ldap {
             let asked = Ldap::new(engine.clone(), settings, ports().secrets);
             let stopped = until_stopped(stopping.clone());
@@ -248,6 +185,24 @@ async fn door_task(door: Door, stopping: watch::Receiver<bool>) -> Result<()> {
     Ok(())
 }
 
+/// Where the door of tools is: at the console's address.
+fn tools_address(console_url: &str) -> Result<DoorAddress> {
+    let url = url::Url::parse(console_url).context("the console's address is not right")?;
+    let host = url.host_str().context("the console's address names no host")?;
+    let port = url.port_or_known_default().context("the console's address names no port")?;
+    Ok(DoorAddress { kind: "mcp".into(), host: host.trim_matches(['[', ']']).to_owned(), port })
+}
+
+/// The endpoints of the door of tools, on the console's listener, whose connections tell who is at their other end.
+fn tools_router(door: &mcp::Door) -> Router {
+    door.router().layer(map_request(|mut call: Request| async move {
+        if let Some(peer) = call.extensions().get::<countersign_portal::serve::Peer>().copied() {
+            call.extensions_mut().insert(mcp::Peer(peer.0));
+        }
+        call
+    }))
+}
+
 /// What provisioning clients said is said again whenever a bundle fills its groups otherwise.
 async fn follow_task(scim: Scim, stopping: watch::Receiver<bool>) -> Result<()> {
     tokio::select! {
@@ -278,11 +233,8 @@ async fn asked_to_stop() -> Result<()> {
 /// The configuration is wrong, a port is taken, the store is damaged.
 pub async fn serve(options: &Serve) -> Result<()> {
     log_to_stderr();
-    let file = options.config.join("countersign.toml");
-    let text = std::fs::read_to_string(&file)
-        .with_context(|| format!("could not read the configuration `{}`", file.display()))?;
-    let found: Configuration =
-        toml::from_str(&text).with_context(|| format!("`{}` is not right", file.display()))?;
+    crate::wiring::keep_memory_private();
+    let found = configuration(&options.config)?;
     let data = options.data.clone().or(found.gateway.data.clone());
     let folder = DataFolder::open(
         &data.context("no data folder is named; set `data` under [gateway], or use --data")?,
@@ -311,14 +263,16 @@ pub async fn serve(options: &Serve) -> Result<()> {
         console_url: console_url.clone(),
         ..defaults
     };
-    let engine = folder.engine(found.gateway.master_key.as_deref(), settings)?;
+    let engine = folder.engine(&found.master(), settings).await?;
     if let Some(providers) = providers(&found.sign_in.oidc)? {
         engine.federate(Arc::new(providers));
     }
     if let Some(bootstrap) = &found.bootstrap {
         first_bundle(&engine, &options.config.join("bundle"), &bootstrap.by).await?;
     }
+    let pusher = pusher(found.push, &engine).await?;
     note(&format!("console {console_url}, postgres {}:{}", address.0, address.1));
+    note(&format!("the key of the log, to be kept elsewhere (`audit verify --key`): {}", engine.vkey()));
     let start = Start {
         console,
         console_tls,
@@ -328,6 +282,8 @@ pub async fn serve(options: &Serve) -> Result<()> {
         postgres_address: address,
         scim,
         ldap,
+        programs: found.mcp.programs()?,
+        pusher,
     };
     Gateway::open(engine, start)?.run().await
 }
@@ -347,7 +303,7 @@ async fn first_bundle(engine: &Engine, bundle: &Path, by: &str) -> Result<()> {
 /// The bundle has mistakes, all of which are told.
 pub async fn apply_first(
     engine: &Engine,
-    files: std::collections::BTreeMap<String, String>,
+    files: BTreeMap<String, String>,
     by: &PrincipalId,
     folder: &Path,
 ) -> Result<()> {

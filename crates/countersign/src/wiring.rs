@@ -12,9 +12,10 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use aws_lc_rs::rand;
 use countersign_core::{At, PrincipalId};
 use countersign_engine::ports::{Clock, Entropy, Ports, SecretSource};
-use countersign_engine::{Engine, MasterKey, Settings, SqliteStore};
+use countersign_engine::{Engine, Settings, SqliteStore, Store};
 use countersign_integrations::oidc::WorkloadIssuers;
 use nix::fcntl::{Flock, FlockArg};
+use nix::sys::resource::{Resource, setrlimit};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
@@ -25,6 +26,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::Zeroizing;
 
 use crate::home::write_private;
+use crate::keepers::Master;
 
 /// How long a certificate that the gateway makes for itself is valid.
 const CERTIFICATE_DAYS: i64 = 397;
@@ -40,6 +42,17 @@ const NAP: Duration = Duration::from_secs(1);
 pub fn install_crypto() -> Result<()> {
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     provider.install_default().map_err(|_| anyhow!("a cryptographic provider is installed already"))
+}
+
+/// Sees to it that what this process knows is not written to a disk when it crashes, and not read by other programs of its
+/// user: upstream secrets pass through it, and the keys of the house are in it.
+pub fn keep_memory_private() {
+    let no_dumps = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+    #[cfg(target_os = "linux")]
+    let no_dumps = no_dumps.and_then(|()| nix::sys::prctl::set_dumpable(false));
+    if let Err(error) = no_dumps {
+        crate::output::note(&format!("core dumps of this process could not be ruled out: {error}"));
+    }
 }
 
 /// The ports of a real gateway.
@@ -147,7 +160,7 @@ pub fn random_text(bytes: usize) -> String {
 
 /// Secrets in the environment, in files, and in systemd's credentials.
 #[derive(Debug)]
-struct OutsideSecrets;
+pub struct OutsideSecrets;
 
 impl SecretSource for OutsideSecrets {
     fn resolve(&self, reference: &str) -> Result<Zeroizing<String>, String> {
@@ -196,58 +209,41 @@ impl DataFolder {
         &self.path
     }
 
-    /// Opens the store and starts the engine on it.
+    /// Opens the store, has its keys unwrapped, and starts the engine on it.
     ///
     /// # Errors
-    /// The ledger is damaged, the master key is another one, or the disk fails.
-    pub fn engine(&self, master: Option<&str>, settings: Settings) -> Result<Engine> {
+    /// The ledger is damaged, the master key is another one, its keeper does not answer, or the disk fails.
+    pub async fn engine(&self, master: &Master, settings: Settings) -> Result<Engine> {
+        let keepers = master.keepers(&self.path)?;
         let store = SqliteStore::open(&self.path.join("countersign.db"))
             .with_context(|| format!("could not open the store in `{}`", self.path.display()))?;
-        let master = self.master_key(master)?;
-        let engine = Engine::start(Arc::new(store), master, ports(), settings)?;
+        let store: Arc<dyn Store> = Arc::new(store);
+        let ports = ports();
+        let keys = keepers.open(&*store, &ports).await?;
+        let engine = Engine::start_with(store, keys, ports, settings)?;
         let issuers = WorkloadIssuers::new().context("no client for issuers of workloads could be made")?;
         engine.check_jobs_with(Arc::new(issuers));
         Ok(engine)
     }
+}
 
-    /// The master key: from the reference, from systemd's credentials, or from a file made at first start.
-    fn master_key(&self, reference: Option<&str>) -> Result<MasterKey> {
-        if let Some(reference) = reference {
-            let text = OutsideSecrets.resolve(reference).map_err(|why| anyhow!("no master key: {why}"))?;
-            return read_key(&text);
-        }
-        let credential = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-        if let Some(text) =
-            credential.and_then(|folder| fs::read_to_string(folder.join("countersign-master-key")).ok())
-        {
-            return read_key(&Zeroizing::new(text));
-        }
-        let path = self.path.join("master.key");
-        if !path.exists() {
-            if self.path.join("countersign.db").metadata().is_ok_and(|file| file.len() > 65_536) {
-                bail!(
-                    "`{}` is gone, and without it the store cannot be read; restore it from your backup",
-                    path.display()
-                );
-            }
-            write_private(&path, random_text(32).as_bytes())?;
-        }
-        let text = fs::read_to_string(&path)
-            .with_context(|| format!("could not read the master key `{}`", path.display()))?;
-        read_key(&Zeroizing::new(text))
+/// The engine of a gateway that is stopped, and its data folder, which nobody else uses as long as it is held.
+async fn stopped(data: &Path, config: Option<&Path>) -> Result<(DataFolder, Engine)> {
+    if !data.join("countersign.db").exists() {
+        bail!("there is no gateway's data in `{}`", data.display());
     }
+    let master = config.map(crate::configuration::master_of).transpose()?.unwrap_or_default();
+    let folder = DataFolder::open(data)?;
+    let engine = folder.engine(&master, Settings::default()).await?;
+    Ok((folder, engine))
 }
 
 /// Sets a local person's password while the gateway is stopped.
 ///
 /// # Errors
 /// The gateway runs, nobody has that name, or the password is too weak.
-pub async fn set_password(name: &str, data: &Path) -> Result<()> {
-    if !data.join("countersign.db").exists() {
-        bail!("there is no gateway's data in `{}`", data.display());
-    }
-    let folder = DataFolder::open(data)?;
-    let engine = folder.engine(None, Settings::default())?;
+pub async fn set_password(name: &str, data: &Path, config: Option<&Path>) -> Result<()> {
+    let (_folder, engine) = stopped(data, config).await?;
     let principal: PrincipalId = name.parse()?;
     let first = rpassword::prompt_password("new password: ").context("could not read the password")?;
     if first != *rpassword::prompt_password("once more: ")? {
@@ -263,12 +259,8 @@ pub async fn set_password(name: &str, data: &Path) -> Result<()> {
 ///
 /// # Errors
 /// The gateway runs, or nothing is bound.
-pub async fn reset_authenticators(name: &str, data: &Path) -> Result<()> {
-    if !data.join("countersign.db").exists() {
-        bail!("there is no gateway's data in `{}`", data.display());
-    }
-    let folder = DataFolder::open(data)?;
-    let engine = folder.engine(None, Settings::default())?;
+pub async fn reset_authenticators(name: &str, data: &Path, config: Option<&Path>) -> Result<()> {
+    let (_folder, engine) = stopped(data, config).await?;
     let principal: PrincipalId = name.parse()?;
     let done = engine.clear_authenticators(&principal).await;
     engine.stop().await;
@@ -276,24 +268,12 @@ pub async fn reset_authenticators(name: &str, data: &Path) -> Result<()> {
     crate::output::line(&format!("{name} has bound nothing any more; a password is enough until they do."))
 }
 
-fn read_key(text: &Zeroizing<String>) -> Result<MasterKey> {
-    let bad = || anyhow!("the master key is not 64 hexadecimal digits");
-    let text = text.trim();
-    let mut key = Zeroizing::new([0; 32]);
-    if text.len() != 64 || !text.is_ascii() {
-        return Err(bad());
-    }
-    for (slot, place) in key.iter_mut().zip((0..64).step_by(2)) {
-        let pair = text.get(place..place + 2).ok_or_else(bad)?;
-        *slot = u8::from_str_radix(pair, 16).map_err(|_| bad())?;
-    }
-    Ok(MasterKey::new(*key))
-}
-
 /// A certificate with its key, ready for a listener.
 pub struct Certificate {
     /// What a listener needs.
     pub config: Arc<ServerConfig>,
+    /// What a door's needs: its clients may show certificates of their own.
+    pub door: Arc<ServerConfig>,
     /// The certificate itself, for channel binding.
     pub end: CertificateDer<'static>,
     /// The authority that clients should trust, if it is ours.
@@ -354,8 +334,9 @@ impl Certificate {
         authority: Option<Authority>,
     ) -> Result<Self> {
         let end = chain.first().context("the certificate file holds no certificate")?.clone();
+        let door = countersign_doors::postgres::server_config(chain.clone(), key.clone_key())?;
         let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?;
-        Ok(Self { config: Arc::new(config), end, authority })
+        Ok(Self { config: Arc::new(config), door: Arc::new(door), end, authority })
     }
 }
 

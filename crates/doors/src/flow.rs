@@ -401,10 +401,6 @@ async fn redeem<T: Tongue>(engine: &Engine, tongue: &mut T, waiting: Waiting) ->
 }
 
 fn unrecorded(error: Unrecorded) -> Refused {
-    Refused {
-        message: error.to_string(),
-        hint: Some("try again in a moment; the gateway's health says more".to_owned()),
-        link: None,
-        code: countersign_engine::RefusedCode::Unavailable,
-    }
+    Refused::new(countersign_engine::RefusedCode::Unavailable, error.to_string())
+        .hint("try again in a moment; the gateway's health says more")
 }

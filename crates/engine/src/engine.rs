@@ -8,10 +8,10 @@ use countersign_core::{At, BundleHash, Command, PrincipalId, SessionId};
 use tokio::sync::watch;
 
 use crate::house::House;
+use crate::keys::{HouseKeys, Keys, MasterKey};
 use crate::line::{State, Topic};
-use crate::people::{Noise, People};
+use crate::people::{Caller, Noise, People, may_let_in};
 use crate::ports::Ports;
-use crate::seal::MasterKey;
 use crate::settings::Settings;
 use crate::snapshot::{Changed, Health, Snapshot};
 use crate::spending::Spending;
@@ -26,6 +26,8 @@ use crate::writer::{Turn, Writer};
 
 /// How long a failed sweep is left alone.
 const SWEEP_AGAIN: countersign_core::Span = countersign_core::Span(250_000);
+/// How often it is looked whether results have been kept for as long as they may. What could not be destroyed waits as long.
+const FORGET_EVERY: countersign_core::Span = countersign_core::Span::minutes(15);
 
 /// The engine. A handle; clones are the same engine.
 #[derive(Clone)]
@@ -36,6 +38,7 @@ pub(crate) struct Inner {
     pub(crate) queue: Arc<Queue>,
     pub(crate) hall: Arc<Hall>,
     pub(crate) people: People,
+    pub(crate) keys: Keys,
     pub(crate) noise: Noise,
     pub(crate) spending: Arc<Spending>,
     vkey: countersign_ledger::VerifierKey,
@@ -43,6 +46,7 @@ pub(crate) struct Inner {
     pub(crate) directories: crate::directory::Directories,
     pub(crate) readers: crate::scripts::Readers,
     pub(crate) lectern: crate::reading::Lectern,
+    pub(crate) benches: crate::workbench::Benches,
     pub(crate) history: crate::history::History,
     pub(crate) trials: Arc<tokio::sync::Semaphore>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -76,7 +80,22 @@ impl Engine {
         ports: Ports,
         settings: Settings,
     ) -> Result<Self, StartError> {
-        let (engine, writer) = Self::assemble(store, &master, (ports, settings), |_| {})?;
+        let keys = HouseKeys::of(&*store, &master, &ports)?;
+        Self::start_with(store, keys, ports, settings)
+    }
+
+    /// As [`Engine::start`], with keys that were found before: see [`crate::Keepers::open`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_with(
+        store: Arc<dyn Store>,
+        keys: HouseKeys,
+        ports: Ports,
+        settings: Settings,
+    ) -> Result<Self, StartError> {
+        let is_settled = keys.ring.is_settled();
+        let (engine, writer) = Self::assemble(store, keys, (ports, settings), |_| {})?;
         let (queue, hall) = (Arc::clone(&engine.0.queue), Arc::clone(&engine.0.hall));
         let thread = std::thread::Builder::new()
             .name("ledger-writer".into())
@@ -85,17 +104,21 @@ impl Engine {
         *engine.0.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         tokio::spawn(keep_time(Arc::downgrade(&engine.0), engine.changed()));
         tokio::spawn(crate::directory::keep_watch(Arc::downgrade(&engine.0)));
+        if !is_settled {
+            // The gateway before stopped while it changed its keys.
+            tokio::spawn(crate::keys::settle(Arc::downgrade(&engine.0)));
+        }
         Ok(engine)
     }
 
     /// Everything but the thread that drives the writer, and the hours.
     fn assemble(
         store: Arc<dyn Store>,
-        master: &MasterKey,
+        keys: HouseKeys,
         (ports, settings): (Ports, Settings),
         prepare: impl FnOnce(&mut Unread),
     ) -> Result<(Self, Writer), StartError> {
-        let mut unread = Unread::find(store, master, ports.clone(), settings)?;
+        let mut unread = Unread::find(store, &keys, ports.clone(), settings)?;
         prepare(&mut unread);
         let writer = unread.open()?;
         let house = Arc::clone(&writer.house);
@@ -121,6 +144,7 @@ impl Engine {
             queue,
             hall,
             people,
+            keys: Keys::new(keys.keepers),
             noise,
             spending,
             vkey,
@@ -128,6 +152,7 @@ impl Engine {
             directories,
             readers,
             lectern: crate::reading::Lectern::default(),
+            benches: crate::workbench::Benches::default(),
             history: crate::history::History::default(),
             trials: Arc::new(tokio::sync::Semaphore::new(crate::trial::AT_ONCE_MAX)),
             thread,
@@ -161,7 +186,8 @@ impl Engine {
         with: (Ports, Settings),
         told: crate::testing::Told<'_>,
     ) -> Result<(Self, crate::testing::Stepper), StartError> {
-        let (engine, writer) = Self::assemble(store, master, with, |unread| {
+        let keys = HouseKeys::of(&*store, master, &with.0)?;
+        let (engine, writer) = Self::assemble(store, keys, with, |unread| {
             told.known.iter().for_each(|bundle| unread.house.remember(bundle));
             unread.mistake = told.mistake;
         })?;
@@ -233,12 +259,23 @@ impl Engine {
 
     /// Has a command decided and written.
     pub(crate) async fn deed(&self, deed: Deed) -> Result<Done, Refused> {
+        if may_let_in(&deed.command) {
+            self.end_of_shut_out().await?;
+        }
         Ok(self.0.queue.done(Work::Deed(Box::new(deed))).await?)
     }
 
     /// Has something written that feeds no book.
     pub(crate) async fn note(&self, note: Note) -> Result<Done, Refused> {
         Ok(self.0.queue.done(Work::Note(Box::new(note))).await?)
+    }
+
+    /// A line about what the caller did, or the house by itself.
+    pub(crate) fn note_by(&self, kind: &'static str, topic: Topic, by: Option<&Caller>) -> Note {
+        let mut note = Note::new(kind, topic);
+        note.line.actor = by.map(|by| by.principal.clone());
+        note.line.person = by.and_then(|by| self.snapshot().book.person(&by.principal).cloned());
+        note
     }
 
     /// The principal of this name, if the bundle has one.
@@ -318,6 +355,7 @@ impl std::convert::From<NotDone> for Refused {
 async fn keep_time(engine: std::sync::Weak<Inner>, mut changed: watch::Receiver<Changed>) {
     let mut swept_at = None;
     let mut ticked_at = None;
+    let mut forgot_at = None;
     loop {
         let Some(inner) = engine.upgrade() else { return };
         let clock = Arc::clone(&inner.house.ports.clock);
@@ -338,6 +376,12 @@ async fn keep_time(engine: std::sync::Weak<Inner>, mut changed: watch::Receiver<
         if ticked_at.is_none_or(|at: At| at.plus(every) <= now) {
             ticked_at = Some(now);
             inner.queue.poke();
+            if forgot_at.is_none_or(|at: At| at.plus(FORGET_EVERY) <= now) {
+                forgot_at = Some(now);
+                if let Err(refused) = Engine(Arc::clone(&inner)).destroy_results().await {
+                    tracing::error!(%refused, "results that are over are not destroyed yet");
+                }
+            }
         }
         let tick = ticked_at.unwrap_or(now).plus(every);
         let sweep = match (deadline, swept_at) {

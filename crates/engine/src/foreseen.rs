@@ -30,6 +30,20 @@ pub struct Foreseen {
     /// Triggers that are there for what it does.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub triggers: Vec<Trigger>,
+    /// Masked columns that it would show as they are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unmasks: Vec<UnmaskedColumn>,
+}
+
+/// A masked column that an action would show as it is: its values, what is computed from them, and what is chosen by them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnmaskedColumn {
+    /// As `schema.relation.column`.
+    pub column: String,
+    /// What kind of data it holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
 }
 
 /// A part of an action that touches rows by itself.

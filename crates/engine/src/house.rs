@@ -11,6 +11,7 @@ use countersign_policy::context::{Access, Plain};
 use countersign_policy::{Compiled, Source, compile};
 use serde::{Deserialize, Serialize};
 
+use crate::action::capture::RESULT_AT;
 use crate::line::Line;
 use crate::ports::Ports;
 use crate::request::RequestContent;
@@ -130,9 +131,10 @@ impl House {
         self.content(index).ok()?.into_iter().find(|kept| kept.at == at)
     }
 
-    /// Everything that stands behind the commitments of a line.
+    /// Everything that stands behind the commitments of a line, but for what a statement gave back.
     pub(crate) fn contents_of(&self, line: &Line) -> Vec<Kept> {
         let mut kept = self.content(line.index).unwrap_or_default();
+        kept.retain(|kept| kept.at != RESULT_AT);
         if line.data.get("text_at").is_some() {
             kept.extend(self.content_at(line, "/data/text"));
         }
@@ -230,7 +232,8 @@ pub(crate) fn key_place(name: &str) -> String {
     format!("content-key:{name}")
 }
 
-fn bundle_place(bundle: &BundleHash) -> String {
+/// What a bundle is bound to.
+pub(crate) fn bundle_place(bundle: &BundleHash) -> String {
     format!("bundle:{bundle}")
 }
 

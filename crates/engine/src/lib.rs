@@ -18,6 +18,7 @@ pub mod foreseen;
 pub mod history;
 mod house;
 mod index;
+mod keys;
 pub mod line;
 pub mod people;
 pub mod ports;
@@ -42,28 +43,35 @@ pub mod views;
 mod warden;
 pub mod webauthn;
 mod words;
+pub mod workbench;
 mod writer;
 
 pub use action::{
     Answer, Attempt, Client, Completion, CompletionResult, Cover, Covered, Denied, Forward, Ground, Held,
-    Judged, Judgement, Look, LookFunction, LookRelation, LookType, NextStep, NotCovered, NotStepped, NotUsed,
-    Parameter, Pending, Ran, Recorded, SessionRefused, Stepped, Telling, Unrecorded, Used, Waiting, Withheld,
+    Judged, Judgement, Keeping, Look, LookFunction, LookRelation, LookType, NextStep, NotCovered, NotStepped,
+    NotUsed, Parameter, Pending, Ran, Recorded, SessionRefused, Stepped, Telling, Unmasking, Unrecorded,
+    Used, Waiting, Withheld,
 };
 pub use api::{Applied, ApplyError, AskAccess, AtDoor, Preview, PreviewVerdict, Yes};
 pub use audit::{ContentView, EventDetail, EventView, LedgerQuery, LedgerState, SearchPage, Stage};
 pub use countersign_policy::context::Via;
 pub use engine::Engine;
 pub use house::{Kept, NoContent};
+pub use keys::{
+    Answer as KeeperAnswer, HouseKeys, Keeper, KeeperError, Keepers, KeysError, KeysView, MasterKey,
+    MasterKeys, SECRET_BYTES_MAX, SecretView, Unwrapped,
+};
 pub use people::{
-    AuthenticatorView, Caller, ClientIdentity, DeviceAsked, DeviceBegun, DeviceStep, FederatedAnswer,
-    FederatedBegun, Means, MeansSet, Minted, NewPlace, PasskeyAsked, PasskeyMade, PasskeyOffer, PasskeyShown,
-    ProgramCode, Proof, ScramVerifiers, SecondStep, SecretError, SetPasswordError, SignInClient,
-    SignInRefused, SignInStep, SignInView, SignatureAsked, SignedIn, TotpBound, TotpOffer, Unauthenticated,
+    AgentCode, AuthenticatorView, Caller, ClientIdentity, DeviceAsked, DeviceBegun, DeviceStep,
+    FederatedAnswer, FederatedBegun, Means, MeansSet, Minted, NewPlace, PasskeyAsked, PasskeyMade,
+    PasskeyOffer, PasskeyShown, ProgramCode, Proof, ScramVerifiers, SecondStep, SecretError,
+    SetPasswordError, SignInClient, SignInRefused, SignInStep, SignInView, SignatureAsked, SignedIn,
+    TotpBound, TotpOffer, Unauthenticated,
 };
 pub use ports::{Clock, Entropy, Ports, SecretSource};
 pub use scripts::{AskScript, ScriptReader, ScriptStep, ScriptText};
-pub use seal::{MasterKey, Unreadable};
-pub use session::{Session, Word};
+pub use seal::Unreadable;
+pub use session::{Allowance, Session, Word};
 pub use settings::Settings;
 pub use snapshot::{Changed, Health, Snapshot, Topics};
 pub use store::{SqliteStore, Store, StoreError};

@@ -148,7 +148,7 @@ impl RequestContent {
 
     /// From where and how it was asked.
     pub(crate) fn from(&self) -> From {
-        let via = [Via::Postgres, Via::Console, Via::Cli, Via::Api];
+        let via = [Via::Postgres, Via::Mcp, Via::Console, Via::Cli, Via::Api];
         let via = via.into_iter().find(|via| via.as_str() == self.via).unwrap_or(Via::Api);
         let proof = self.auth.map(|auth| Proof { means: auth.methods, age: Span(auth.age_us) });
         From { source: self.source, via, proof }

@@ -41,6 +41,8 @@ pub struct AskScript {
     pub role: Option<RoleId>,
     /// The whole text.
     pub text: String,
+    /// Settings that the client which is to run it begins its session with, beside those that the server has.
+    pub settings: BTreeMap<String, String>,
     /// Why.
     pub purpose: String,
     /// The ticket it belongs to.
@@ -54,6 +56,8 @@ pub struct ScriptText {
     pub resource: ResourceId,
     /// Under which upstream account.
     pub account: String,
+    /// Settings that the session begins with, beside those that the server has.
+    pub settings: BTreeMap<String, String>,
     /// The whole text.
     pub text: String,
 }
@@ -122,8 +126,9 @@ impl Engine {
             Refused::new(RefusedCode::Invalid, format!("no script can be put forward for `{}`", ask.resource))
                 .hint("scripts are for databases; what else needs an approval waits where it is sent")
         })?;
-        let (resource, account, text) = (ask.resource.clone(), ground.account.clone(), ask.text.clone());
-        let steps = reader.read(ScriptText { resource, account, text }).await?;
+        let (resource, account) = (ask.resource.clone(), ground.account.clone());
+        let (settings, text) = (ask.settings.clone(), ask.text.clone());
+        let steps = reader.read(ScriptText { resource, account, settings, text }).await?;
         if steps.len() > STEPS_MAX {
             return Err(too_many(steps.len()));
         }

@@ -1,33 +1,19 @@
 //! Encryption at rest and commitments: what is kept beside the chain, and how the chain vouches for it.
 //!
-//! The master key wraps content keys; each session, request and principal has a content key of its own, so that
+//! The house's keys wrap content keys; each session, request and principal has a content key of its own, so that
 //! taking one wrapped key out makes everything under it unreadable, in every backup too. The cipher is AES-256-GCM
 //! with random nonces; the associated data names the place, so that no value passes for another one's.
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::hmac;
 use countersign_ledger::content::{SALT_BYTES, commit};
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
+use crate::keys::Ring;
 use crate::ports::Ports;
-
-/// The key under which everything at rest is encrypted. Made once, kept by the operator, never written by us.
-#[derive(Clone)]
-pub struct MasterKey(Zeroizing<[u8; 32]>);
-
-impl MasterKey {
-    /// Takes 32 bytes that nobody else knows.
-    #[must_use]
-    pub fn new(bytes: [u8; 32]) -> Self {
-        Self(Zeroizing::new(bytes))
-    }
-}
-
-impl std::fmt::Debug for MasterKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("MasterKey(..)")
-    }
-}
 
 /// Something encrypted can't be read: another master key, or bytes that were changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,31 +23,52 @@ pub struct Unreadable(pub String);
 /// A key in use.
 pub(crate) struct Key(Option<LessSafeKey>);
 
-/// The house's own keys, derived from the master key. Each has one purpose.
+/// The house's own keys in use: those that seal, newest first, and the one of keyed digests.
+///
+/// What was sealed under an older key is read for as long as that key is here; everything is sealed under the newest. There are
+/// never more than two for long (see [`crate::keys`]), and each value tells by itself which one it is under.
 pub(crate) struct Keyring {
-    wrap: Key,
+    wraps: ArcSwap<Vec<Key>>,
     mac: hmac::Key,
 }
 
 impl Keyring {
-    pub(crate) fn new(master: &MasterKey) -> Self {
-        let root = hmac::Key::new(hmac::HMAC_SHA256, master.0.as_ref());
-        let mut wrap = derive(&root, b"countersign/key/wrap/v1");
-        let mut mac = derive(&root, b"countersign/key/mac/v1");
-        let ring = Self { wrap: Key::new(&wrap), mac: hmac::Key::new(hmac::HMAC_SHA256, &mac) };
-        wrap.zeroize();
-        mac.zeroize();
-        ring
+    pub(crate) fn new(ring: &Ring) -> Self {
+        Self {
+            wraps: ArcSwap::from_pointee(wraps(ring)),
+            mac: hmac::Key::new(hmac::HMAC_SHA256, ring.mac.as_ref()),
+        }
+    }
+
+    /// Seals under the newest key of `ring` from here on, and reads what is under any of them.
+    pub(crate) fn change(&self, ring: &Ring) {
+        self.wraps.store(Arc::new(wraps(ring)));
     }
 
     /// Encrypts a small value of the house: a content key, an upstream secret, a bundle.
     pub(crate) fn seal(&self, ports: &Ports, place: &str, plain: &[u8]) -> Vec<u8> {
-        self.wrap.seal(ports.random(), place.as_bytes(), plain)
+        // Without a key nothing is kept rather than something readable; a ring is never empty.
+        let wraps = self.wraps.load();
+        wraps.first().map(|key| key.seal(ports.random(), place.as_bytes(), plain)).unwrap_or_default()
     }
 
     /// Decrypts what [`Keyring::seal`] gave for the same place.
     pub(crate) fn open(&self, place: &str, sealed: &[u8]) -> Result<Vec<u8>, Unreadable> {
-        self.wrap.open(place.as_bytes(), sealed).ok_or_else(|| Unreadable(place.to_owned()))
+        let wraps = self.wraps.load();
+        let mut opened = wraps.iter().filter_map(|key| key.open(place.as_bytes(), sealed));
+        opened.next().ok_or_else(|| Unreadable(place.to_owned()))
+    }
+
+    /// The same value under the newest key, if it is under an older one.
+    pub(crate) fn renew(&self, ports: &Ports, place: &str, sealed: &[u8]) -> Option<Vec<u8>> {
+        let wraps = self.wraps.load();
+        let (newest, older) = wraps.split_first()?;
+        let place = place.as_bytes();
+        if newest.open(place, sealed).is_some() {
+            return None;
+        }
+        let plain = Zeroizing::new(older.iter().find_map(|key| key.open(place, sealed))?);
+        Some(newest.seal(ports.random(), place, &plain))
     }
 
     /// A keyed digest of parts, for what must look random but be the same each time.
@@ -75,6 +82,10 @@ impl Keyring {
         bytes.iter_mut().zip(context.sign().as_ref()).for_each(|(slot, byte)| *slot = *byte);
         bytes
     }
+}
+
+fn wraps(ring: &Ring) -> Vec<Key> {
+    ring.keys.iter().map(|one| Key::new(&one.key)).collect()
 }
 
 impl Key {
@@ -111,13 +122,6 @@ impl Key {
         body.truncate(length);
         Some(body)
     }
-}
-
-fn derive(root: &hmac::Key, label: &[u8]) -> [u8; 32] {
-    let mut bytes = [0; 32];
-    let tag = hmac::sign(root, label);
-    bytes.iter_mut().zip(tag.as_ref()).for_each(|(slot, byte)| *slot = *byte);
-    bytes
 }
 
 /// A content field of a line: what is committed to in the chain and kept, encrypted, beside it.

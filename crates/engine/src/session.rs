@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use countersign_core::book::Standing;
+use countersign_core::budget::Whose;
 use countersign_core::question::{Question, Target};
 use countersign_core::ruling::Verdict;
 use countersign_core::session::{Command as SessionCommand, Ending, Opening};
@@ -65,6 +66,19 @@ pub enum Word {
     Purpose,
     /// The ticket it belongs to.
     Ticket,
+}
+
+/// One limit, and what was taken of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// Whose limit it is.
+    pub whose: Whose,
+    /// Of what: `statements`, `rows`, `bytes`, `time` (in microseconds), `relations`.
+    pub what: &'static str,
+    /// How much may be taken.
+    pub limit: u64,
+    /// How much was; always nothing for the limits of one statement.
+    pub spent: u64,
 }
 
 /// What a session was found to stand on, for as long as nothing is decided and no hour comes.
@@ -214,11 +228,13 @@ impl Session {
             Standing::Over(ending) => return Err(ending),
         };
         let in_force = snapshot.book.in_force.as_ref().map(|found| found.bundle);
-        let budget = snapshot.book.catalogue.roles.get(&self.0.role).and_then(|role| role.budget);
+        let role = snapshot.book.catalogue.roles.get(&self.0.role);
+        let tools = role.map(|role| role.tools.clone()).unwrap_or_default();
         let account = Account {
             grant: Spending::of(&self.0.spending, grant.id),
             session: Arc::clone(&self.0.spent),
-            budget,
+            budget: role.and_then(|role| role.budget),
+            tools: Arc::new(tools),
         };
         let statement = Statement { account: Some(account), ..self.statement(Some(grant.id), in_force) };
         let statement = Arc::new(statement);
@@ -229,6 +245,23 @@ impl Session {
             statement: Arc::clone(&statement),
         });
         Ok(statement)
+    }
+
+    /// What was taken of what may be taken, limit by limit: under its grant, in it, and what one statement may. Nothing where
+    /// nothing is limited, or it stands on nothing.
+    #[must_use]
+    pub fn allowance(&self, engine: &Engine) -> Vec<Allowance> {
+        let snapshot = engine.snapshot();
+        let shares =
+            self.stand(&snapshot, engine.now().max(snapshot.at)).ok().and_then(|stand| stand.shares());
+        let each =
+            shares.into_iter().flatten().flat_map(|(whose, limits, spent)| {
+                let relations = ("relations", limits.relations, spent.relations);
+                limits.beside(&spent).into_iter().chain([relations]).filter_map(
+                    move |(what, limit, spent)| Some(Allowance { whose, what, limit: limit?, spent }),
+                )
+            });
+        each.collect()
     }
 
     /// For lines about a session that stands on nothing.
@@ -460,6 +493,7 @@ impl Engine {
 pub(crate) fn via(door: &str) -> Via {
     match door {
         "postgres" => Via::Postgres,
+        "mcp" => Via::Mcp,
         _ => Via::Api,
     }
 }

@@ -16,6 +16,9 @@ pub const BATCH_BYTES_MAX: usize = 16 << 20;
 /// its own, fit into the rest.
 pub const LINGER_MS: u64 = 20;
 
+/// After how many pieces of work that nobody waits for the writer lets other threads come first: about every 50 us.
+pub const GIVE_WAY_EVERY: usize = 16;
+
 /// From how many pieces of work on that somebody waits for in one transaction there is a crowd: reads whose answers wait for
 /// their records then lie for [`GATHER_MICROS`].
 pub const CROWD_MIN: usize = 4;

@@ -22,7 +22,7 @@ use crate::engine::Hall;
 use crate::house::Kept;
 use crate::people::Caller;
 use crate::ports::{Clock, Entropy, Ports, SecretSource};
-use crate::store::{Batch, Drawer, Pair, Put, Scan, Store, StoreError, StoredLine};
+use crate::store::{Batch, Drawer, Pair, Put, Scan, Store, StoreError, StoredLine, Swap};
 use crate::writer::Writer;
 use crate::writer::queue::{Herald as _, Item, Queue, turn_or_keep};
 use crate::writer::work::{Deed, From, Work};
@@ -402,6 +402,11 @@ impl<S: Store> Store for Failing<S> {
     fn put(&self, puts: &[Put]) -> Result<(), StoreError> {
         self.check()?;
         self.inner.put(puts)
+    }
+
+    fn swap(&self, drawer: Drawer, swaps: &[Swap]) -> Result<u64, StoreError> {
+        self.check()?;
+        self.inner.swap(drawer, swaps)
     }
 }
 

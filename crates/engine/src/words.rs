@@ -42,11 +42,15 @@ pub enum RefusedCode {
 }
 
 impl Refused {
-    pub(crate) fn new(code: RefusedCode, message: impl Into<String>) -> Self {
+    /// Without a hint and without a link.
+    #[must_use]
+    pub fn new(code: RefusedCode, message: impl Into<String>) -> Self {
         Self { message: message.into(), hint: None, link: None, code }
     }
 
-    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+    /// The same, with what to do next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }

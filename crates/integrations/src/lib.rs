@@ -2,3 +2,5 @@
 
 pub mod ldap;
 pub mod oidc;
+pub mod push;
+pub mod vault;

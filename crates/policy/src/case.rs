@@ -30,6 +30,7 @@ use crate::actions::{self, On, Spec};
 use crate::compiled::{Compiled, Judged};
 use crate::context;
 use crate::entities::{Asked, Known};
+use crate::fields;
 
 /// How many cases are kept, at a few kilobytes each. When there are more, all are forgotten and made again.
 const KEPT_MAX: usize = 4_096;
@@ -378,6 +379,10 @@ fn bytes_of(value: &Value) -> usize {
     match value {
         Value::Text(text) => text.len(),
         Value::Texts(texts) => texts.iter().map(|text| text.len() + size_of::<String>()).sum(),
+        Value::Fields(fields) => {
+            fields.iter().map(|(name, text)| name.len() + text.len() + 2 * size_of::<String>()).sum()
+        }
+        Value::Numbers(numbers) => numbers.keys().map(|name| name.len() + 2 * size_of::<String>()).sum(),
         Value::Bool(_) | Value::Long(_) | Value::Span(_) | Value::At(_) | Value::Ip(_) => size_of::<Value>(),
     }
 }
@@ -394,6 +399,7 @@ pub(crate) fn expression(value: &Value) -> RestrictedExpression {
         Value::At(at) => RestrictedExpression::new_datetime(milliseconds(&at.rfc3339())),
         // An IPv4 client on an IPv6 socket is an IPv4 client.
         Value::Ip(address) => RestrictedExpression::new_ip(address.to_canonical().to_string()),
+        Value::Fields(_) | Value::Numbers(_) => fields::reference(value),
     }
 }
 

@@ -3,7 +3,7 @@
 //! Policy knows circumstances by name. Whoever asks fills one of the structs here and turns it into a
 //! [`Context`]; the names and types are those of the schema, which is written from the same tables.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::OnceLock;
 
@@ -18,6 +18,8 @@ use crate::actions::Circumstances;
 pub enum Via {
     /// Through the PostgreSQL door.
     Postgres,
+    /// Through the door of tools (Model Context Protocol).
+    Mcp,
     /// Through the console.
     Console,
     /// Through the command line.
@@ -137,6 +139,55 @@ pub struct Unmask {
     pub labels: BTreeSet<String>,
 }
 
+/// The circumstances of what is done through a server of tools: `mcp.*`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mcp {
+    /// Why the grant was asked for, in the requester's words.
+    pub purpose: String,
+    /// The ticket of the grant.
+    pub ticket: Option<String>,
+    /// The methods of the protocol that are used: `tools/call`.
+    pub verbs: BTreeSet<String>,
+    /// The tool that is called or listed; empty if it is about none.
+    pub tool: String,
+    /// The prompt that is asked for or listed; empty if it is about none.
+    pub prompt: String,
+    /// The resource of the server that is read or listed; empty if it is about none.
+    pub uri: String,
+    /// What the server says of the tool: `read-only`, `destructive`, `idempotent`, `open-world`. Nobody has checked that.
+    pub claims: BTreeSet<String>,
+    /// Whether the tool is described as the bundle pins it.
+    pub pin: Pin,
+    /// Every argument by its JSON pointer without the first slash: texts as they are, the rest as canonical JSON.
+    pub args: BTreeMap<String, String>,
+    /// The arguments that are whole numbers, by the same names.
+    pub numbers: BTreeMap<String, i64>,
+}
+
+/// Whether what a server says of a tool is what the bundle says that it should.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pin {
+    /// It is about no tool, or the bundle pins none of its server's.
+    #[default]
+    None,
+    /// It is the same.
+    Same,
+    /// It is another, or a tool that is not pinned while others of its server are.
+    Other,
+}
+
+impl Pin {
+    /// As policies see it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Same => "same",
+            Self::Other => "other",
+        }
+    }
+}
+
 /// A circumstance's type, as policy sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Type {
@@ -147,6 +198,8 @@ pub(crate) enum Type {
     Duration,
     Datetime,
     Ip,
+    Fields,
+    Numbers,
 }
 
 /// A circumstance: name, type, and whether it may be absent.
@@ -156,6 +209,11 @@ pub(crate) struct Circumstance {
     pub(crate) kind: Type,
     pub(crate) optional: bool,
 }
+
+/// The entity whose tags are texts under names that whoever acts has chosen.
+pub(crate) const FIELDS: &str = "Fields";
+/// The entity whose tags are whole numbers under such names.
+pub(crate) const NUMBERS: &str = "Numbers";
 
 const COMMON: &[Circumstance] = &[
     required("now", Type::Datetime),
@@ -205,6 +263,21 @@ const UNMASK: &[Circumstance] = &[
     required("labels", Type::Texts),
 ];
 
+const MCP: &[Circumstance] = &[
+    required("purpose", Type::Text),
+    optional("ticket", Type::Text),
+    required("verbs", Type::Texts),
+    required("tool", Type::Text),
+    required("prompt", Type::Text),
+    required("uri", Type::Text),
+    required("claims", Type::Texts),
+    required("pin", Type::Text),
+    required("args", Type::Fields),
+    required("numbers", Type::Numbers),
+    required("impact", Type::Text),
+    required("over_budget", Type::Texts),
+];
+
 const fn required(name: &'static str, kind: Type) -> Circumstance {
     Circumstance { name, kind, optional: false }
 }
@@ -220,18 +293,20 @@ pub(crate) fn of(kind: Circumstances) -> impl Iterator<Item = &'static Circumsta
         Circumstances::Access => ACCESS,
         Circumstances::Sql => STATEMENT,
         Circumstances::Unmask => UNMASK,
+        Circumstances::Mcp => MCP,
     };
     COMMON.iter().chain(own)
 }
 
 /// The same, in the order of their names.
 fn in_order(kind: Circumstances) -> &'static [&'static Circumstance] {
-    static ORDERED: [OnceLock<Vec<&'static Circumstance>>; 4] = [const { OnceLock::new() }; 4];
+    static ORDERED: [OnceLock<Vec<&'static Circumstance>>; 5] = [const { OnceLock::new() }; 5];
     let place = match kind {
         Circumstances::Plain => 0,
         Circumstances::Access => 1,
         Circumstances::Sql => 2,
         Circumstances::Unmask => 3,
+        Circumstances::Mcp => 4,
     };
     let ordered = ORDERED.get(place).map(|slot| {
         slot.get_or_init(|| {
@@ -271,6 +346,14 @@ pub(crate) fn fault(kind: Circumstances, context: &Context) -> Option<String> {
     wrong.or_else(|| Some("its circumstances are not in order".into()))
 }
 
+/// What of the circumstances of several actions together belongs to one of them: what is another's alone is left out, and what is
+/// nobody's stays, to be found at fault.
+pub(crate) fn share(own: Circumstances, all: &[Circumstances], context: &Context) -> Context {
+    let knows = |kind: Circumstances, name: &str| of(kind).any(|one| one.name == name);
+    let stays = |name: &str| knows(own, name) || all.iter().all(|kind| !knows(*kind, name));
+    context.iter().filter(|(name, _)| stays(name)).map(|(name, value)| (*name, value.clone())).collect()
+}
+
 fn type_of(value: &Value) -> Type {
     match value {
         Value::Bool(_) => Type::Bool,
@@ -280,6 +363,8 @@ fn type_of(value: &Value) -> Type {
         Value::Span(_) => Type::Duration,
         Value::At(_) => Type::Datetime,
         Value::Ip(_) => Type::Ip,
+        Value::Fields(_) => Type::Fields,
+        Value::Numbers(_) => Type::Numbers,
     }
 }
 
@@ -294,6 +379,8 @@ impl Type {
             Self::Duration => "duration",
             Self::Datetime => "datetime",
             Self::Ip => "ipaddr",
+            Self::Fields => FIELDS,
+            Self::Numbers => NUMBERS,
         }
     }
 }
@@ -304,6 +391,7 @@ impl Via {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Postgres => "postgres",
+            Self::Mcp => "mcp",
             Self::Console => "console",
             Self::Cli => "cli",
             Self::Api => "api",
@@ -360,6 +448,29 @@ impl From<Unmask> for Context {
             context.insert("ticket", Value::Text(ticket));
         }
         context
+    }
+}
+
+impl Mcp {
+    /// Says it in a question's circumstances, those aside that every question carries.
+    pub fn tell(self, context: &mut Context) {
+        context.extend([
+            ("purpose", Value::Text(self.purpose)),
+            ("verbs", Value::Texts(self.verbs)),
+            ("tool", Value::Text(self.tool)),
+            ("prompt", Value::Text(self.prompt)),
+            ("uri", Value::Text(self.uri)),
+            ("claims", Value::Texts(self.claims)),
+            ("pin", Value::Text(self.pin.as_str().to_owned())),
+            ("args", Value::Fields(self.args)),
+            ("numbers", Value::Numbers(self.numbers)),
+            // How bad it would be, and what is used up, is the engine's to say.
+            ("impact", Value::Text(Impact::High.as_str().to_owned())),
+            ("over_budget", Value::Texts(BTreeSet::new())),
+        ]);
+        if let Some(ticket) = self.ticket {
+            context.insert("ticket", Value::Text(ticket));
+        }
     }
 }
 

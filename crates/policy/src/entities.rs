@@ -236,7 +236,7 @@ impl World {
         let (kind, name, owner) = match &principal.kind {
             PrincipalKind::User => ("User", &self.types.user, None),
             PrincipalKind::Service { owner } => ("Service", &self.types.service, Some(owner)),
-            PrincipalKind::Agent { owner } => ("Agent", &self.types.agent, Some(owner)),
+            PrincipalKind::Agent { owner, .. } => ("Agent", &self.types.agent, Some(owner)),
         };
         let mut attributes = vec![
             ("name".to_owned(), text(id.as_str())),

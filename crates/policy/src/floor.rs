@@ -35,6 +35,12 @@ pub(crate) const DISABLED: Check = Check {
     says: "a principal that is disabled, or that a disabled person answers for, does nothing",
 };
 
+/// An agent does nothing beyond its ceiling, whoever approves.
+pub(crate) const CEILING: Check = Check {
+    id: "floor/no-agent-beyond-its-ceiling",
+    says: "an agent holds no role and does nothing that its ceiling in the bundle does not name",
+};
+
 /// A gate may not go, change or be put on a forbid that lacked one by the word of one person.
 pub(crate) const GATES: Check = Check {
     id: "floor/gates-are-changed-with-a-countersignature",
@@ -76,7 +82,7 @@ mod tests {
     /// Every policy and check of the floor, by name.
     fn names() -> Vec<String> {
         let quoted = POLICIES.lines().filter_map(|line| line.strip_prefix("@id(\"")?.strip_suffix("\")"));
-        let checks = [DISABLED, GATES, RULES_LOOSENED, FACTS];
+        let checks = [DISABLED, CEILING, GATES, RULES_LOOSENED, FACTS];
         quoted.map(ToOwned::to_owned).chain(checks.iter().map(|check| check.id.to_owned())).collect()
     }
 

@@ -14,11 +14,13 @@
 pub mod actions;
 mod case;
 mod catalogue;
+mod ceiling;
 mod compiled;
 pub mod context;
 mod demands;
 mod diagnostic;
 mod entities;
+mod fields;
 mod floor;
 mod policies;
 mod rule_form;

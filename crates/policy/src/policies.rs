@@ -265,7 +265,9 @@ fn permit_of(role: &RoleId, found: &Role) -> String {
     // An action that does not exist was reported where the role names it.
     let known = found.actions.iter().filter(|action| class_of(action).is_some());
     let actions = known.map(|action| action.as_str());
-    let mut actions: Vec<&str> = actions.chain(["session.open", "sql.session"]).collect();
+    let tools = found.actions.iter().any(|action| action.as_str().starts_with("mcp."));
+    let steering = ["session.open", "sql.session"].into_iter().chain(tools.then_some("mcp.session"));
+    let mut actions: Vec<&str> = actions.chain(steering).collect();
     actions.sort_unstable();
     actions.dedup();
     let actions: Vec<String> = actions.iter().map(|action| format!("Action::\"{action}\"")).collect();

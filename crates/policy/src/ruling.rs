@@ -13,10 +13,14 @@ use countersign_core::question::{Context, Question};
 use countersign_core::ruling::{Gate, PolicyRef, Ruling};
 use countersign_core::{ActionName, Book, PrincipalId};
 
+use crate::actions::{Circumstances, spec};
 #[cfg(test)]
 use crate::case;
 use crate::case::Case;
+use crate::ceiling;
 use crate::compiled::{Compiled, Judged};
+use crate::context;
+use crate::fields;
 use crate::floor;
 use crate::policies::Says;
 
@@ -32,6 +36,9 @@ impl Compiled {
             Ok(ruling) => Ruling::clone(&ruling),
             Err(error) => Ruling { errors: vec![error], ..self.silence() },
         };
+        if let Some(beyond) = ceiling::beyond(&self.catalogue, question, action) {
+            ruling.forbids.insert(0, beyond);
+        }
         if is_shut_out(self, book, &question.principal) {
             ruling.forbids.insert(0, floor::DISABLED.policy_itself());
         }
@@ -39,7 +46,8 @@ impl Compiled {
     }
 
     /// What policy says of one attempt that is several actions at once, the action of `question` aside. The
-    /// stricter wins: each needs a permit, and what forbids, holds or fails one does so to all.
+    /// stricter wins: each needs a permit, and what forbids, holds or fails one does so to all. Circumstances that only some of
+    /// the actions have are told about those alone.
     #[must_use]
     pub fn rule_all(&self, book: &Book, question: &Question, actions: &[ActionName]) -> Ruling {
         if let [only] = actions {
@@ -47,8 +55,17 @@ impl Compiled {
         }
         let mut all = self.silence();
         let mut is_permitted = !actions.is_empty();
+        let kinds: Vec<Circumstances> =
+            actions.iter().filter_map(|action| Some(spec(action.as_str())?.with)).collect();
+        let alike = kinds.iter().all(|kind| Some(kind) == kinds.first());
         for action in actions {
-            let one = self.rule_on(book, question, action);
+            let one = match spec(action.as_str()).filter(|_| !alike) {
+                Some(spec) => {
+                    let context = context::share(spec.with, &kinds, &question.context);
+                    self.rule_on(book, &Question { context, ..question.clone() }, action)
+                }
+                None => self.rule_on(book, question, action),
+            };
             is_permitted &= !one.permits.is_empty();
             add(&mut all.permits, one.permits);
             add(&mut all.forbids, one.forbids);
@@ -106,10 +123,12 @@ impl Compiled {
     /// What the policies say, each by itself.
     pub(crate) fn judge_anew(&self, case: &Case, context: &Context) -> Result<Ruling, String> {
         let request = case.request(context)?;
+        let more = fields::known(&case.entities, context)?;
+        let entities = more.as_ref().unwrap_or(&case.entities);
         let mut ruling = self.silence();
         let mut gates: BTreeMap<&str, Gate> = BTreeMap::new();
         for policy in case.policies.iter().filter_map(|index| self.policies.get(*index)) {
-            match self.matches(policy, &request, &case.entities) {
+            match self.matches(policy, &request, entities) {
                 Ok(false) => {}
                 Ok(true) => match &policy.says {
                     Says::Permit => ruling.permits.push(policy.named.clone()),
@@ -194,9 +213,8 @@ impl Compiled {
             Some(&crate::schema::schema()?),
         );
         let every: Vec<&Judged> = self.policies.iter().collect();
-        Ok((
-            request.map_err(|error| error.to_string())?,
-            case::entities(self, (principal, action, target), &every)?,
-        ))
+        let entities = case::entities(self, (principal, action, target), &every)?;
+        let entities = fields::known(&entities, &question.context)?.unwrap_or(entities);
+        Ok((request.map_err(|error| error.to_string())?, entities))
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use cedar_policy::Schema;
 
-use crate::actions::{ACTIONS, Class, On, SQL, Spec};
+use crate::actions::{ACTIONS, Class, MCP, On, SQL, Spec};
 use crate::context;
 
 /// The one entity of the gateway itself.
@@ -70,6 +70,12 @@ entity Session {
 
 // The gateway itself: its policy, its ledger.
 entity Gateway;
+
+// Arguments of a call, by their JSON pointers without the first slash, which whoever calls has chosen:
+// context.args.hasTag("path") && context.args.getTag("path") like "/srv/reports/*".
+entity Fields tags String;
+// Those of them that are whole numbers.
+entity Numbers tags Long;
 "#;
 
 /// The schema in Cedar's own syntax, for people, editors and the documentation.
@@ -79,7 +85,9 @@ pub fn schema_text() -> String {
     for class in Class::ALL {
         let _ = writeln!(text, "action \"{}\";", class.group());
     }
-    let _ = writeln!(text, "action \"{SQL}\";");
+    for group in [SQL, MCP] {
+        let _ = writeln!(text, "action \"{group}\";");
+    }
     for spec in ACTIONS {
         action(&mut text, spec);
     }
@@ -129,6 +137,6 @@ mod tests {
     fn the_schema_is_one_that_cedar_accepts() {
         let (schema, warnings) = Schema::from_cedarschema_str(&schema_text()).unwrap();
         assert_eq!(warnings.map(|warning| warning.to_string()).collect::<Vec<_>>(), Vec::<String>::new());
-        assert_eq!(schema.actions().count(), ACTIONS.len() + Class::ALL.len() + 1);
+        assert_eq!(schema.actions().count(), ACTIONS.len() + Class::ALL.len() + 2);
     }
 }

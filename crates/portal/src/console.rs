@@ -23,6 +23,10 @@ const NONCE_MARK: &str = "__CSP_NONCE__";
 /// Files beneath this folder carry a hash of their content in their name.
 const HASHED: &str = "assets/";
 
+/// What keeps the page for when there is no gateway: it asks for pages and files, and runs nothing else.
+const WORKER: &str = "sw.js";
+const WORKER_POLICY: &str = "default-src 'none'; connect-src 'self'";
+
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 const ASK_EACH_TIME: &str = "no-cache";
 const UNBUILT: &str = include_str!("unbuilt.html");
@@ -105,6 +109,10 @@ impl Console {
             (common, [(header::CONTENT_TYPE, file.kind.as_str())], body(bytes)).into_response();
         if let Some(encoding) = encoding {
             response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
+        }
+        if path == WORKER {
+            let policy = HeaderValue::from_static(WORKER_POLICY);
+            response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
         }
         response
     }
@@ -196,6 +204,7 @@ mod tests {
             "assets/a-1.js" => file(b"plain", "text/javascript"),
             "assets/a-1.js.br" => file(b"br", "application/octet-stream"),
             "favicon.svg" => file(b"<svg/>", "image/svg+xml"),
+            "sw.js" => file(b"worker", "text/javascript"),
             "../secret.txt" | "assets/.env" => file(b"secret", "text/plain"),
             _ => None,
         }
@@ -256,6 +265,15 @@ mod tests {
         let tag = "\"0606060606060606060606060606060606060606060606060606060606060606\"";
         let again = get(&console, "/favicon.svg", &[(header::IF_NONE_MATCH, tag)]);
         assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
+    }
+
+    #[test]
+    fn the_worker_asks_for_pages_and_files_and_is_asked_for_each_time() {
+        let worker = get(&console(built), "/sw.js", &[]);
+        assert_eq!(header_of(&worker, header::CONTENT_SECURITY_POLICY), WORKER_POLICY);
+        assert_eq!(header_of(&worker, header::CACHE_CONTROL), ASK_EACH_TIME);
+        let other = get(&console(built), "/favicon.svg", &[]);
+        assert_eq!(header_of(&other, header::CONTENT_SECURITY_POLICY), "", "the rest is hardened as ever");
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! Not here: policy (the engine asks it), records (the engine writes them), and any state that would have to
 //! survive a restart.
 
+mod benches;
 pub mod console;
 pub mod document;
 mod dpop;
@@ -49,6 +50,9 @@ use rooms::Rooms;
 
 /// How large a body may be, unless an endpoint takes more.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Where probes look for what is elsewhere.
+const PROBED: [&str; 6] = ["/health", "/healthz", "/livez", "/metrics", "/readyz", "/status"];
 
 /// How long a call may take. Event streams are not calls in this sense: only their first answer is.
 const CALL_MS_MAX: u64 = 30_000;
@@ -94,6 +98,12 @@ async fn page(
     if path == "/api" || path.starts_with("/api/") {
         let problem = Problem::new(Kind::NotFound, "the API has no such endpoint");
         return problem.hint(format!("{}/openapi.json lists them", document::PREFIX)).into_response();
+    }
+    if PROBED.contains(&path) {
+        // A page of the console would tell a probe that all is well.
+        let problem = Problem::new(Kind::NotFound, "this is no endpoint");
+        let hint = format!("health is at {0}/health, metrics are at {0}/metrics", document::PREFIX);
+        return problem.hint(hint).into_response();
     }
     console.answer(call.method(), path, &headers)
 }

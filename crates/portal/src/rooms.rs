@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use countersign_engine::{Engine, Entropy};
+use countersign_engine::{Caller, Engine, Entropy};
 
+use crate::benches::Benches;
 use crate::dpop::Proofs;
 use crate::origin::{BadHome, Home};
-use crate::throttle::{Streams, Tries};
+use crate::problem::{Kind, Problem};
+use crate::throttle::{Place, Streams, Tries};
 
 /// What differs between installations.
 #[derive(Clone)]
@@ -51,6 +53,7 @@ pub(crate) struct Rooms {
     pub(crate) tries: Arc<Tries>,
     pub(crate) proofs: Arc<Proofs>,
     pub(crate) streams: Streams,
+    pub(crate) benches: Benches,
 }
 
 impl Rooms {
@@ -63,6 +66,17 @@ impl Rooms {
             tries: Arc::default(),
             proofs: Arc::default(),
             streams: Streams::default(),
+            benches: Benches::default(),
+        })
+    }
+
+    /// A place for one more event stream of the caller.
+    ///
+    /// # Errors
+    /// [`Kind::TooMany`].
+    pub(crate) fn stream_of(&self, caller: &Caller) -> Result<Place, Problem> {
+        self.streams.enter(&caller.principal).ok_or_else(|| {
+            Problem::new(Kind::TooMany, "you hold too many event streams open").hint("close some windows")
         })
     }
 

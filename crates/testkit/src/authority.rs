@@ -125,6 +125,9 @@ impl Issued {
     /// # Errors
     /// The library refuses it.
     pub fn door(&self) -> Result<ServerTls> {
-        Ok(ServerTls::new(&self.server_config()?, &self.certificate))
+        let key = PrivateKeyDer::try_from(self.key.serialize_der())
+            .map_err(|error| anyhow!("a bad key: {error}"))?;
+        let config = countersign_doors::postgres::server_config(vec![self.certificate.clone()], key)?;
+        Ok(ServerTls::new(&config, &self.certificate))
     }
 }

@@ -345,7 +345,7 @@ impl Clock for WallClock {
 }
 
 /// The system's randomness.
-struct Random;
+pub(crate) struct Random;
 
 impl Entropy for Random {
     fn fill(&self, into: &mut [u8]) {

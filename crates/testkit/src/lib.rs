@@ -13,7 +13,9 @@ pub mod live;
 pub mod peer;
 pub mod postgres;
 pub mod psql;
+pub mod samba;
 pub mod slapd;
+pub mod tools;
 
 pub use house::{House, system_ports};
 pub use postgres::{Database, ScratchPostgres};

@@ -1,51 +1,36 @@
 //! A directory that is asked: OpenLDAP's slapd, over LDAPS and StartTLS.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use countersign_core::directory::Hearing;
 use countersign_core::{DirectoryName, PrincipalId, Span};
-use countersign_engine::settings::Argon2Cost;
-use countersign_engine::testing::{ManualClock, ports};
-use countersign_engine::{Engine, MasterKey, SecretSource, Settings, SqliteStore};
-use countersign_integrations::ldap::{Failed, Kind, Ldap, LdapSettings, Outcome};
+use countersign_engine::testing::ManualClock;
+use countersign_integrations::ldap::{Failed, Kind, Ldap, LdapSettings};
 use countersign_testkit::slapd::{ADMIN, GATEWAY, PASSWORD, SUFFIX, ScratchSlapd};
 use ldap3::{LdapConnAsync, Mod};
-use tempfile::TempDir;
-use zeroize::Zeroizing;
+
+use directory::{Gateway, Only};
+
+mod directory;
 
 const PEOPLE: &str = "ou=people,dc=example,dc=com";
 const GROUPS: &str = "ou=groups,dc=example,dc=com";
-
-/// Says one secret, whatever is asked.
-struct Only(&'static str);
-
-impl SecretSource for Only {
-    fn resolve(&self, _: &str) -> Result<Zeroizing<String>, String> {
-        Ok(Zeroizing::new(self.0.to_owned()))
-    }
-}
 
 /// A directory with people and groups, and a gateway that asks it.
 struct Scene {
     server: ScratchSlapd,
     admin: ldap3::Ldap,
-    engine: Engine,
+    gateway: Gateway,
     clock: ManualClock,
-    _folder: TempDir,
 }
 
-fn bundle() -> BTreeMap<String, String> {
-    let people = "[directory.corp]\nsilent_after = \"1m\"\nlost_after = \"5m\"\n[user.dave]\nname = \"Dave\"\n\
+/// What the bundle says of people.
+const BUNDLE_PEOPLE: &str = "[directory.corp]\nsilent_after = \"1m\"\nlost_after = \"5m\"\n[user.dave]\nname = \"Dave\"\n\
         [group.dba]\nmembers = [\"dave\"]\nfrom = { corp = \"DBA\" }\n\
         [group.night]\nfrom = { corp = \"CN=Night Shift, OU=groups,DC=example,DC=com\" }\n\
         [group.posix]\nfrom = { corp = [\"unix\", \"not there\", \"x)(cn=*\"] }\n";
-    [("bundle.toml", "name = \"test\"\nformat = 1\n"), ("people.toml", people)]
-        .map(|(name, text)| (name.to_owned(), text.to_owned()))
-        .into()
-}
 
 impl Scene {
     async fn new() -> Result<Self> {
@@ -53,12 +38,9 @@ impl Scene {
         let (driver, mut admin) = LdapConnAsync::new(&format!("ldap://127.0.0.1:{}", server.port)).await?;
         tokio::spawn(driver.drive());
         admin.simple_bind(ADMIN, PASSWORD).await?.success()?;
-        let (folder, clock) = (TempDir::new()?, ManualClock::default());
-        let store = Arc::new(SqliteStore::open(&folder.path().join("countersign.db"))?);
-        let settings = Settings { argon2: Argon2Cost { memory_kib: 64, passes: 1 }, ..Settings::default() };
-        let engine = Engine::start(store, MasterKey::new([7; 32]), ports(&clock, 1), settings)?;
-        engine.first_bundle(bundle(), &PrincipalId::new("dave")).await.ok().context("the bundle")?;
-        let mut scene = Self { server, admin, engine, clock, _folder: folder };
+        let clock = ManualClock::default();
+        let gateway = Gateway::start(BUNDLE_PEOPLE, PASSWORD, &clock).await?;
+        let mut scene = Self { server, admin, gateway, clock };
         scene.add(SUFFIX, &[("objectClass", &["domain"]), ("dc", &["example"])]).await?;
         for unit in ["people", "groups"] {
             let dn = format!("ou={unit},{SUFFIX}");
@@ -119,23 +101,9 @@ impl Scene {
             users_filter: LdapSettings::usual_filter(Kind::Ldap).into(),
             groups_base: GROUPS.into(),
             name: "uid".into(),
+            number: Some("employeeNumber".into()),
             every: Duration::from_secs(30),
         }
-    }
-
-    async fn ask(&self, settings: LdapSettings) -> Result<Outcome, Failed> {
-        settings.check().map_err(Failed::Refused)?;
-        Ldap::new(self.engine.clone(), settings, Arc::new(Only(PASSWORD))).ask().await
-    }
-
-    fn is_enabled(&self, name: &str) -> bool {
-        self.engine.snapshot().book.is_enabled(&PrincipalId::new(name))
-    }
-
-    fn groups(&self, name: &str) -> Vec<String> {
-        let snapshot = self.engine.snapshot();
-        let groups = snapshot.book.catalogue.groups_of(&PrincipalId::new(name));
-        groups.iter().map(ToString::to_string).collect()
     }
 }
 
@@ -160,29 +128,31 @@ async fn people_and_groups_come_and_go() -> Result<()> {
         ("memberUid", &["yan", "nobody"]),
     ];
     scene.add(&format!("cn=unix,{GROUPS}"), unix).await?;
-    let outcome = scene.ask(scene.settings()).await?;
+    let outcome = scene.gateway.ask(scene.settings()).await?;
     assert_eq!(outcome.accounts, 4, "{outcome:?}");
     assert_eq!(outcome.skipped.len(), 4, "{outcome:?}");
-    assert_eq!(scene.groups("zoe"), ["dba", "night"]);
-    assert_eq!(scene.groups("yan"), ["posix"]);
+    assert_eq!(scene.gateway.groups("zoe"), ["dba", "night"]);
+    assert_eq!(scene.gateway.groups("yan"), ["posix"]);
     assert!(
-        scene.is_enabled("zoe")
-            && scene.is_enabled("yan")
-            && !scene.is_enabled("shut")
-            && !scene.is_enabled("late")
+        scene.gateway.is_enabled("zoe")
+            && scene.gateway.is_enabled("yan")
+            && !scene.gateway.is_enabled("shut")
+            && !scene.gateway.is_enabled("late")
     );
-    let profile = scene.engine.profile(&PrincipalId::new("zoe")).context("a profile")?;
+    let profile = scene.gateway.engine.profile(&PrincipalId::new("zoe")).context("a profile")?;
     assert_eq!(profile.display.as_deref(), Some("Zoe Zimmer"));
-    assert_eq!(scene.ask(scene.settings()).await?.changes, 0);
+    assert_eq!(scene.gateway.ask(scene.settings()).await?.changes, 0);
     // Disabled, and gone.
     scene.set(&zoe, "userAccountControl", &["514"]).await?;
     scene.admin.delete(&yan).await?.success()?;
-    assert_eq!(scene.ask(scene.settings()).await?.changes, 2);
-    assert!(!scene.is_enabled("zoe") && scene.groups("zoe").is_empty());
-    assert!(!scene.engine.snapshot().book.catalogue.principals.contains_key(&PrincipalId::new("yan")));
+    assert_eq!(scene.gateway.ask(scene.settings()).await?.changes, 2);
+    assert!(!scene.gateway.is_enabled("zoe") && scene.gateway.groups("zoe").is_empty());
+    assert!(
+        !scene.gateway.engine.snapshot().book.catalogue.principals.contains_key(&PrincipalId::new("yan"))
+    );
     scene.set(&zoe, "userAccountControl", &["512"]).await?;
-    scene.ask(scene.settings()).await?;
-    assert!(scene.is_enabled("zoe"));
+    scene.gateway.ask(scene.settings()).await?;
+    assert!(scene.gateway.is_enabled("zoe"));
     Ok(())
 }
 
@@ -192,7 +162,7 @@ async fn more_than_a_page_is_listed() -> Result<()> {
     for number in 0..1_203 {
         scene.person(&format!("p{number}"), &[]).await?;
     }
-    assert_eq!(scene.ask(scene.settings()).await?.accounts, 1_203);
+    assert_eq!(scene.gateway.ask(scene.settings()).await?.accounts, 1_203);
     Ok(())
 }
 
@@ -205,12 +175,12 @@ async fn only_a_server_that_is_vouched_for_is_asked() -> Result<()> {
         start_tls: true,
         ..scene.settings()
     };
-    assert_eq!(scene.ask(starting).await?.accounts, 1);
+    assert_eq!(scene.gateway.ask(starting).await?.accounts, 1);
     let second = LdapSettings {
         urls: vec!["ldaps://localhost:1".into(), format!("ldaps://localhost:{}", scene.server.tls_port)],
         ..scene.settings()
     };
-    assert_eq!(scene.ask(second).await?.accounts, 1);
+    assert_eq!(scene.gateway.ask(second).await?.accounts, 1);
     let other = countersign_testkit::authority::Authority::new()?.pem;
     let by_address = vec![format!("ldaps://127.0.0.1:{}", scene.server.tls_port)];
     for wrong in [
@@ -218,7 +188,7 @@ async fn only_a_server_that_is_vouched_for_is_asked() -> Result<()> {
         LdapSettings { urls: by_address, ..scene.settings() },
         LdapSettings { urls: vec![format!("ldaps://localhost:{}", scene.server.port)], ..scene.settings() },
     ] {
-        assert!(matches!(scene.ask(wrong.clone()).await, Err(Failed::Connect(..))), "{wrong:?}");
+        assert!(matches!(scene.gateway.ask(wrong.clone()).await, Err(Failed::Connect(..))), "{wrong:?}");
     }
     let clear =
         LdapSettings { urls: vec![format!("ldap://localhost:{}", scene.server.port)], ..scene.settings() };
@@ -230,9 +200,9 @@ async fn only_a_server_that_is_vouched_for_is_asked() -> Result<()> {
 async fn half_a_listing_is_none() -> Result<()> {
     let mut scene = Scene::new().await?;
     scene.person("zoe", &[]).await?;
-    scene.ask(scene.settings()).await?;
+    scene.gateway.ask(scene.settings()).await?;
     let ask = async |settings: LdapSettings, password: &'static str| {
-        Ldap::new(scene.engine.clone(), settings, Arc::new(Only(password))).ask().await
+        Ldap::new(scene.gateway.engine.clone(), settings, Arc::new(Only(password))).ask().await
     };
     assert!(matches!(ask(scene.settings(), "wrong").await, Err(Failed::Said("bind", 49, _))));
     assert!(matches!(ask(scene.settings(), "").await, Err(Failed::NoPassword)));
@@ -240,7 +210,7 @@ async fn half_a_listing_is_none() -> Result<()> {
     assert!(matches!(ask(nowhere, PASSWORD).await, Err(Failed::Said("search", 32, _))));
     let nobody = LdapSettings { users_filter: "(uid=nobody)".into(), ..scene.settings() };
     assert!(matches!(ask(nobody, PASSWORD).await, Err(Failed::Empty)));
-    assert!(scene.is_enabled("zoe"), "nothing was concluded from any of it");
+    assert!(scene.gateway.is_enabled("zoe"), "nothing was concluded from any of it");
     // What a name of a group could do to a filter, it does not.
     let microsoft = LdapSettings {
         kind: Kind::ActiveDirectory,
@@ -248,7 +218,7 @@ async fn half_a_listing_is_none() -> Result<()> {
         ..scene.settings()
     };
     let outcome = ask(microsoft, PASSWORD).await?;
-    assert!(outcome.accounts == 1 && scene.groups("zoe").is_empty(), "{outcome:?}");
+    assert!(outcome.accounts == 1 && scene.gateway.groups("zoe").is_empty(), "{outcome:?}");
     Ok(())
 }
 
@@ -260,9 +230,9 @@ async fn referrals_are_not_followed() -> Result<()> {
     let referral: &[(&str, &[&str])] =
         &[("objectClass", &["referral", "extensibleObject"]), ("ou", &["away"]), ("ref", &[&elsewhere])];
     scene.add(&format!("ou=away,{PEOPLE}"), referral).await?;
-    assert_eq!(scene.ask(scene.settings()).await?.accounts, 1);
+    assert_eq!(scene.gateway.ask(scene.settings()).await?.accounts, 1);
     let away = LdapSettings { users_base: format!("ou=away,{PEOPLE}"), ..scene.settings() };
-    assert!(matches!(scene.ask(away).await, Err(Failed::Referral)));
+    assert!(matches!(scene.gateway.ask(away).await, Err(Failed::Referral)));
     Ok(())
 }
 
@@ -271,22 +241,22 @@ async fn a_server_that_is_gone_makes_things_stricter_and_one_that_is_back_makes_
     let mut scene = Scene::new().await?;
     let zoe = scene.person("zoe", &[]).await?;
     scene.person("yan", &[]).await?;
-    scene.ask(scene.settings()).await?;
+    scene.gateway.ask(scene.settings()).await?;
     scene.set(&zoe, "userAccountControl", &["514"]).await?;
     scene.server.stop();
-    let hearing = |scene: &Scene| scene.engine.directories().first().map(|one| one.hearing);
+    let hearing = |scene: &Scene| scene.gateway.engine.directories().first().map(|one| one.hearing);
     for (wait, expected) in
         [(59, Hearing::Heard), (1, Hearing::Silent), (239, Hearing::Silent), (1, Hearing::Lost)]
     {
         scene.clock.advance(Span::seconds(wait));
-        assert!(scene.ask(scene.settings()).await.is_err());
-        scene.engine.watch_directories().await;
+        assert!(scene.gateway.ask(scene.settings()).await.is_err());
+        scene.gateway.engine.watch_directories().await;
         assert_eq!(hearing(&scene), Some(expected));
     }
-    assert!(!scene.is_enabled("yan"));
+    assert!(!scene.gateway.is_enabled("yan"));
     scene.server.begin()?;
-    scene.ask(scene.settings()).await?;
+    scene.gateway.ask(scene.settings()).await?;
     assert_eq!(hearing(&scene), Some(Hearing::Heard));
-    assert!(scene.is_enabled("yan") && !scene.is_enabled("zoe"));
+    assert!(scene.gateway.is_enabled("yan") && !scene.gateway.is_enabled("zoe"));
     Ok(())
 }

@@ -70,3 +70,41 @@ async fn what_works_for_too_long_is_stopped_at_the_server() -> Result<()> {
     house.close().await;
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn relations_are_counted_through_views_and_what_is_left_is_told() -> Result<()> {
+    let (house, client) = house("{ rows = 500 }\ngrant = { relations = 2, rows = 1000 }").await?;
+    let direct = house.database.direct().await?;
+    let view = "CREATE VIEW stock_of AS SELECT id, stock FROM products; GRANT SELECT ON stock_of TO shop_writer, shop_looker";
+    direct.batch_execute(view).await?;
+    let left = async || -> Result<Vec<(String, String)>> {
+        let said = client.simple_query("SHOW countersign.budget").await?;
+        let rows = said.iter().filter_map(|message| match message {
+            tokio_postgres::SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        let cell =
+            |row: &tokio_postgres::SimpleQueryRow, place| row.get(place).unwrap_or_default().to_owned();
+        Ok(rows.map(|row| (format!("{} {}", cell(row, 0), cell(row, 1)), cell(row, 3))).collect())
+    };
+    let pair = |what: &str, left: &str| (what.to_owned(), left.to_owned());
+    assert_eq!(
+        left().await?,
+        [pair("grant rows", "1000"), pair("grant relations", "2"), pair("one statement rows", "500")]
+    );
+    client.query("SELECT id FROM orders LIMIT 10", &[]).await?;
+    client.query("SELECT relname FROM pg_catalog.pg_class LIMIT 10", &[]).await?;
+    // The view is one, and what it stands on another.
+    let error = client.query("SELECT * FROM stock_of", &[]).await.err().context("it was given")?;
+    let (code, message) = told(&error)?;
+    assert!(code == "53400" && message.contains("3 of 2 relations"), "{code} {message}");
+    client.query("SELECT id FROM products LIMIT 1", &[]).await?;
+    client.query("SELECT p.id FROM products p JOIN orders o ON o.id = p.id LIMIT 5", &[]).await?;
+    let error = client.query("SELECT id FROM customers LIMIT 1", &[]).await.err().context("it was given")?;
+    let (_, message) = told(&error)?;
+    assert!(message.contains("the budget of your grant is used up: 3 of 2 relations"), "{message}");
+    let told = left().await?;
+    assert!(told.contains(&pair("grant relations", "0")), "{told:?}");
+    house.close().await;
+    Ok(())
+}

@@ -263,7 +263,28 @@ async fn where_more_than_one_table_follows_no_envelope_can_be_given() -> Result<
     assert_eq!(held.ceiling, None);
     let refused = house.approve_as(held.id, envelope(50, 100)).await.err().context("it was given")?;
     assert!(refused.to_string().contains("not known for certain"), "{refused}");
+    let told = |held: &countersign_engine::RequestView| {
+        held.notes.iter().any(|note| note.starts_with("an envelope can't be given for it: "))
+    };
+    assert!(told(&held), "{:?}", held.notes);
     house.deny(held.id, "no").await?;
+    psql.expect("denied by bob").await?;
+
+    let direct = house.database.direct().await?;
+    let others = "CREATE VIEW cheap AS SELECT * FROM products; \
+                  CREATE TABLE events (id int, at date) PARTITION BY RANGE (at); \
+                  CREATE TABLE events_all PARTITION OF events DEFAULT; \
+                  GRANT ALL ON cheap, events, events_all TO shop_writer; \
+                  GRANT SELECT ON cheap, events, events_all TO shop_looker";
+    direct.batch_execute(others).await?;
+    for text in ["UPDATE cheap SET stock = 1 WHERE id = 1;", "DELETE FROM events WHERE id = 1;"] {
+        psql.send(text).await?;
+        let held = house.held().await?;
+        assert_eq!(held.ceiling, None, "{text}");
+        assert!(told(&held), "{text}: {:?}", held.notes);
+        house.deny(held.id, "no").await?;
+        psql.expect("denied by bob").await?;
+    }
     house.close().await;
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! Scripts against a real server: what is put forward as one is run by the requester's own client, statement by statement,
 //! as it was approved; whatever is otherwise is judged as if there were no script.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, Result, ensure};
 use countersign_core::request::{Fate, Outcome, Transaction};
 use countersign_core::{GrantId, RequestId, ResourceId, RoleId, Span};
@@ -23,7 +25,17 @@ async fn house() -> Result<(House, GrantId)> {
 }
 
 async fn put_forward(house: &House, text: &str) -> Result<Result<RequestId, Refused>> {
+    put_forward_with(house, text, &[]).await
+}
+
+/// Puts a script forward that a client is to run which begins with these settings.
+async fn put_forward_with(
+    house: &House,
+    text: &str,
+    settings: &[(&str, &str)],
+) -> Result<Result<RequestId, Refused>> {
     let ask = AskScript {
+        settings: settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
         resource: ResourceId::new("shop"),
         role: Some(RoleId::new("shop-writer")),
         text: text.to_owned(),
@@ -196,6 +208,85 @@ async fn it_begins_in_no_other_circumstances() -> Result<()> {
     house.deny(house.held().await?.id, "not so").await?;
     psql.expect("denied by bob").await?;
     assert_eq!(changed(&house).await?, [0_i64; 0]);
+    house.close().await;
+    Ok(())
+}
+
+/// All three statements of the script run, none of them held.
+async fn runs_through(house: &House, client: &tokio_postgres::Client) -> Result<()> {
+    for step in [ONE, TWO, THREE] {
+        let ran = tokio::time::timeout(std::time::Duration::from_secs(10), client.execute(step, &[]));
+        assert_eq!(ran.await.context("it is held")??, 1, "{step}");
+    }
+    assert_eq!(changed(house).await?, [1, 2, 3]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_drivers_say_before_it_does_not_spoil_it() -> Result<()> {
+    let (house, _) = house().await?;
+    approved(&house, &three()).await?;
+    let client = house.connect("alice").await?;
+    // As JDBC and others do as they connect, and then statement by statement in the extended protocol.
+    for said in [
+        "SET extra_float_digits = 3",
+        "SET application_name = 'PostgreSQL JDBC Driver'",
+        "SHOW transaction_isolation",
+        "SELECT 1",
+    ] {
+        client.execute(said, &[]).await?;
+    }
+    runs_through(&house, &client).await?;
+    house.close().await;
+    Ok(())
+}
+
+/// JDBC's driver sends its machine's time zone as it connects; others set a search path.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settings_that_a_client_begins_with_are_approved_with_it() -> Result<()> {
+    let (house, _) = house().await?;
+    let said = [("timezone", "Asia/Tokyo"), ("search_path", "public, pg_catalog")];
+    let request = put_forward_with(&house, &three(), &said).await??;
+    let view = shown(&house, request).await?;
+    let shown_setting = |name: &str| view.settings.iter().find(|one| one.0 == name).map(|one| one.1.clone());
+    assert_eq!(shown_setting("TimeZone").as_deref(), Some("Asia/Tokyo"));
+    assert_eq!(shown_setting("search_path").as_deref(), Some("public, pg_catalog"));
+    house.approve(request).await?;
+
+    // A session without them is not the one that was approved, and is told in what it differs.
+    let mut psql = Psql::start(&house, "alice").await?;
+    psql.send(ONE).await?;
+    psql.expect("the setting `TimeZone` is not as it was approved").await?;
+    psql.expect("and was `Asia/Tokyo`").await?;
+    house.deny(house.held().await?.id, "not so").await?;
+    psql.expect("denied by bob").await?;
+    assert_eq!(shown(&house, request).await?.state, "approved");
+
+    let mut login = house.login("alice").await?;
+    login.options("-c TimeZone=Asia/Tokyo -c search_path=public,pg_catalog -c extra_float_digits=3");
+    let (client, connection) = login.connect(tokio_postgres::NoTls).await?;
+    tokio::spawn(connection);
+    runs_through(&house, &client).await?;
+    house.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settings_that_no_client_begins_with_are_refused() -> Result<()> {
+    let (house, _) = house().await?;
+    for (settings, why) in [
+        (&[("TimeZone", "Mars/Olympus")][..], "no session begins so: invalid value for parameter"),
+        (&[("TimeZone", "a\0b")][..], "the value of `TimeZone` is none"),
+        (&[("role", "postgres")][..], "can't be bound to the setting `role`"),
+        (
+            &[("standard_conforming_strings", "off")][..],
+            "can't be bound to the setting `standard_conforming_strings`",
+        ),
+        (&[("TimeZone", "UTC"), ("timezone", "UTC")][..], "`TimeZone` is said twice"),
+    ] {
+        let refused = put_forward_with(&house, ONE, settings).await?.err().context("it was taken")?;
+        assert!(refused.message.contains(why), "{settings:?}: {refused:?}");
+    }
     house.close().await;
     Ok(())
 }
@@ -395,6 +486,7 @@ async fn what_cannot_be_put_forward_says_why() -> Result<()> {
     let ask = AskScript {
         resource: ResourceId::new("shop"),
         role: None,
+        settings: BTreeMap::new(),
         text: ONE.into(),
         purpose: "because".into(),
         ticket: None,

@@ -136,7 +136,7 @@ async fn what_the_server_says_when_it_ends_a_session_arrives() -> Result<()> {
     let direct = house.database.direct().await?;
     let database = &house.database.name;
     let ended = format!(
-        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = '{database}' AND usename = 'shop_writer'"
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = '{database}' AND usename = 'shop_writer' AND backend_type = 'client backend'"
     );
     let running = client.query("SELECT pg_catalog.count(*) FROM orders a, orders b, orders c, orders d", &[]);
     let ending = async {

@@ -24,6 +24,12 @@ export class Problem extends Error {
   }
 }
 
+/** What an answer says that refuses. */
+export async function refusal(answer: Response): Promise<Problem> {
+  const problem = await answer.json().catch(() => ({})) as Partial<Schemas["Problem"]>;
+  return new Problem(answer.status, problem.detail ?? problem.title ?? "the gateway did not say why", problem.hint ?? undefined);
+}
+
 /** Called when the sign-in is over. The app shows the sign-in page and comes back to where it was. */
 let onSignedOut: () => void = () => {};
 export const whenSignedOut = (call: () => void): void => {
@@ -33,9 +39,9 @@ export const whenSignedOut = (call: () => void): void => {
 const refuse: Middleware = {
   async onResponse({ response, schemaPath }) {
     if (response.ok) return undefined;
-    const problem = await response.clone().json().catch(() => ({})) as Partial<Schemas["Problem"]>;
+    const problem = await refusal(response.clone());
     if (response.status === 401 && !schemaPath.startsWith("/sign-in")) onSignedOut();
-    throw new Problem(response.status, problem.detail ?? problem.title ?? "the gateway did not say why", problem.hint ?? undefined);
+    throw problem;
   },
   onError() {
     return new Problem(0, "the gateway does not answer", "check your connection; this page tries again by itself");

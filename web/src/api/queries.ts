@@ -57,6 +57,8 @@ export const totpOffer = queryOptions({
   retry: false,
 });
 
+export const devices = queryOptions({ queryKey: ["devices"], queryFn: () => body(api.GET("/me/devices")) });
+
 export const inbox = queryOptions({
   queryKey: ["inbox"],
   queryFn: async () => (await body(api.GET("/requests", { params: { query: { inbox: true } } }))).items,

@@ -21,6 +21,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/agents/{name}/code": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Gives the owner of an agent a code for its program to sign in with. */
+        post: operations["agent_code"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/bundle": {
         parameters: {
             query?: never;
@@ -167,7 +184,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Mints a credential for one's own client. */
+        /** Mints a credential for one's own client, or for an agent of one's own. */
         post: operations["mint"];
         delete?: never;
         options?: never;
@@ -274,6 +291,57 @@ export interface paths {
         get: operations["health"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/house-keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The keys that seal everything at rest: who keeps them, and whether they are being changed. */
+        get: operations["houseKeys"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/house-keys/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Makes a new key, under which everything is sealed from now on. What is there is sealed anew while the gateway works. */
+        post: operations["rotateHouseKeys"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/house-keys/wrap": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Has the keys wrapped anew, under the key that their keeper uses now: after the master key was changed. */
+        post: operations["wrapHouseKeys"];
         delete?: never;
         options?: never;
         head?: never;
@@ -478,6 +546,41 @@ export interface paths {
         put?: never;
         /** Says whether the program on the machine that shows this code may be the caller. */
         post: operations["answer_device"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/me/devices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The caller's devices, and the key that a browser asks its push service with. */
+        get: operations["devices"];
+        put?: never;
+        /** Adds a device. What is told on it is encrypted for it. */
+        post: operations["add_device"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/me/devices/{id}/remove": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Takes a device away. */
+        post: operations["remove_device"];
         delete?: never;
         options?: never;
         head?: never;
@@ -893,6 +996,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/secrets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The gateway's own upstream secrets by name, and those that the bundle in force asks for. Never what they are. */
+        get: operations["secrets"];
+        put?: never;
+        /** Puts a secret into the gateway's own store, in place of one of that name. New connections upstream take it at once. */
+        post: operations["storeSecret"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/secrets/{name}/remove": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Takes a secret out of the gateway's own store. */
+        post: operations["removeSecret"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sessions": {
         parameters: {
             query?: never;
@@ -989,6 +1127,26 @@ export interface paths {
         put?: never;
         /** Signs in with a name and a password. */
         post: operations["sign_in"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sign-in/agent": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Signs an agent in by a code of its owner's, and a key of its own: the call brings a proof of it (RFC 9449), and so does every
+         *     call that is made with what it gets.
+         */
+        post: operations["sign_in_agent"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1219,6 +1377,92 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/workbenches": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Workbenches that are open in this sign-in, newest first. */
+        get: operations["workbenches"];
+        put?: never;
+        /** Opens a session of a door from here, on a live grant. It is held, masked, bounded and recorded like any client's. */
+        post: operations["open_workbench"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/workbenches/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Cancels what runs or waits. */
+        post: operations["cancel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/workbenches/{id}/close": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Closes a workbench; what runs or waits in it is cancelled, and an open transaction rolled back. */
+        post: operations["close_workbench"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/workbenches/{id}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Says that a result is carried away, which policy has to permit; it is recorded. */
+        post: operations["export_result"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/workbenches/{id}/run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Runs statements, and tells what comes of them as lines of JSON. Whoever stops reading cancels what runs. */
+        post: operations["run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -1311,6 +1555,30 @@ export interface components {
          * @enum {string}
          */
         AccessState: "whole" | "cut";
+        /** @description A browser's subscription at its push service (Push API, `PushSubscription.toJSON`). */
+        AddDevice: {
+            /** @description Its address there. */
+            endpoint: string;
+            /** @description Its public key, base64url. */
+            p256dh: string;
+            /** @description Its authentication secret, base64url. */
+            auth: string;
+        };
+        /** @description A code for an agent's program to sign in with. */
+        AgentCode: {
+            /** @description The code. It is shown this once, and counts once. */
+            code: string;
+            /**
+             * Format: date-time
+             * @description Until when it counts.
+             */
+            expires_at: string;
+        };
+        /** @description An agent that signs in. */
+        AgentSignIn: {
+            /** @description The code that its owner got for it. */
+            code: string;
+        };
         /** @description The no that ended a request. */
         Answer: {
             /** @description Who. */
@@ -1419,6 +1687,13 @@ export interface components {
             role?: string;
             /** @description The whole text. */
             text: string;
+            /**
+             * @description Settings that the client which is to run it begins its session with, by name (`TimeZone`, `search_path`), beside
+             *     those that the server has. The approver sees them, and it runs under them alone.
+             */
+            settings?: {
+                [key: string]: string;
+            };
             /** @description Why. */
             reason: string;
             /** @description The ticket it belongs to. */
@@ -1675,7 +1950,7 @@ export interface components {
          * @description What became of content.
          * @enum {string}
          */
-        ContentState: "kept" | "erased";
+        ContentState: "kept" | "erased" | "withheld";
         /**
          * @description A credential: what a client presents to the gateway. It opens nothing by itself; every connection and
          *     every action asks for a live grant.
@@ -1708,8 +1983,13 @@ export interface components {
              * @description When it stops working.
              */
             expires_at: string;
-            /** @description The same as one URL for libpq. */
+            /** @description The same as one URL for libpq; for a server of tools, its endpoint. */
             url: string;
+            /**
+             * Format: password
+             * @description For a server of tools: what its client sends as a bearer token.
+             */
+            token?: string;
             /** @description The certificate authority of the gateway's own certificate, PEM. */
             ca?: string;
         };
@@ -1866,6 +2146,20 @@ export interface components {
             /** @description Who. */
             add: string[];
         };
+        /** @description A device on which somebody is told of what waits for them. */
+        Device: {
+            /** @description Which. */
+            id: string;
+            /** @description It is told on. */
+            state: components["schemas"]["DeviceState"];
+            /** @description What its program called itself. */
+            program?: string;
+            /**
+             * Format: date-time
+             * @description When it was added.
+             */
+            added_at: string;
+        };
         /** @description What asks to be the caller. */
         DeviceAsked: {
             /** @description What it says that its machine is called. */
@@ -1914,6 +2208,11 @@ export interface components {
             /** @description What it was given. */
             device_code: string;
         };
+        /**
+         * @description Whether a device is told on.
+         * @enum {string}
+         */
+        DeviceState: "live";
         /** @description Nobody has said anything yet. */
         DeviceWaits: {
             /**
@@ -1921,6 +2220,13 @@ export interface components {
              * @description How many seconds to wait before asking again.
              */
             interval_s: number;
+        };
+        /** @description The caller's devices, and how a browser becomes one. */
+        Devices: {
+            /** @description The newest first. */
+            items: components["schemas"]["Device"][];
+            /** @description The gateway's key for push services (RFC 8292), base64url; absent where nobody is told on devices. */
+            key?: string;
         };
         /** @description One mistake or warning, with its place. */
         Diagnostic: {
@@ -2006,6 +2312,8 @@ export interface components {
             rules: components["schemas"]["RewriteRule"][];
             /** @description Row level security on what it touches. */
             row_security: components["schemas"]["RowSecurity"][];
+            /** @description Masked columns that it would show as they are, once. */
+            unmasks?: components["schemas"]["UnmaskedColumn"][];
         };
         /**
          * @description How a value is written.
@@ -2140,6 +2448,18 @@ export interface components {
          * @enum {string}
          */
         EventState: "sequenced" | "integrated" | "published";
+        /** @description A result that is carried away. */
+        ExportResult: {
+            /** @description The statement. */
+            text: string;
+            /** @description The names of its columns. */
+            columns: string[];
+            /**
+             * Format: int64
+             * @description How many rows.
+             */
+            rows: number;
+        };
         /** @description The files of a bundle. */
         Files: {
             /** @description Text by path relative to the bundle's folder. */
@@ -2264,6 +2584,30 @@ export interface components {
             /** @description The policies that ask for it. */
             policies: components["schemas"]["Policy"][];
         };
+        /** @description The keys that seal everything at rest. */
+        HouseKeys: {
+            /** @description The number of the key that seals. */
+            id: string;
+            /** @description Whether they are being changed. */
+            state: components["schemas"]["HouseKeysState"];
+            /**
+             * @description Who keeps them.
+             * @example vault
+             */
+            keeper: string;
+            /**
+             * Format: date-time
+             * @description When the key that seals was made; absent, if it followed from the master key.
+             */
+            made_at?: string;
+            /** @description Keys under which something may still be sealed. */
+            older: number[];
+        };
+        /**
+         * @description Whether the keys are being changed.
+         * @enum {string}
+         */
+        HouseKeysState: "settled" | "changing";
         /**
          * @description How bad it would be (FIPS 199).
          * @enum {string}
@@ -2319,6 +2663,11 @@ export interface components {
              * @description How long the target worked on them, in milliseconds.
              */
             time_ms?: number;
+            /**
+             * Format: int64
+             * @description Different relations that they touch.
+             */
+            relations?: number;
         };
         /** @description A list, newest first. */
         List_Authenticator: {
@@ -2700,6 +3049,16 @@ export interface components {
             }[];
         };
         /** @description A list, newest first. */
+        List_Secret: {
+            /** @description What the caller may see. */
+            items: {
+                /** @description Its name. */
+                id: string;
+                /** @description Whether it is there, and asked for. */
+                state: components["schemas"]["SecretState"];
+            }[];
+        };
+        /** @description A list, newest first. */
         List_Session: {
             /** @description What the caller may see. */
             items: {
@@ -2751,6 +3110,36 @@ export interface components {
                 name: string;
                 /** @description As people call it. */
                 title: string;
+            }[];
+        };
+        /** @description A list, newest first. */
+        List_Workbench: {
+            /** @description What the caller may see. */
+            items: {
+                /** @description Which. */
+                id: string;
+                /** @description What it does. */
+                state: components["schemas"]["WorkbenchState"];
+                /** @description The session, as others see it. */
+                session: string;
+                /** @description On what. */
+                resource: string;
+                /** @description In which role. */
+                role: string;
+                /** @description The server's version, as it says itself. */
+                server: string;
+                /**
+                 * Format: date-time
+                 * @description When it was opened.
+                 */
+                opened_at: string;
+                /**
+                 * Format: int32
+                 * @description How many rows of a result may be asked for.
+                 */
+                rows_max: number;
+                /** @description What the caller may do in it. */
+                can: components["schemas"]["WorkbenchCan"];
             }[];
         };
         /** @description A sign-in that is live. */
@@ -2867,7 +3256,7 @@ export interface components {
          * @description By what somebody proved who they are.
          * @enum {string}
          */
-        Means: "password" | "totp" | "recovery-code" | "passkey" | "oidc" | "oidc-two-factors" | "workload";
+        Means: "password" | "totp" | "recovery-code" | "passkey" | "oidc" | "oidc-two-factors" | "workload" | "agent";
         /** @description For which resource a credential is wanted. */
         MintCredential: {
             /**
@@ -2875,6 +3264,13 @@ export interface components {
              * @example shop
              */
             resource: string;
+            /** @description The agent of the caller's that it is for, if it is for one. */
+            agent?: string;
+            /**
+             * @description SHA-256 of the certificate that the client shows inside TLS, base64url (RFC 8705, `x5t#S256`): without it the credential is
+             *     of no use.
+             */
+            certificate?: string;
         };
         /** @description What an approver may let a yes cover at most. */
         Most: {
@@ -2929,6 +3325,15 @@ export interface components {
             address?: string;
             /** @description What their program called itself. */
             program?: string;
+        };
+        /** @description Where somebody wants to work. */
+        OpenWorkbench: {
+            /** @description On what. */
+            resource: string;
+            /** @description In which role; without it, in the newest that is held and reaches the resource. */
+            role?: string;
+            /** @description Why, for this session; without it, the grant's purpose. */
+            reason?: string;
         };
         /** @description How an approved action ended. */
         Outcome: {
@@ -3068,12 +3473,17 @@ export interface components {
         };
         /** @description One difference. */
         PolicyChange: {
-            /** @description About what: `ask` for a role, `do` in a role, `house` for the gateway and what is not theirs. */
+            /**
+             * @description About what: `ask` for a role, `do` in a role, `see` a column as it is in a role, `house` for the gateway and what
+             *     is not theirs.
+             */
             scope: components["schemas"]["PolicyScope"];
             /** @description The role, if it is about one. */
             role?: string;
             /** @description The resource, if it is about one. */
             resource?: string;
+            /** @description The column, if it is about one: `schema.relation.column`. */
+            column?: string;
             /** @description The actions. */
             actions: string[];
             /** @description What is said of it now. */
@@ -3085,7 +3495,7 @@ export interface components {
          * @description About what policy is asked.
          * @enum {string}
          */
-        PolicyScope: "ask" | "do" | "house";
+        PolicyScope: "ask" | "do" | "see" | "house";
         /**
          * @description Whether somebody is in a bundle.
          * @enum {string}
@@ -3604,6 +4014,108 @@ export interface components {
             /** @description No bound can be kept. */
             unbounded: boolean;
         };
+        /** @description One column of a result. */
+        RunColumn: {
+            /** @description Its name. */
+            name: string;
+            /**
+             * Format: int32
+             * @description The OID of its type; 0 where it has none.
+             */
+            type_oid: number;
+        };
+        /** @description One line of what a run tells, as it happens. */
+        RunEvent: {
+            /** @description Its place in the text, from 0. */
+            number: number;
+            /** @description How many there are. */
+            of: number;
+            /** @description Where it begins in the text, in bytes of UTF-8. */
+            at: number;
+            /** @description The statement. */
+            text: string;
+            /** @enum {string} */
+            event: "statement";
+        } | {
+            /** @description In order. */
+            columns: components["schemas"]["RunColumn"][];
+            /** @enum {string} */
+            event: "columns";
+        } | {
+            /** @description The values as the server writes them; null is NULL. */
+            rows: (string | null)[][];
+            /** @description Values of which only the beginning is here: row among these, column, full length in bytes. */
+            cut?: number[][];
+            /** @enum {string} */
+            event: "rows";
+        } | {
+            /** @description What. */
+            said: components["schemas"]["RunSaid"];
+            /** @enum {string} */
+            event: "notice";
+        } | {
+            /** @description The request. */
+            request: string;
+            /** @description The words. */
+            said: components["schemas"]["RunSaid"];
+            /** @enum {string} */
+            event: "held";
+        } | {
+            /** @description What the server says of it: `DELETE 12`. */
+            tag: string;
+            /** @description There are more rows than were asked for. */
+            more: boolean;
+            /** @enum {string} */
+            event: "done";
+        } | {
+            /** @description Why. */
+            said: components["schemas"]["RunSaid"];
+            /** @enum {string} */
+            event: "failed";
+        } | {
+            /** @description The state of the transaction. */
+            transaction: components["schemas"]["RunTransaction"];
+            /** @enum {string} */
+            event: "over";
+        } | {
+            /** @description Why, as far as that was said. */
+            said?: components["schemas"]["RunSaid"];
+            /** @enum {string} */
+            event: "ended";
+        };
+        /** @description A message of the gateway's or the server's. */
+        RunSaid: {
+            /** @description `NOTICE`, `WARNING`, `ERROR`, `FATAL`. */
+            severity: string;
+            /** @description The SQLSTATE. */
+            code: string;
+            /** @description What. */
+            message: string;
+            /** @description More of it. */
+            detail?: string;
+            /** @description What to do next. */
+            hint?: string;
+            /**
+             * Format: int32
+             * @description Where in the statement, in characters from 1.
+             */
+            position?: number;
+        };
+        /** @description What is to be run. */
+        RunStatements: {
+            /** @description Statements, one after the other. Each is judged by itself; what follows one that fails is not sent. */
+            text: string;
+            /**
+             * Format: int32
+             * @description How many rows of each result are wanted.
+             */
+            rows_max?: number;
+        };
+        /**
+         * @description The state of the server's transaction.
+         * @enum {string}
+         */
+        RunTransaction: "none" | "open" | "failed";
         /**
          * @description What a policy says.
          * @enum {string}
@@ -3631,6 +4143,18 @@ export interface components {
              */
             expires_at: string;
         };
+        /** @description A secret of the gateway's own: `secret:ID` in a bundle leads to it. */
+        Secret: {
+            /** @description Its name. */
+            id: string;
+            /** @description Whether it is there, and asked for. */
+            state: components["schemas"]["SecretState"];
+        };
+        /**
+         * @description Whether a secret is there, and asked for.
+         * @enum {string}
+         */
+        SecretState: "used" | "unused" | "missing";
         /** @description One client connection through a door. */
         Session: {
             /** @description Which. */
@@ -3811,6 +4335,11 @@ export interface components {
              * @description How long the target worked on them, in milliseconds.
              */
             time_ms: number;
+            /**
+             * Format: int64
+             * @description Different relations that they touched; counted only where that is limited.
+             */
+            relations?: number;
         };
         /** @description One stage of one approval rule. */
         Stage: {
@@ -3869,6 +4398,19 @@ export interface components {
          * @enum {string}
          */
         StepState: "waiting" | "running" | "ended" | "skipped";
+        /** @description A secret to be put there. */
+        StoreSecret: {
+            /**
+             * @description Its name: letters, digits, `-`, `_` and `.`.
+             * @example shop_writer
+             */
+            name: string;
+            /**
+             * Format: password
+             * @description What it is. Never recorded, never logged, never shown.
+             */
+            value: string;
+        };
         /** @description One of the times that the same was asked for. */
         Time: {
             /** @description The request. */
@@ -4009,6 +4551,13 @@ export interface components {
             /** @description The target's catalogue was known, so that its names could be looked up. */
             catalogue: boolean;
         };
+        /** @description A masked column that an action would show as it is: its values, what is computed from them, and what is chosen by them. */
+        UnmaskedColumn: {
+            /** @description The column, as `schema.relation.column`. */
+            column: string;
+            /** @description What kind of data it holds. */
+            labels?: string[];
+        };
         /** @description Whether it may. */
         UserAnswer: {
             /**
@@ -4041,6 +4590,43 @@ export interface components {
             /** @description Who is asked: `1 of group:dba (bob)`. */
             asked?: string[];
         };
+        /** @description A session of a door that is worked in from here. It belongs to the sign-in that opened it and ends with it. */
+        Workbench: {
+            /** @description Which. */
+            id: string;
+            /** @description What it does. */
+            state: components["schemas"]["WorkbenchState"];
+            /** @description The session, as others see it. */
+            session: string;
+            /** @description On what. */
+            resource: string;
+            /** @description In which role. */
+            role: string;
+            /** @description The server's version, as it says itself. */
+            server: string;
+            /**
+             * Format: date-time
+             * @description When it was opened.
+             */
+            opened_at: string;
+            /**
+             * Format: int32
+             * @description How many rows of a result may be asked for.
+             */
+            rows_max: number;
+            /** @description What the caller may do in it. */
+            can: components["schemas"]["WorkbenchCan"];
+        };
+        /** @description What the caller may do in a workbench. */
+        WorkbenchCan: {
+            /** @description Carry results away (`sql.export`). */
+            export: boolean;
+        };
+        /**
+         * @description What a workbench does.
+         * @enum {string}
+         */
+        WorkbenchState: "idle" | "busy";
     };
     responses: never;
     parameters: never;
@@ -4077,6 +4663,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AccessReport"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    agent_code: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the agent's name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The code; it is shown this once */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentCode"];
                 };
             };
             /** @description A problem (RFC 9457) */
@@ -4599,6 +5217,93 @@ export interface operations {
             };
         };
     };
+    houseKeys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How they are */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HouseKeys"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rotateHouseKeys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How they are then */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HouseKeys"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    wrapHouseKeys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How they are then */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HouseKeys"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     checkpoint: {
         parameters: {
             query?: never;
@@ -4973,6 +5678,98 @@ export interface operations {
         };
         responses: {
             /** @description It is told */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    devices: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Devices, the newest first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Devices"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    add_device: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AddDevice"];
+            };
+        };
+        responses: {
+            /** @description The device */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Device"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_device: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the device */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Nothing is told on it any more */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -5795,6 +6592,96 @@ export interface operations {
             };
         };
     };
+    secrets: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Secrets, by name */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Secret"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    storeSecret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StoreSecret"];
+            };
+        };
+        responses: {
+            /** @description It is there */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    removeSecret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the secret's name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     sessions: {
         parameters: {
             query?: {
@@ -5990,6 +6877,42 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SecondStep"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sign_in_agent: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description the proof of the agent's key (RFC 9449) */
+                DPoP: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AgentSignIn"];
+            };
+        };
+        responses: {
+            /** @description Signed in */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignedIn"];
                 };
             };
             /** @description A problem (RFC 9457) */
@@ -6419,6 +7342,198 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    workbenches: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Workbenches */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Workbench"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    open_workbench: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OpenWorkbench"];
+            };
+        };
+        responses: {
+            /** @description The workbench */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Workbench"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the workbench */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is ordered; the run tells what came of it */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    close_workbench: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the workbench */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Its session ends */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_result: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the workbench */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExportResult"];
+            };
+        };
+        responses: {
+            /** @description It is permitted and recorded */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    run: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the workbench */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RunStatements"];
+            };
+        };
+        responses: {
+            /** @description A `RunEvent` on each line; the last is `over` or `ended` */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": components["schemas"]["RunEvent"];
+                };
             };
             /** @description A problem (RFC 9457) */
             default: {

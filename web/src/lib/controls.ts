@@ -57,6 +57,7 @@ export const CONTROLS: Readonly<Record<string, string>> = {
   "SC-45": "System Time Synchronization",
   "SI-4": "System Monitoring",
   "SI-7": "Software, Firmware, and Information Integrity",
+  "SI-12": "Information Management and Retention",
   "SI-17": "Fail-safe Procedures",
 };
 

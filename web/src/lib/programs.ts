@@ -39,6 +39,7 @@ const MEANS: Record<Schemas["Means"], string> = {
   oidc: "identity provider",
   "oidc-two-factors": "two factors there",
   workload: "its issuer's word and its own key",
+  agent: "its owner's word and its own key",
 };
 
 export const means = (of: Schemas["Means"]): string => MEANS[of];

@@ -97,6 +97,7 @@ export function budgetLeft(grant: Grant): string[] {
     of(budget.rows, spent.rows, "rows"),
     of(budget.bytes, spent.bytes, "KiB", 1024),
     of(budget.time_ms, spent.time_ms, "seconds", 1000),
+    of(budget.relations, spent.relations ?? 0, "relations"),
   ].filter((one) => one !== undefined);
 }
 

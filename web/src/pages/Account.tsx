@@ -6,11 +6,12 @@ import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 
 import { api, body, type Schemas } from "../api/client";
-import { authenticators, signIns } from "../api/queries";
+import { authenticators, devices, signIns } from "../api/queries";
 import { hasPasskeys, make } from "../lib/passkeys";
 import { means, program } from "../lib/programs";
 import { Blank, Bones, Head, Reading } from "../parts/Page";
 import { useConfirm } from "../parts/Confirm";
+import { Devices } from "../parts/Devices";
 import { Codes, TotpDialog } from "../parts/Totp";
 import { Ago, Left } from "../parts/Time";
 import { failed, said } from "../parts/toast";
@@ -21,13 +22,14 @@ type Authenticator = Schemas["Authenticator"];
 
 export default function Account() {
   const me = useMe();
+  // Each part is as long as what it lists: they are shown together, so that none pushes the next one down.
+  const readings = [useQuery(authenticators), useQuery(devices), useQuery(signIns)];
   return (
     <>
       <Head title="Account">
         {me.name}, known here as <code>{me.principal}</code>.
       </Head>
-      <SecondFactor />
-      <SignIns />
+      {readings.some((one) => one.isPending) ? <Bones rows={3} height={160} /> : <><SecondFactor /><Devices /><SignIns /></>}
     </>
   );
 }

@@ -1,7 +1,7 @@
 // My access: what I can use now, what waits for me, what I asked for, what I may ask for.
 
 import { Button } from "@mantine/core";
-import { IconInbox, IconKeyOff, IconSend } from "@tabler/icons-react";
+import { IconInbox, IconKeyOff, IconSend, IconTerminal2 } from "@tabler/icons-react";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link } from "wouter";
 
@@ -94,7 +94,10 @@ function Held({ grant }: { grant: Grant }) {
         <div key={resource} className="stack" style={{ gap: 10 }}>
           <Command text={`countersign connect ${resource}`} what="the command" />
           <div className="row apart">
-            <MintButton resource={resource} />
+            <span className="row">
+              <Button component={Link} href={`/sql/${encodeURIComponent(resource)}`} size="sm" variant="default" leftSection={<IconTerminal2 size={16} />}>Open SQL</Button>
+              <MintButton resource={resource} />
+            </span>
             {grant.can.relinquish && (
               <Button
                 variant="subtle" size="sm"

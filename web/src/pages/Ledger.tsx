@@ -34,7 +34,8 @@ export default function Ledger() {
         <Reading of={state} bones={<Bones rows={1} height={120} />}>
           {(of) => <><Chain of={of} /><Keeping of={of} /><Offline of={of} /></>}
         </Reading>
-        <Lines size={state.data?.size} />
+        {/* What stands above them comes first: lines that move away are not read. */}
+        {!state.isPending && <Lines size={state.data?.size} />}
       </div>
     </>
   );

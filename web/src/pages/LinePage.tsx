@@ -40,6 +40,15 @@ export default function LinePage({ seq }: { seq: string }) {
 }
 
 function Shown({ of, again }: { of: Detail; again: () => void }) {
+  const [found, setFound] = useState<Finding>();
+  useEffect(() => {
+    let current = true;
+    const unable = (error: unknown): Finding => ({ holds: false, pending: true, says: "It could not be checked here", more: (error as Error).message });
+    void check(of, ledgerKeeper).catch(unable).then((finding) => current && setFound(finding));
+    return () => {
+      current = false;
+    };
+  }, [of]);
   return (
     <div className="stack wide">
       <div className="sheet pad">
@@ -65,15 +74,19 @@ function Shown({ of, again }: { of: Detail; again: () => void }) {
           <div className="stack">{of.content.map((one) => <Kept key={one.pointer} of={one} sql={of.type.startsWith("action.")} />)}</div>
         </section>
       )}
-      <Proof of={of} again={again} />
-      <section className="part">
-        <div className="row apart">
-          <h2>The stored bytes</h2>
-          <Copy value={of.line} what="the line" />
-        </div>
-        <pre className="bytes" tabIndex={0} aria-label="The stored bytes"><Plain text={of.line} /></pre>
-        <p className="small quiet" style={{ marginTop: 6 }}>Canonical JSON (RFC 8785). Exactly these bytes are hashed.</p>
-      </section>
+      {found ? (
+        <>
+          <Proof of={of} found={found} again={again} />
+          <section className="part">
+            <div className="row apart">
+              <h2>The stored bytes</h2>
+              <Copy value={of.line} what="the line" />
+            </div>
+            <pre className="bytes" tabIndex={0} aria-label="The stored bytes"><Plain text={of.line} /></pre>
+            <p className="small quiet" style={{ marginTop: 6 }}>Canonical JSON (RFC 8785). Exactly these bytes are hashed.</p>
+          </section>
+        </>
+      ) : <Bones rows={1} height={320} />}
     </div>
   );
 }
@@ -97,15 +110,7 @@ function Kept({ of, sql }: { of: Schemas["Content"]; sql: boolean }) {
   );
 }
 
-function Proof({ of, again }: { of: Detail; again: () => void }) {
-  const [found, setFound] = useState<Finding>();
-  useEffect(() => {
-    let current = true;
-    void check(of, ledgerKeeper).then((finding) => current && setFound(finding));
-    return () => {
-      current = false;
-    };
-  }, [of]);
+function Proof({ of, found, again }: { of: Detail; found: Finding; again: () => void }) {
   const save = (): void => {
     const url = URL.createObjectURL(new Blob([of.proof ?? ""], { type: "text/plain" }));
     const link = Object.assign(document.createElement("a"), { href: url, download: `line-${of.seq}.tlog-proof` });
@@ -116,14 +121,12 @@ function Proof({ of, again }: { of: Detail; again: () => void }) {
     <section className="part">
       <h2>Proof</h2>
       <div className="sheet pad stack">
-        <div style={{ minHeight: 50 }}>
-          {found && <Note tone={found.holds ? "good" : found.pending ? "calm" : "bad"}><b>{found.says}</b><p className="small">{found.more}</p></Note>}
-        </div>
+        <Note tone={found.holds ? "good" : found.pending ? "calm" : "bad"}><b>{found.says}</b><p className="small">{found.more}</p></Note>
         <Facts
           of={[
             ["State", <State of={of.state} />],
             ["Leaf hash", <span className="mono small">{of.leaf}</span>],
-            found?.size !== undefined && ["Checkpoint", <>{found.size.toLocaleString()} lines, root <span className="mono small">{found.root}</span></>],
+            found.size !== undefined && ["Checkpoint", <>{found.size.toLocaleString()} lines, root <span className="mono small">{found.root}</span></>],
           ]}
         />
         <div className="row">

@@ -21,6 +21,8 @@ const KINDS: Record<Schemas["PrincipalKind"], string> = { user: "person", servic
 
 export default function People() {
   const list = useQuery(principals);
+  // The directories stand above the people, who would be pushed down by them.
+  const known = useQuery(directories);
   const [sought, setSought] = useState("");
   const fits = (one: Principal): boolean =>
     [one.id, one.name, one.person, one.directory ?? "", ...one.groups, ...one.roles].join(" ").toLowerCase().includes(sought.trim().toLowerCase());
@@ -32,7 +34,7 @@ export default function People() {
         People, services and agents. A service or an agent always has somebody who answers for it.
       </Head>
       <Directories />
-      <Reading of={list} bones={<Bones rows={5} height={60} />}>
+      <Reading of={known.isPending ? { ...list, data: undefined, error: null } : list} bones={<Bones rows={5} height={60} />}>
         {(items) => {
           const found = items.filter(fits);
           return (

@@ -1,9 +1,9 @@
 // One session and what was done in it.
 
 import { Button } from "@mantine/core";
-import { IconListSearch, IconPlugConnectedX } from "@tabler/icons-react";
+import { IconListSearch, IconPlayerPlay, IconPlugConnectedX } from "@tabler/icons-react";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
-import { useEffect, useRef, useState } from "react";
+import { lazy, Suspense, useEffect, useRef, useState } from "react";
 import { Link } from "wouter";
 
 import { Problem, type Event, type Session } from "../api/client";
@@ -16,6 +16,8 @@ import { Blank, Bones, Head, Reading } from "../parts/Page";
 import { Plain, SqlLine } from "../parts/Sql";
 import { Ago, When } from "../parts/Time";
 import { may, useMe } from "../parts/who";
+
+const Replay = lazy(() => import("./Replay"));
 
 export default function SessionPage({ id }: { id: string }) {
   const one = useQuery({ ...session(id), retry: false });
@@ -61,7 +63,7 @@ function Shown({ of }: { of: Session }) {
           ]}
         />
       </div>
-      {live ? <Live of={of} /> : <Actions of={of} />}
+      {live ? <Live of={of} /> : <Recorded of={of} />}
       {confirm}
     </>
   );
@@ -101,13 +103,31 @@ function Live({ of }: { of: Session }) {
 
 const SAYS = { opening: "Opening", following: "Live", lost: "Not connected, trying again", over: "The session is over" } as const;
 
-function Actions({ of }: { of: Session }) {
+/** What was done in it: to read, or played again. */
+function Recorded({ of }: { of: Session }) {
+  const [playing, setPlaying] = useState(false);
+  if (!playing) return <Actions of={of} play={() => setPlaying(true)} />;
+  return (
+    <section className="part">
+      <div className="row apart">
+        <h2>Replay</h2>
+        <Button variant="default" size="xs" onClick={() => setPlaying(false)}>All actions</Button>
+      </div>
+      <Suspense fallback={<Bones rows={3} height={72} />}><Replay of={of} draw={(line) => <Told of={line} />} /></Suspense>
+    </section>
+  );
+}
+
+function Actions({ of, play }: { of: Session; play: () => void }) {
   const read = useInfiniteQuery(actions(of.id));
   return (
     <section className="part">
       <div className="row apart">
         <h2>Actions</h2>
-        <Button variant="default" size="xs" loading={read.isRefetching} onClick={() => void read.refetch()}>Read again</Button>
+        <span className="row">
+          <Button variant="default" size="xs" leftSection={<IconPlayerPlay size={14} />} onClick={play}>Replay</Button>
+          <Button variant="default" size="xs" loading={read.isRefetching} onClick={() => void read.refetch()}>Read again</Button>
+        </span>
       </div>
       <Reading of={read} bones={<Bones rows={4} height={72} />}>
         {({ pages }) => {
@@ -130,11 +150,13 @@ function Actions({ of }: { of: Session }) {
   );
 }
 
-function Action({ of }: { of: Event }) {
+const Action = ({ of }: { of: Event }) => <li><Told of={of} /></li>;
+
+function Told({ of }: { of: Event }) {
   const ledgerOpen = may(useMe(), "ledger.read");
   const how = completion(of);
   return (
-    <li className="stack" style={{ gap: 6 }}>
+    <div className="stack" style={{ gap: 6 }}>
       <div className="row apart">
         <span className="row">
           <Verdict of={of} />
@@ -148,6 +170,6 @@ function Action({ of }: { of: Event }) {
       </div>
       {of.text && (of.type.startsWith("action.") ? <SqlLine text={of.text} /> : <p className="small quiet"><Plain text={of.text} /></p>)}
       {how && <p className="small quiet">{how}</p>}
-    </li>
+    </div>
   );
 }

@@ -12,11 +12,12 @@ const count = (n: number, noun = "row"): string => `${n.toLocaleString()} ${noun
 
 /** Nothing follows, nothing fires. */
 export const still = (of: Schemas["Effects"]): boolean =>
-  of.cascades.length + of.triggers.length + of.rules.length + of.row_security.length === 0;
+  of.cascades.length + of.triggers.length + of.rules.length + of.row_security.length + (of.unmasks ?? []).length === 0;
 
 export function Effects({ of }: { of: Schemas["Effects"] }) {
   return (
     <ul className="effects sheet">
+      {(of.unmasks ?? []).map((one) => <Unmasks key={one.column} of={one} />)}
       {of.cascades.map((one) => <Follows key={`${one.constraint} ${one.depth} ${one.does}`} of={one} />)}
       {of.triggers.map((one) => <Fires key={`${one.relation} ${one.name}`} of={one} />)}
       {of.rules.map((one) => (
@@ -30,6 +31,21 @@ export function Effects({ of }: { of: Schemas["Effects"] }) {
       ))}
       {of.row_security.map((one) => <Secured key={one.relation} of={one} />)}
     </ul>
+  );
+}
+
+function Unmasks({ of }: { of: Schemas["UnmaskedColumn"] }) {
+  return (
+    <li>
+      <span className="mark wait">unmasked</span>
+      <div>
+        <p>
+          <b className="mono"><Plain text={of.column} /></b> is shown as it is, this once
+          {of.labels !== undefined && of.labels.length > 0 && <span className="quiet"> ({of.labels.join(", ")})</span>}
+        </p>
+        <p className="small quiet">It is masked for them. What is computed from it, and what is chosen by it, is shown too.</p>
+      </div>
+    </li>
   );
 }
 

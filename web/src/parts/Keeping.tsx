@@ -52,7 +52,7 @@ export function Keeping({ of }: { of: Schemas["LedgerState"] }) {
   const newer = head ? published - head.size : 0;
   return (
     <section className="sheet pad stack" aria-label="What this browser keeps">
-      <div className={`fault ${held ? tone : "calm"}`} role={held?.state === "bad" ? "alert" : "status"}>
+      <div className={`fault found ${held ? tone : "calm"}`} role={held?.state === "bad" ? "alert" : "status"}>
         <Sign size={22} stroke={1.8} aria-hidden="true" />
         <div>
           <b>{held ? held.title : "Holding the ledger against what this browser keeps"}</b>

@@ -173,7 +173,7 @@ function What({ of }: { of: Request }) {
           {of.notes.map((note) => (
             <li key={note} className="row" style={{ flexWrap: "nowrap", alignItems: "flex-start" }}>
               <IconAlertTriangle size={17} stroke={1.8} color="var(--wait)" style={{ flex: "none", marginTop: 3 }} aria-hidden="true" />
-              <span><Plain text={note} /></span>
+              <span style={{ whiteSpace: "pre-wrap" }}><Plain text={note} /></span>
             </li>
           ))}
         </ul>

@@ -3,7 +3,7 @@
 import { Kbd, Menu, useMantineColorScheme, type MantineColorScheme } from "@mantine/core";
 import {
   IconBook2, IconDatabase, IconDeviceDesktop, IconDots, IconEyeSearch, IconGavel, IconInbox, IconKey, IconKeyboard, IconLogout, IconMoon, IconRoute,
-  IconSearch, IconSend, IconShieldLock, IconStack2, IconSun, IconUsers, type Icon,
+  IconSearch, IconSend, IconShieldLock, IconStack2, IconSun, IconTerminal2, IconUsers, type Icon,
 } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { lazy, Suspense, useEffect, useState, type ReactNode } from "react";
@@ -14,6 +14,7 @@ import { useLive } from "../api/live";
 import { inbox } from "../api/queries";
 import { drop } from "../lib/draft";
 import { useKeys } from "../lib/keys";
+import { forgetScripts } from "../lib/script";
 import { useAnswers } from "./answers";
 import { Face } from "./Bits";
 import { Help } from "./Help";
@@ -37,6 +38,7 @@ const FIRST: readonly Way[] = [
   { to: "/", label: "My access", icon: IconKey, key: "g h" },
   { to: "/ask", label: "Ask", icon: IconSend, key: "g a" },
   { to: "/inbox", label: "Inbox", icon: IconInbox, key: "g i" },
+  { to: "/sql", label: "SQL", icon: IconTerminal2, key: "g q" },
 ];
 const SECOND: readonly Way[] = [
   { to: "/requests", label: "Requests", icon: IconStack2, key: "g r" },
@@ -118,7 +120,7 @@ export function Shell({ me, left, children }: { me: Me; left: () => void; childr
           </main>
         </div>
       </div>
-      <Tabs here={here} waiting={waiting} more={open([...SECOND.slice(1), ...THIRD])} />
+      <Tabs here={here} waiting={waiting} more={open([...FIRST.slice(3), ...SECOND.slice(1), ...THIRD])} />
       {seeking && <Suspense fallback={null}><Palette me={me} ways={open(WAYS)} close={() => setSeeking(false)} /></Suspense>}
       <Help opened={help} close={() => setHelp(false)} ways={open(WAYS)} />
     </Who.Provider>
@@ -151,7 +153,7 @@ function Step({ way, here, count }: { way: Way; here: string; count: number }) {
 
 function Tabs({ here, waiting, more }: { here: string; waiting: number; more: readonly Way[] }) {
   const [, go] = useLocation();
-  const shown = [...FIRST, SECOND[0]].filter((way) => way !== undefined);
+  const shown = [...FIRST.slice(0, 3), SECOND[0]].filter((way) => way !== undefined);
   return (
     <nav className="tabs" aria-label="Pages at the thumb">
       <ul>
@@ -199,6 +201,7 @@ function Account({ me, left, help, place }: { me: Me; left: () => void; help: ()
     try {
       await api.POST("/sign-out");
       drop();
+      forgetScripts();
       left();
     } catch (error) {
       failed(error as Error);

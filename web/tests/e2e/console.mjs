@@ -1,6 +1,6 @@
 // Drives the console in a real browser, two people at once: one asks, the other approves, both see it without
 // reloading. Then every page, light and dark, at a desk and on a phone: no violation of WCAG that axe can find, no
-// error in the console, no violation of the page policy, nothing wider than the screen.
+// error in the console, no violation of the page policy, nothing wider than the screen, nothing that moves by itself.
 //
 //   BASE_URL   the gateway; without it a stand-in is started (tests/mock.mjs) and dist/ must be built
 //   PASSWORD_ALICE, PASSWORD_BOB, PASSWORD_CAROL, PASSWORD_DAVE
@@ -9,29 +9,21 @@
 //   CHROMIUM   the browser, /usr/bin/chromium by default
 
 import { spawn } from "node:child_process";
-import { readFileSync, mkdirSync } from "node:fs";
-import { createRequire } from "node:module";
-import { join } from "node:path";
-
-import { chromium } from "playwright-core";
 
 import { start } from "../mock.mjs";
+import {
+  base as given, fillIn, finish, FIRST_LOAD_BYTES_MAX, judge, launch, passwordOf, problems, seen, shot, steady, watched, weight,
+} from "./story.mjs";
 
-const env = process.env;
-const mock = env.BASE_URL ? undefined : await start();
-const base = (env.BASE_URL || mock.url).replace(/\/$/, "");
-const passwords = { alice: env.PASSWORD_ALICE ?? "demo", bob: env.PASSWORD_BOB ?? "demo", carol: env.PASSWORD_CAROL ?? "demo", dave: env.PASSWORD_DAVE ?? "demo" };
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const problems = [];
+const mock = given ? undefined : await start();
+const base = given || mock.url;
+/** The stand-in knows one. */
+const password = (user) => (mock ? "demo" : passwordOf(user));
+/** The gateway is away on purpose. */
+let away = false;
 const failing = (where, what) => problems.push(`${where}: ${what}`);
 
-if (env.SHOTS) mkdirSync(env.SHOTS, { recursive: true });
-
-const browser = await chromium.launch({
-  executablePath: env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync"],
-});
+const browser = await launch();
 
 const DESK = { width: 1360, height: 900 };
 const PHONE = { width: 390, height: 844 };
@@ -39,16 +31,13 @@ const NARROW = { width: 320, height: 640 };
 
 /** A browser of one person, watched for errors. */
 async function person(user, options = {}) {
-  // axe is put into the page by the test, past the page's policy; violations of the policy are counted before that.
   const context = await browser.newContext({ viewport: DESK, reducedMotion: "reduce", ...options });
-  const page = await context.newPage();
-  await page.addInitScript(() => {
-    globalThis.violations = [];
-    addEventListener("securitypolicyviolation", (event) => globalThis.violations.push(`${event.violatedDirective} ${event.blockedURI} ${event.sourceFile ?? ""}`));
-  });
+  const page = await watched(context);
   // A 401 before the sign-in is how the console learns that nobody is at the desk.
   page.on("console", (message) => {
     if (message.type() !== "error" && message.type() !== "warning") return;
+    // While the gateway is away on purpose, that it can't be reached is no news.
+    if (away && /ERR_|Failed to load resource|Failed to fetch/.test(message.text())) return;
     if (/status of 401/.test(message.text()) && /\/me$|\/events$/.test(message.location().url)) return;
     failing(`${user} ${page.url()}`, `console: ${message.text()}`);
   });
@@ -58,9 +47,7 @@ async function person(user, options = {}) {
 
 async function signIn({ user, page }, path = "/") {
   await page.goto(`${base}${path}`);
-  await page.getByLabel("Name").fill(user);
-  await page.getByLabel("Password", { exact: true }).fill(passwords[user]);
-  await page.getByRole("button", { name: "Sign in" }).click();
+  await fillIn(page, user, password(user));
   await page.getByRole("main").locator("h1").first().waitFor();
   await page.locator(".shell").waitFor();
 }
@@ -71,30 +58,6 @@ async function settled(page) {
   await page.locator("main h1, .blank, .fault").first().waitFor();
   await page.waitForTimeout(250);
 }
-
-async function judge(page, name) {
-  // A dialog that fades in has no contrast of its own yet.
-  await page.waitForFunction(() => document.getAnimations().every((one) => one.playState !== "running"));
-  for (const violation of await page.evaluate(() => globalThis.violations)) failing(name, `page policy: ${violation}`);
-  const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-  if (wide > 1) failing(name, `${wide} px wider than the screen`);
-  await page.evaluate(axe);
-  const found = await page.evaluate(() => globalThis.axe.run(document, {
-    runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
-  }));
-  for (const one of found.violations) failing(name, `axe ${one.id}: ${one.help}: ${one.nodes.slice(0, 3).map((node) => `${node.target} ${node.any[0]?.message ?? ""}`).join(" | ")}`);
-  await page.evaluate(() => { delete globalThis.axe; });
-  return found.passes.length;
-}
-
-async function shot(page, name) {
-  if (env.SHOTS) await page.screenshot({ path: join(env.SHOTS, `${name}.png`), fullPage: true });
-}
-
-const seen = (condition, what) => {
-  if (!condition) failing("story", what);
-  else console.log(`ok  ${what}`);
-};
 
 async function story(alice, bob) {
   await signIn(bob, "/inbox");
@@ -224,6 +187,102 @@ async function terms(bob) {
   await bob.page.getByRole("dialog").waitFor({ state: "detached" });
 }
 
+/** A session that is over is played again, at any pace. */
+async function replay(bob) {
+  if (!mock) return;
+  const { page } = bob;
+  const past = (await page.evaluate(() => fetch("/api/v1/sessions?state=ended").then((answer) => answer.json()))).items[0];
+  await page.goto(`${base}/sessions/${past.id}`);
+  await page.getByRole("button", { name: "Replay" }).click();
+  await page.getByLabel("Speed").selectOption("20");
+  await page.getByRole("button", { name: "Play" }).click();
+  await page.getByRole("log").getByText("select id, email from customers").waitFor({ timeout: 10_000 });
+  seen((await page.getByRole("log").getByText("of silence").count()) === 1, "a session is played again, its long silences shortened");
+  await page.getByRole("button", { name: "To the beginning" }).click();
+  seen((await page.getByRole("log").locator("li").count()) === 1, "and goes back to its beginning");
+  await page.getByRole("slider", { name: "Where it is" }).focus();
+  await page.keyboard.press("End");
+  await page.getByRole("log").getByText("select id, email from customers").waitFor();
+  await judge(page, "replay");
+  await shot(page, "session-replay");
+}
+
+/** A device is told of what waits. Its push service is played here: what comes of one is given to the worker as it would be. */
+async function told() {
+  if (!mock) return;
+  const { context, page } = await person("bob-told");
+  await context.grantPermissions(["notifications"], { origin: base });
+  await page.addInitScript(() => {
+    const made = { endpoint: "https://push.example/x", options: {}, toJSON: () => ({ endpoint: "https://push.example/x", keys: { p256dh: "BA", auth: "AA" } }), unsubscribe: async () => true };
+    PushManager.prototype.subscribe = async () => made;
+    PushManager.prototype.getSubscription = async () => null;
+  });
+  await signIn({ user: "bob", page }, "/account");
+  await page.getByRole("button", { name: "Tell me on this device" }).click();
+  await page.locator(".mark", { hasText: "this one" }).waitFor({ timeout: 15_000 });
+  seen(true, "a device is added by its owner");
+  await judge(page, "devices");
+  await shot(page, "account-told");
+  const seenAs = await page.evaluate(async () => {
+    const registration = await navigator.serviceWorker.ready;
+    await registration.showNotification("probe", { tag: "probe" });
+    return (await registration.getNotifications()).length;
+  });
+  const cdp = await context.newCDPSession(page);
+  await cdp.send("ServiceWorker.enable");
+  const registration = await new Promise((found) => {
+    cdp.on("ServiceWorker.workerRegistrationUpdated", ({ registrations }) => registrations[0] && found(registrations[0].registrationId));
+  });
+  await cdp.send("ServiceWorker.deliverPushMessage", { origin: base, registrationId: registration,
+    data: JSON.stringify({ title: "Alice Archer asks for shop-writer", body: "It waits for your word.", link: "//evil.example/x", tag: "req_1" }) });
+  const titles = await page.evaluate(async () => {
+    const registration = await navigator.serviceWorker.ready;
+    for (let tries = 0; tries < 100; tries += 1) {
+      const all = await registration.getNotifications({ tag: "req_1" });
+      if (all.length > 0) return all.map((one) => one.title);
+      await new Promise((next) => setTimeout(next, 100));
+    }
+    return [];
+  });
+  seen(seenAs >= 1 && titles[0] === "Alice Archer asks for shop-writer", `what is pushed is shown as a notification (${seenAs}, ${titles.join()})`);
+  await page.getByRole("button", { name: "Tell it no more" }).click();
+  await page.getByRole("button", { name: "Tell me on this device" }).waitFor({ timeout: 15_000 });
+  seen(true, "and is taken away again");
+  await context.close();
+}
+
+/** The gateway goes away and comes back: the page says so, what was typed stays, and it opens without any gateway. */
+async function restarts(bob) {
+  if (!mock) return;
+  const { page } = bob;
+  await page.goto(`${base}/ask?role=shop-reader`);
+  await settled(page);
+  await page.evaluate(() => navigator.serviceWorker.ready);
+  // The first page was there before its worker; from the second on its files are kept.
+  await page.reload();
+  await settled(page);
+  await page.getByLabel("Purpose").fill("half a sentence");
+  away = true;
+  await mock.away(true);
+  await page.getByText("Not connected, trying again").first().waitFor({ timeout: 20_000 });
+  seen((await page.getByLabel("Purpose").inputValue()) === "half a sentence", "the gateway is away: the page says so, and what was typed is there");
+  await page.reload();
+  await page.getByText("The gateway does not answer.").waitFor({ timeout: 30_000 });
+  const kept = await page.evaluate(async () => (await Promise.all((await caches.keys()).map(async (name) => (await (await caches.open(name)).keys()).map((one) => new URL(one.url).pathname)))).flat());
+  seen(kept.length > 0 && kept.every((path) => path === "/" || path.startsWith("/assets/")), `the console opens without a gateway, from ${kept.length} files of its own`);
+  await judge(page, "away");
+  await shot(page, "away");
+  await mock.away(false);
+  await page.getByRole("button", { name: "Try again" }).click();
+  await page.getByLabel("Purpose").fill("half a sentence");
+  await mock.away(true);
+  await page.getByText("Not connected, trying again").first().waitFor({ timeout: 20_000 });
+  await mock.away(false);
+  await page.getByText("Live", { exact: true }).first().waitFor({ timeout: 30_000 });
+  seen((await page.getByLabel("Purpose").inputValue()) === "half a sentence", "it is back: the page goes on by itself, nothing lost");
+  away = false;
+}
+
 async function keys(bob) {
   const { page } = bob;
   await page.goto(`${base}/`);
@@ -320,7 +379,7 @@ async function expiry(alice, link) {
   await alice.page.reload();
   await alice.page.getByLabel("Password", { exact: true }).waitFor();
   await alice.page.getByLabel("Name").fill("alice");
-  await alice.page.getByLabel("Password", { exact: true }).fill(passwords.alice);
+  await alice.page.getByLabel("Password", { exact: true }).fill(password("alice"));
   await alice.page.getByRole("button", { name: "Sign in" }).click();
   await alice.page.locator("article").first().waitFor();
   seen(new URL(alice.page.url()).pathname === link, "a link survives signing in");
@@ -337,14 +396,23 @@ async function pagesOf(bob) {
     policies: "/policies", policy: "/policies?policy=policy-changes-need-security", "policies-try": "/policies/try", versions: "/policies/versions", version: "/policies/versions/1", edit: "/policies/edit",
     "accesses-blank": "/accesses", accesses: `/accesses?resource=shop&from=${new Date(Date.now() - 7_200_000).toISOString()}&until=${new Date(Date.now() + 600_000).toISOString()}`,
     "accesses-person": `/accesses?person=bob&from=${new Date(Date.now() - 7_200_000).toISOString()}&until=${new Date(Date.now() + 600_000).toISOString()}`,
-    ledger: "/ledger", line: "/ledger/2", resources: "/resources", "catalogue-all": "/resources/all", "catalogue-roles": "/resources/roles", "catalogue-groups": "/resources/groups", "catalogue-rules": "/resources/rules", people: "/people", account: "/account", device: "/device",
+    ledger: "/ledger", line: "/ledger/2", resources: "/resources", "catalogue-all": "/resources/all", "catalogue-roles": "/resources/roles", "catalogue-groups": "/resources/groups", "catalogue-rules": "/resources/rules", people: "/people", sql: "/sql/shop", account: "/account", device: "/device",
     letin: `/let-in?challenge=${"a".repeat(43)}&state=${"b".repeat(43)}&port=40000&machine=laptop`, told: "/let-in?done=yes", nowhere: "/nowhere",
   }).filter(([, path]) => path);
+}
+
+/** What a phone that was never here must fetch before its owner can say yes. */
+async function light(bob) {
+  const { context, page } = await person("bob-new", { storageState: await bob.context.storageState() });
+  const { bytes, files } = await weight(page, `${base}/`);
+  seen(bytes > 50_000 && bytes <= FIRST_LOAD_BYTES_MAX, `the console's first load is ${Math.round(bytes / 1000)} KB of ${FIRST_LOAD_BYTES_MAX / 1000} (${files} files)`);
+  await context.close();
 }
 
 async function everyPage(bob) {
   const pages = await pagesOf(bob);
   let passed = 0;
+  let moved = 0;
   const storage = await bob.context.storageState();
   for (const scheme of ["light", "dark"]) {
     for (const [screen, viewport] of [["desk", DESK], ["phone", PHONE], ["narrow", NARROW]]) {
@@ -355,6 +423,7 @@ async function everyPage(bob) {
       for (const [name, path] of pages) {
         await page.goto(`${base}${path}`);
         await settled(page);
+        moved = Math.max(moved, await steady(page, `${name} ${screen} ${scheme}`));
         passed += await judge(page, `${name} ${screen} ${scheme}`);
         if (screen !== "narrow" || name === "request" || name === "home") await shot(page, `${name}-${screen}-${scheme}`);
       }
@@ -362,12 +431,13 @@ async function everyPage(bob) {
       const guest = await person(`guest-${screen}-${scheme}`, { viewport, colorScheme: scheme });
       await guest.page.goto(`${base}/`);
       await guest.page.getByLabel("Password", { exact: true }).waitFor();
+      await steady(guest.page, `sign-in ${screen} ${scheme}`);
       await judge(guest.page, `sign-in ${screen} ${scheme}`);
       await shot(guest.page, `sign-in-${screen}-${scheme}`);
       await guest.context.close();
     }
   }
-  console.log(`ok  ${pages.length + 1} pages, five ways each; axe passed ${passed} rules`);
+  console.log(`ok  ${pages.length + 1} pages, five ways each; axe passed ${passed} rules, none moved by more than ${moved.toFixed(3)}`);
 }
 
 try {
@@ -381,7 +451,11 @@ try {
   await shot(alice.page, "home-alice");
   const goOn = await statement(alice, bob);
   await keys(bob);
+  await replay(bob);
+  await told();
+  await restarts(bob);
   await policies(await person("dave"), await person("carol"));
+  await light(bob);
   await everyPage(bob);
   await goOn?.();
   await expiry(alice, link);
@@ -391,6 +465,4 @@ try {
   await browser.close();
   await mock?.stop();
 }
-for (const problem of new Set(problems)) console.error(`BAD ${problem}`);
-console.log(problems.length === 0 ? "all well" : `${problems.length} problems`);
-process.exit(problems.length === 0 ? 0 : 1);
+finish();

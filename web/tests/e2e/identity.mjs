@@ -8,48 +8,25 @@
 //   CHROMIUM        the browser, /usr/bin/chromium by default
 
 import { createHmac } from "node:crypto";
-import { mkdirSync } from "node:fs";
-import { join } from "node:path";
 
-import { chromium } from "playwright-core";
+import { authenticator, base, fillIn, finish, launch, problems, seen, shot as picture } from "./story.mjs";
 
-const env = process.env;
-const base = env.BASE_URL.replace(/\/$/, "");
-const password = env.PASSWORD_ALICE;
-const problems = [];
-const seen = (condition, what) => {
-  if (condition) console.log(`ok  ${what}`);
-  else problems.push(what);
-};
-if (env.SHOTS) mkdirSync(env.SHOTS, { recursive: true });
 
-const browser = await chromium.launch({
-  executablePath: env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync"],
-});
+const browser = await launch();
 
 /** A browser, and the authenticator that is built into its machine. */
 async function machine(options = {}) {
   const context = await browser.newContext({ viewport: { width: 1360, height: 900 }, reducedMotion: "reduce", ...options });
   const page = await context.newPage();
-  const devtools = await context.newCDPSession(page);
-  await devtools.send("WebAuthn.enable");
-  const { authenticatorId } = await devtools.send("WebAuthn.addVirtualAuthenticator", {
-    options: { protocol: "ctap2", transport: "internal", hasResidentKey: true, hasUserVerification: true, isUserVerified: true, automaticPresenceSimulation: true },
-  });
+  const { devtools, authenticatorId } = await authenticator(page);
   return { context, page, devtools, authenticatorId };
 }
 
-const shot = async (page, name) => {
-  if (env.SHOTS) await page.screenshot({ path: join(env.SHOTS, `identity-${name}.png`), fullPage: true });
-};
+const shot = (page, name) => picture(page, `identity-${name}`);
 
 async function signIn(page) {
   await page.goto(`${base}/account`);
-  await page.getByLabel("Name").fill("alice");
-  await page.getByLabel("Password", { exact: true }).fill(password);
-  await page.getByRole("button", { name: "Sign in", exact: true }).click();
+  await fillIn(page, "alice");
 }
 
 const signOut = async (page) => {
@@ -145,9 +122,7 @@ try {
 
   const desk = await machine();
   await desk.page.goto(`${base}/people`);
-  await desk.page.getByLabel("Name").fill("dave");
-  await desk.page.getByLabel("Password", { exact: true }).fill(env.PASSWORD_DAVE);
-  await desk.page.getByRole("button", { name: "Sign in", exact: true }).click();
+  await fillIn(desk.page, "dave");
   await desk.page.getByRole("row", { name: /Alice/ }).getByRole("button", { name: "Reset sign-in" }).click();
   await shot(desk.page, "7-reset");
   await desk.page.getByRole("button", { name: "Take it away" }).click();
@@ -163,6 +138,4 @@ try {
 } finally {
   await browser.close();
 }
-for (const problem of problems) console.error(`BAD ${problem}`);
-console.log(problems.length === 0 ? "all well" : `${problems.length} problems`);
-process.exit(problems.length === 0 ? 0 : 1);
+finish();

@@ -3,8 +3,6 @@
 //
 //   BASE_URL        a demo's gateway
 //   PASSWORD_BOB, PASSWORD_CAROL, PASSWORD_DAVE  theirs
-//   BUNDLE          the folder of the demo's bundle
-//   UPSTREAM_PORT   where the demo's PostgreSQL server listens
 //   COUNTERSIGN     the program
 
 import { execFile, spawn } from "node:child_process";
@@ -16,13 +14,8 @@ import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
-const env = process.env;
-const base = env.BASE_URL.replace(/\/$/, "");
-const problems = [];
-const seen = (condition, what) => {
-  if (condition) console.log(`ok  ${what}`);
-  else problems.push(what);
-};
+import { apply, base, caller, env, finish, problems, seen } from "./story.mjs";
+
 const folder = mkdtempSync(join(tmpdir(), "countersign-jobs-"));
 
 // The issuer: a document, a set of keys, and what GitHub's runners call for a token.
@@ -54,21 +47,6 @@ function token(changes = {}, key = privateKey) {
   return `${message}.${sign("sha256", Buffer.from(message), { key, dsaEncoding: "ieee-p1363" }).toString("base64url")}`;
 }
 
-/** A caller of the API, as a script is one. */
-async function caller(user) {
-  const signedIn = await fetch(`${base}/api/v1/sign-in`, {
-    method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ user, password: env[`PASSWORD_${user.toUpperCase()}`] }),
-  });
-  const { token } = await signedIn.json();
-  return async (path, body) => {
-    const answer = await fetch(`${base}/api/v1${path}`, {
-      ...(body ? { method: "POST", body: JSON.stringify(body) } : {}),
-      headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-    });
-    return { status: answer.status, body: answer.status === 204 ? undefined : await answer.json() };
-  };
-}
-
 /** Waits until there is something. */
 async function until(what, look) {
   for (let tries = 0; tries < 600; tries += 1) {
@@ -97,9 +75,8 @@ const ROLE = ["--role", "shop-reader", "--reason", "nightly report"];
 
 try {
   const [bob, carol, dave] = await Promise.all(["bob", "carol", "dave"].map(caller));
-  const files = Object.fromEntries(readdirSync(env.BUNDLE).map((name) => [name, readFileSync(join(env.BUNDLE, name), "utf8")]));
-  files["resources.toml"] = files["resources.toml"].replace("port = 5432", `port = ${env.UPSTREAM_PORT}`);
-  files["people.toml"] += `
+  await apply(dave, carol, (files) => {
+    files["people.toml"] += `
 [issuer.ci]
 url = "${at()}"
 audience = "${base}"
@@ -108,10 +85,9 @@ service = "ci"
 issuer = "ci"
 claims = { repository_id = "74", ref = "refs/heads/main" }
 `;
-  const applied = await dave("/bundle", { files });
-  if (applied.body.request) await carol(`/requests/${applied.body.request}/approve`, {});
-  const waiting = () => until("its request", async () => (await bob("/requests?inbox=true")).body.items.find((one) => one.by.name === "ci"));
-  const grants = async () => (await bob("/grants")).body.items.filter((one) => one.principal === "ci").length;
+  });
+  const waiting = () => until("its request", async () => (await bob.call("/requests?inbox=true")).body.items.find((one) => one.by.name === "ci"));
+  const grants = async () => (await bob.call("/grants")).body.items.filter((one) => one.principal === "ci").length;
 
   // What the documentation shows, as it stands there.
   const page = readFileSync(join(dirname(fileURLToPath(import.meta.url)), "../../../docs/operators/workloads.md"), "utf8");
@@ -130,12 +106,12 @@ claims = { repository_id = "74", ref = "refs/heads/main" }
   step.stderr.on("data", (chunk) => { printed += chunk; });
   const ended = new Promise((done) => step.on("close", done));
   const asked = await waiting();
-  const shown = (await bob(`/requests/${asked.id}`)).body;
+  const shown = (await bob.call(`/requests/${asked.id}`)).body;
   const said = Object.fromEntries(shown.settings.map((one) => [one.name, one.value]));
   seen(said["job.sha"] === "f1d2d2f924e986ac86fdf7b36c94bcdf32beec15" && said["job.run_id"] === "1024" && said["job.issuer"] === "ci", "whoever is asked sees the commit and the job, by the issuer's word");
   const busy = job({ COUNTERSIGN_ID_TOKEN: token() }, "run", ...ROLE, "--", "true");
   seen((await busy.ended) !== 0 && busy.said.includes("another job"), "a second job of the service does not ride along");
-  await bob(`/requests/${asked.id}/approve`, {});
+  await bob.call(`/requests/${asked.id}/approve`, {});
   const code = await ended;
   seen(code === 0 && /orders/.test(printed), `the step of the documentation runs its query through the gateway${code === 0 ? "" : `: ${printed}`}`);
   seen((await grants()) === 0, "and when it has ended so has its access");
@@ -158,14 +134,14 @@ claims = { repository_id = "74", ref = "refs/heads/main" }
   const once = token();
   const denied = job({ COUNTERSIGN_ID_TOKEN: once }, "run", ...ROLE, "--", "touch", join(folder, "ran"));
   const refused = await waiting();
-  await bob(`/requests/${refused.id}/deny`, { comment: "not tonight" });
+  await bob.call(`/requests/${refused.id}/deny`, { comment: "not tonight" });
   seen((await denied.ended) === 3 && denied.said.includes("not tonight") && !readdirSync(folder).includes("ran"), "a job that is denied runs nothing");
   const again = job({ COUNTERSIGN_ID_TOKEN: once }, "run", ...ROLE, "--", "true");
   seen((await again.ended) !== 0 && again.said.includes("no service here"), "a token counts once");
 
   // A job that is told to end takes its command and its access along.
   const long = job({ COUNTERSIGN_ID_TOKEN: token() }, "run", ...ROLE, "--", "sh", "-c", `psql "$DATABASE_URL" -Atc "select 'began'" && exec sleep 300`);
-  await bob(`/requests/${(await waiting()).id}/approve`, {});
+  await bob.call(`/requests/${(await waiting()).id}/approve`, {});
   await until("its command", () => long.printed.includes("began"));
   seen((await grants()) === 1, "a job has its grant while it runs");
   long.child.kill("SIGTERM");
@@ -179,6 +155,4 @@ claims = { repository_id = "74", ref = "refs/heads/main" }
   issuer.close();
   rmSync(folder, { recursive: true, force: true });
 }
-for (const problem of problems) console.error(`BAD ${problem}`);
-console.log(problems.length === 0 ? "all well" : `${problems.length} problems`);
-process.exit(problems.length === 0 ? 0 : 1);
+finish();

@@ -8,21 +8,15 @@
 
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import Provider from "oidc-provider";
-import { chromium } from "playwright-core";
 
-const env = process.env;
-const problems = [];
-const seen = (condition, what) => {
-  if (condition) console.log(`ok  ${what}`);
-  else problems.push(what);
-};
-if (env.SHOTS) mkdirSync(env.SHOTS, { recursive: true });
+import { env, finish, launch, problems, seen, shot as picture } from "./story.mjs";
+
 const folder = mkdtempSync(join(tmpdir(), "countersign-oidc-"));
 
 // The provider's address has to be in the gateway's configuration, the gateway's in the provider's: the address first.
@@ -86,15 +80,9 @@ const told = [];
 provider.on("backchannel.success", () => told.push("told"));
 provider.on("backchannel.error", (_context, error) => told.push(`${error} ${error.cause ?? ""}`));
 
-const browser = await chromium.launch({
-  executablePath: env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync"],
-});
+const browser = await launch();
 const machine = async () => (await browser.newContext({ viewport: { width: 1360, height: 900 }, reducedMotion: "reduce" })).newPage();
-const shot = async (page, name) => {
-  if (env.SHOTS) await page.screenshot({ path: join(env.SHOTS, `oidc-${name}.png`), fullPage: true });
-};
+const shot = (page, name) => picture(page, `oidc-${name}`);
 
 /** Goes to the provider and says who is there. */
 async function signIn(page, who) {
@@ -152,6 +140,4 @@ try {
   await new Promise((ended) => gateway.on("exit", ended));
   rmSync(folder, { recursive: true });
 }
-for (const problem of problems) console.error(`BAD ${problem}`);
-console.log(problems.length === 0 ? "all well" : `${problems.length} problems`);
-process.exit(problems.length === 0 ? 0 : 1);
+finish();

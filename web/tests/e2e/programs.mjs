@@ -8,20 +8,12 @@
 //   CHROMIUM        the browser, /usr/bin/chromium by default
 
 import { spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { chromium } from "playwright-core";
+import { base, env, fillIn, finish, launch, problems, seen, shot as picture } from "./story.mjs";
 
-const env = process.env;
-const base = env.BASE_URL.replace(/\/$/, "");
-const problems = [];
-const seen = (condition, what) => {
-  if (condition) console.log(`ok  ${what}`);
-  else problems.push(what);
-};
-if (env.SHOTS) mkdirSync(env.SHOTS, { recursive: true });
 const home = mkdtempSync(join(tmpdir(), "countersign-programs-"));
 const started = [];
 
@@ -46,16 +38,10 @@ function countersign(...args) {
   return run;
 }
 
-const browser = await chromium.launch({
-  executablePath: env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync"],
-});
+const browser = await launch();
 const context = await browser.newContext({ viewport: { width: 1360, height: 900 }, reducedMotion: "reduce" });
 const page = await context.newPage();
-const shot = async (name) => {
-  if (env.SHOTS) await page.screenshot({ path: join(env.SHOTS, `programs-${name}.png`), fullPage: true });
-};
+const shot = (name) => picture(page, `programs-${name}`);
 const button = (name) => page.getByRole("button", { name, exact: true });
 const post = (path, body) => page.evaluate(
   ([path, body]) => fetch(`/api/v1${path}`, {
@@ -68,9 +54,7 @@ try {
   // On this machine: the link leads to the sign-in first, and then to the question.
   const login = countersign("login", "--no-open");
   await page.goto(await login.says(/(http:\/\/\S+let-in\?\S+)/));
-  await page.getByLabel("Name").fill("alice");
-  await page.getByLabel("Password", { exact: true }).fill(env.PASSWORD_ALICE);
-  await button("Sign in").click();
+  await fillIn(page, "alice");
   await page.getByText("A terminal on this computer").waitFor();
   await shot("1-let-in");
   await button("Yes, sign it in").click();
@@ -144,6 +128,4 @@ try {
   await browser.close();
   rmSync(home, { recursive: true, force: true });
 }
-for (const problem of problems) console.error(`BAD ${problem}`);
-console.log(problems.length === 0 ? "all well" : `${problems.length} problems`);
-process.exit(problems.length === 0 ? 0 : 1);
+finish();

@@ -20,7 +20,7 @@ use countersign_ledger::source::{DirSource, Source};
 use countersign_ledger::tile::{self, Kind, Tile};
 use countersign_ledger::verify::{self, KeyStatus, Layout, Options, Outcome, Report};
 use futures_util::StreamExt as _;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
 use crate::cli::{Cli, Search, Verify};
@@ -61,6 +61,55 @@ pub async fn search(cli: &Cli, home: &Home, options: &Search) -> Result<()> {
     )
 }
 
+/// One event with what it commits to. Whoever may not read it gets nothing, and that it was read is a line.
+pub async fn show(cli: &Cli, home: &Home, index: u64) -> Result<()> {
+    let event = Client::new(cli, home)?.get(&format!("/ledger/events/{index}")).await?;
+    Output(cli.output).thing(&event, in_full)
+}
+
+fn in_full(event: &Value) -> String {
+    let mut lines = Vec::new();
+    let told = [
+        ("index", "/seq"),
+        ("when", "/at"),
+        ("what", "/type"),
+        ("outcome", "/outcome"),
+        ("who", "/actor"),
+        ("whom", "/subject"),
+        ("role", "/role"),
+        ("resource", "/resource"),
+        ("session", "/session"),
+        ("request", "/request"),
+        ("grant", "/grant"),
+        ("leaf", "/leaf"),
+        ("state", "/state"),
+    ];
+    for (name, pointer) in told {
+        let value = text_at(event, pointer);
+        if !value.is_empty() {
+            lines.push(format!("{name:<10}{}", harmless(&value)));
+        }
+    }
+    for content in event.get("content").and_then(Value::as_array).into_iter().flatten() {
+        let pointer = harmless(&text_at(content, "/pointer"));
+        lines.push(String::new());
+        match (text_at(content, "/state").as_str(), content.get("text").and_then(Value::as_str)) {
+            ("kept", Some(text)) => {
+                lines.push(format!("{pointer}, as it was committed to:"));
+                lines.extend(text.lines().map(|line| format!("  {}", harmless(line))));
+            }
+            ("withheld", _) => {
+                lines.push(format!("{pointer} is kept, and policy does not permit you `session.results`"))
+            }
+            ("kept", None) => lines.push(format!("{pointer} is kept, and is no text")),
+            _ => lines.push(format!("{pointer} was erased; the proof of the line stands")),
+        }
+    }
+    lines.push(String::new());
+    lines.push(harmless(&text_at(event, "/line")));
+    lines.join("\n")
+}
+
 pub async fn prove(cli: &Cli, home: &Home, index: u64) -> Result<()> {
     let event = Client::new(cli, home)?.get(&format!("/ledger/events/{index}")).await?;
     let shown = json!({ "id": index.to_string(), "state": "proved", "line": event.get("line"),
@@ -94,7 +143,8 @@ pub async fn verify(cli: &Cli, home: &Home, options: &Verify) -> Result<ExitCode
         }
         None => {
             let client = Client::new(cli, &home)?;
-            client.get("/ledger/state").await?;
+            // Whoever may not read the ledger is told so, rather than that its files can't be read.
+            client.get("/ledger/events?limit=1").await?;
             let source = Served { client, handle: Handle::current() };
             let report =
                 tokio::task::spawn_blocking(move || check(&source, &keys, given, &home, Layout::Log));
@@ -303,4 +353,31 @@ fn create(path: &Path) -> Result<fs::File> {
         .mode(0o600)
         .open(path)
         .with_context(|| format!("could not write `{}`", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_shown_with_what_it_commits_to() {
+        let event = json!({
+            "seq": 7, "at": "2026-03-03T14:00:00Z", "type": "action.allowed", "actor": "alice", "leaf": "ab",
+            "line": "{\"seq\":7}",
+            "content": [
+                {"pointer": "/data/text", "state": "kept", "text": "select 1\n-- \u{202e}x"},
+                {"pointer": "/data/parameters", "state": "erased"},
+            ],
+        });
+        let shown = in_full(&event);
+        for expected in [
+            "what      action.allowed",
+            "/data/text, as it was committed to:\n  select 1\n  -- ",
+            "/data/parameters was erased; the proof of the line stands",
+            "{\"seq\":7}",
+        ] {
+            assert!(shown.contains(expected), "`{expected}` is not in\n{shown}");
+        }
+        assert!(!shown.contains('\u{202e}'), "{shown}");
+    }
 }

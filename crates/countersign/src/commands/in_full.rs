@@ -27,6 +27,7 @@ pub(super) fn in_full(request: &Value) -> String {
     page.effects(request);
     page.held(request);
     page.before(request);
+    page.settings(request);
     page.field("digest", &text_at(request, "/digest"));
     if request.get("signed") == Some(&Value::Bool(true)) {
         page.field("signed", "a yes counts only if the approver's passkey signed it, in the console");
@@ -163,6 +164,10 @@ impl Page {
         for (index, value) in items(request.get("parameters")).iter().enumerate() {
             self.said(&format!("${}", index + 1), &parameter(value), value.get("marks"));
         }
+    }
+
+    /// What else gives it its meaning.
+    fn settings(&mut self, request: &Value) {
         for one in items(request.get("settings")) {
             let setting = format!("{} = {}", text_at(one, "/name"), text_at(one, "/value"));
             self.field("setting", &harmless(&setting));
@@ -210,8 +215,11 @@ impl Page {
     }
 
     fn rows(&mut self, request: &Value) {
-        if text_at(request, "/kind") == "action" {
-            self.counts(request);
+        match text_at(request, "/kind").as_str() {
+            "action" if text_at(request, "/action").starts_with("sql.") => self.counts(request),
+            // A call of a tool touches no rows.
+            "action" => self.notes(request),
+            _ => {}
         }
     }
 
@@ -231,8 +239,16 @@ impl Page {
             None if items(request.get("verbs")).is_empty() => {}
             None => self.field("", "no bound can be kept: a yes covers whatever it does"),
         }
+        self.notes(request);
+    }
+
+    /// What else is to be known; of several lines, each on its own and as it is set out.
+    fn notes(&mut self, request: &Value) {
         for note in items(request.get("notes")) {
-            self.field("note", &harmless(&text_at(note, "")));
+            let note = harmless(&text_at(note, ""));
+            let (first, rest) = note.split_once('\n').unwrap_or((&note, ""));
+            self.field("note", first);
+            self.lines(rest);
         }
     }
 
@@ -257,6 +273,13 @@ impl Page {
     }
 
     fn effects(&mut self, request: &Value) {
+        for one in items(request.pointer("/effects/unmasks")) {
+            let labels: Vec<String> =
+                items(one.get("labels")).iter().map(|label| text_at(label, "")).collect();
+            let labels = if labels.is_empty() { String::new() } else { format!(" ({})", labels.join(", ")) };
+            let words = format!("{}{labels}, masked for them, as it is", text_at(one, "/column"));
+            self.field("unmasks", &harmless(&words));
+        }
         for one in items(request.pointer("/effects/cascades")) {
             let text = |pointer: &str| text_at(one, pointer);
             let rows = one.get("rows").and_then(Value::as_u64).map(counted);
@@ -549,6 +572,7 @@ mod tests {
                               "level": "row", "function": "public.keep", "definer": "su", "enabled": "origin",
                               "definition": "CREATE TRIGGER"}],
                 "rules": [], "row_security": [],
+                "unmasks": [{"column": "public.customers.email", "labels": ["personal"]}],
             },
             "so_far": {"statements": [{"at": "2026-03-03T14:00:00Z", "action": "sql.select", "verdict": "allow",
                         "text": "select 1", "result": "done", "rows": 1, "line": 7}], "more": true},
@@ -579,6 +603,7 @@ mod tests {
             "follows      public.order_items because of public.orders: delete, 30 rows (by",
             "trigger      keep on public.orders: before delete, each row, runs public.keep",
             "with the rights of su",
+            "unmasks      public.customers.email (personal), masked for them, as it is",
             "held by      prod-write: a second pair of eyes (writes)",
             "allow sql.select: done, 1 row",
             "    select 1",
@@ -614,6 +639,17 @@ mod tests {
         assert_eq!(super::gives(&json!({ "uses": 2, "for_s": 300 })), " (2 uses, for 5m)");
         let envelope = json!({ "envelope": { "rows": 10, "total": 50 } });
         assert_eq!(super::gives(&envelope), " (an envelope of 10 rows a statement, 50 in all)");
+    }
+
+    #[test]
+    fn a_call_of_a_tool_is_shown_without_rows_and_with_its_description_as_it_is_set_out() {
+        let mut page = Page(String::new());
+        page.rows(&json!({"kind": "action", "action": "mcp.call", "verbs": ["tools/call"],
+            "notes": ["the tool as its server describes it:\n{\n  \"name\": \"x\"\n}"]}));
+        assert_eq!(
+            page.0,
+            "note         the tool as its server describes it:\n  {\n    \"name\": \"x\"\n  }\n"
+        );
     }
 
     #[test]

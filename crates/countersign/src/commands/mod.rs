@@ -4,11 +4,15 @@ pub mod audit;
 pub mod bundle;
 pub mod identity;
 mod in_full;
+pub mod local;
 pub mod login;
 pub mod people;
+pub mod policy;
 pub mod requests;
 pub mod run;
+pub mod secrets;
 pub mod sessions;
+mod tools;
 
 use serde_json::Value;
 

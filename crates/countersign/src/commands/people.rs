@@ -5,7 +5,7 @@ use std::io::BufRead as _;
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
-use super::login;
+use super::{login, when};
 use crate::cli::{Cli, Disable, Login};
 use crate::client::{Client, Refused};
 use crate::home::{Home, SignIn};
@@ -82,11 +82,29 @@ pub async fn logout(cli: &Cli, home: &Home) -> Result<()> {
 }
 
 pub async fn whoami(cli: &Cli, home: &Home) -> Result<()> {
-    let me = Client::new(cli, home)?.get("/me").await?;
+    let client = Client::new(cli, home)?;
+    let (mut me, mut held) = (client.get("/me").await?, client.get("/grants?mine=true").await?);
+    if let Some(me) = me.as_object_mut() {
+        me.insert(
+            "grants".to_owned(),
+            held.get_mut("items").map(serde_json::Value::take).unwrap_or_default(),
+        );
+    }
     Output(cli.output).thing(&me, |me| {
         let groups = text_at(me, "/groups");
         let groups = if groups.is_empty() { "none".into() } else { groups };
-        harmless(&format!("{} ({}), groups: {groups}", text_at(me, "/principal"), text_at(me, "/name")))
+        let grants =
+            me.get("grants").and_then(serde_json::Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let held = grants.iter().map(|grant| {
+            format!(
+                "\n  {} {}, until {}",
+                text_at(grant, "/id"),
+                text_at(grant, "/role"),
+                when(grant, "/not_after")
+            )
+        });
+        let held: String = if grants.is_empty() { "\nYou hold no grant.".into() } else { held.collect() };
+        harmless(&format!("{} ({}), groups: {groups}{held}", text_at(me, "/principal"), text_at(me, "/name")))
     })
 }
 
@@ -133,6 +151,19 @@ pub async fn directories(cli: &Cli, home: &Home) -> Result<()> {
             ("title", &|one| text_at(one, "/title")),
         ],
     )
+}
+
+pub async fn agent_code(cli: &Cli, home: &Home, name: &str) -> Result<()> {
+    let given = Client::new(cli, home)?.post(&format!("/agents/{}/code", encoded(name)), json!({})).await?;
+    if Output(cli.output).is_text() {
+        note(&format!(
+            "A code for {name}'s program, to sign in with once; it counts until {}.",
+            super::when(&given, "/expires_at")
+        ));
+        return line(&text_at(&given, "/code"));
+    }
+    let code = json!({ "id": name, "state": "waiting", "code": given.get("code"), "expires_at": given.get("expires_at") });
+    Output(cli.output).thing(&code, |code| text_at(code, "/code"))
 }
 
 /// A text as one segment of a path.

@@ -1,5 +1,6 @@
 //! Asking, answering, and what comes of it.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
@@ -10,13 +11,12 @@ use serde_json::{Value, json};
 use super::in_full::in_full;
 use super::people::encoded;
 use super::when;
-use crate::cli::{Approve, Cli, Deny, List, Reasoned, Request, RequestOther, Requests, Script};
+use crate::cli::{Approve, Cli, Deny, Grants, Reasoned, Request, RequestOther, Requests, Script};
 use crate::client::Client;
 use crate::home::Home;
 use crate::output::{Column, Output, harmless, line, note, text_at};
 
 /// A person or a policy said no.
-const DENIED: u8 = 3;
 /// Nobody answered in time, or it was given up.
 const LAPSED_OR_WITHDRAWN: u8 = 4;
 
@@ -41,10 +41,13 @@ async fn put_forward(cli: &Cli, home: &Home, script: &Script) -> Result<ExitCode
         let file = script.file.display();
         std::fs::read_to_string(&script.file).with_context(|| format!("`{file}` can't be read as text"))?
     };
+    let settings: BTreeMap<&str, &str> =
+        script.settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let body = json!({
         "resource": script.resource,
         "role": script.role,
         "text": text,
+        "settings": settings,
         "reason": script.reason,
         "ticket": script.ticket,
     });
@@ -53,24 +56,10 @@ async fn put_forward(cli: &Cli, home: &Home, script: &Script) -> Result<ExitCode
 
 async fn ask(cli: &Cli, home: &Home, (path, body): (&str, Value), waits: bool) -> Result<ExitCode> {
     let client = Client::new(cli, home)?;
-    let asked = match client.post(path, body).await {
-        Ok(asked) => asked,
-        Err(error) => return denied_by_policy(error),
-    };
+    let asked = client.post(path, body).await?;
     let asked = if waits { wait(&client, asked).await? } else { asked };
     Output(cli.output).thing(&asked, sentence)?;
     if waits { Ok(outcome(&asked)) } else { Ok(ExitCode::SUCCESS) }
-}
-
-/// A refusal by policy is an answer, with an exit code of its own.
-pub(super) fn denied_by_policy(error: anyhow::Error) -> Result<ExitCode> {
-    match error.downcast_ref::<crate::client::Refused>() {
-        Some(refused) if refused.status == 403 => {
-            crate::complain(&error);
-            Ok(ExitCode::from(DENIED))
-        }
-        _ => Err(error),
-    }
 }
 
 /// Waits until the request has its answer.
@@ -102,7 +91,7 @@ async fn follow(client: &Client, path: &str, is_done: impl Fn(&Value) -> bool) -
 pub(super) fn outcome(request: &Value) -> ExitCode {
     match text_at(request, "/state").as_str() {
         "approved" => ExitCode::SUCCESS,
-        "denied" => ExitCode::from(DENIED),
+        "denied" => ExitCode::from(crate::DENIED),
         "lapsed" | "withdrawn" | "void" => ExitCode::from(LAPSED_OR_WITHDRAWN),
         _ => ExitCode::FAILURE,
     }
@@ -154,11 +143,10 @@ pub async fn requests(cli: &Cli, home: &Home, options: &Requests) -> Result<()> 
         "Nothing is waiting.",
         &[
             ("id", &|request| text_at(request, "/id")),
-            ("state", &|request| text_at(request, "/state")),
+            ("state", &|request| format!("{}\n{}", text_at(request, "/state"), until(request))),
             ("who", &|request| text_at(request, "/by/name")),
             ("what", &what),
             ("why", &|request| text_at(request, "/reason")),
-            ("until", &until),
         ],
     )
 }
@@ -223,7 +211,6 @@ pub async fn approve(cli: &Cli, home: &Home, options: &Approve) -> Result<ExitCo
     let path = format!("/requests/{}", encoded(&options.id));
     let shown = client.get(&path).await?;
     let is_true = |pointer: &str| shown.pointer(pointer) == Some(&Value::Bool(true));
-    // Whoever may not approve it is told so by the gateway, in its own words.
     if is_true("/signed") && is_true("/can/approve") {
         return sign(cli, &client, (options, &path, &shown)).await;
     }
@@ -231,10 +218,12 @@ pub async fn approve(cli: &Cli, home: &Home, options: &Approve) -> Result<ExitCo
         Some(digest) => digest.clone(),
         // At a terminal the approver sees what they approve, and approves exactly that.
         None => {
-            if Output(cli.output).is_text() {
+            // Whoever may not approve it is told so by the gateway, and not asked first.
+            let may = is_true("/can/approve");
+            if may && Output(cli.output).is_text() {
                 line(&in_full(&shown))?;
             }
-            if text_at(&shown, "/state") == "pending" && !options.yes && !agreed()? {
+            if may && !options.yes && !agreed()? {
                 bail!("not approved; it still waits");
             }
             text_at(&shown, "/digest")
@@ -325,7 +314,7 @@ pub async fn withdraw(cli: &Cli, home: &Home, id: &str) -> Result<()> {
     Output(cli.output).thing(&done, sentence)
 }
 
-pub async fn grants(cli: &Cli, home: &Home, options: &List) -> Result<()> {
+pub async fn grants(cli: &Cli, home: &Home, options: &Grants) -> Result<()> {
     let found = Client::new(cli, home)?.get(&with_state("/grants", options.state.as_deref())).await?;
     let mut columns: Vec<Column<'_>> = vec![
         ("id", &|grant| text_at(grant, "/id")),
@@ -349,6 +338,7 @@ fn left(grant: &Value) -> String {
         ("rows", "rows", 1),
         ("bytes", "bytes", 1),
         ("time_ms", "s", 1_000),
+        ("relations", "relations", 1),
     ];
     let left = units.iter().filter_map(|(name, unit, size)| {
         let limit = grant.pointer(&format!("/budget/{name}"))?.as_u64()?;

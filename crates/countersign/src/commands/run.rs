@@ -1,8 +1,8 @@
 //! `countersign run`: one step of a pipeline under a role, from asking to giving back.
 //!
 //! The job shows the token that whoever runs it gave it, and a key that never leaves this process; nothing is kept on disk.
-//! It asks for the role, waits for the answer, starts the command with a credential in its environment, and says meanwhile
-//! that it goes on. When the command ends, however it ends, so does all that it had; should this process be killed, the
+//! It asks for the role, waits for the answer, starts the command with a way to the resource in its environment, and says meanwhile
+//! that it goes on. The way leads through this process: the command has no password, and connects for as long as it runs. When the command ends, however it ends, so does all that it had; should this process be killed, the
 //! gateway notices by its silence.
 
 use std::process::{ExitCode, ExitStatus, Stdio};
@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
+use tokio_util::task::AbortOnDropHandle;
 use zeroize::Zeroizing;
 
+use super::local::{Listen, Local, Wanted};
 use super::requests::{outcome, sentence};
-use super::sessions::libpq_url;
 use crate::cli::{Cli, Run};
 use crate::client::Client;
-use crate::home::write_private;
 use crate::output::{note, text_at};
 
 /// How often the gateway hears that the job goes on: it may miss a few.
@@ -62,10 +62,7 @@ async fn step(client: &Client, options: &Run, (program, args): (&String, &[Strin
             "ticket": options.ticket,
         }),
     );
-    let asked = match asked.await {
-        Ok(asked) => asked,
-        Err(error) => return super::requests::denied_by_policy(error),
-    };
+    let asked = asked.await?;
     let path = format!("/requests/{}", super::people::encoded(&text_at(&asked, "/id")));
     note(&sentence(&asked));
     let mut answered = asked;
@@ -81,20 +78,20 @@ async fn step(client: &Client, options: &Run, (program, args): (&String, &[Strin
         Some(resource) => resource.clone(),
         None => only_resource(client, &options.role).await?,
     };
-    let credential = client.post("/credentials", json!({ "resource": resource })).await?;
-    let folder = tempfile::tempdir().context("could not make a folder for the gateway's certificate")?;
-    let ca = match text_at(&credential, "/ca") {
-        pem if pem.is_empty() => None,
-        pem => {
-            let path = folder.path().join("ca.pem");
-            write_private(&path, pem.as_bytes())?;
-            Some(path)
-        }
-    };
-    let url = Zeroizing::new(libpq_url(&credential, ca.as_deref(), Some(&options.role))?);
+    let wanted = Wanted { client: client.clone(), resource, role: Some(options.role.clone()), agent: None };
+    let local = Local::open(&Listen::Port(0), wanted).await?;
+    let url = local.url().await?;
+    let connecting = AbortOnDropHandle::new(tokio::spawn(local.serve()));
+    let done = command(client, (program, args), &url).await;
+    drop(connecting);
+    done
+}
+
+/// Runs the command until it ends, or the job is ended.
+async fn command(client: &Client, (program, args): (&String, &[String]), url: &str) -> Result<ExitCode> {
     let child = tokio::process::Command::new(program)
         .args(args)
-        .env("DATABASE_URL", url.as_str())
+        .env("DATABASE_URL", url)
         // What the step could sign in with again is none of the command's business.
         .env_remove("COUNTERSIGN_ID_TOKEN")
         .env_remove("ACTIONS_ID_TOKEN_REQUEST_TOKEN")
@@ -140,7 +137,7 @@ fn code_of(ended: ExitStatus) -> ExitCode {
 }
 
 /// Ends when somebody wants this to end.
-async fn told_to_end() {
+pub(super) async fn told_to_end() {
     use tokio::signal::unix::{SignalKind, signal};
     let (term, int) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     match (term, int) {

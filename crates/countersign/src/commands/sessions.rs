@@ -6,15 +6,16 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
+use super::local::{Listen, Local, Wanted};
 use super::people::encoded;
 use super::requests::with_state;
 use super::when;
-use crate::cli::{Cli, Connect, List, Print, SessionCommand};
+use crate::cli::{Cli, Connect, Print, SessionCommand, Sessions};
 use crate::client::Client;
 use crate::home::Home;
 use crate::output::{Output, line, note, text_at};
 
-pub async fn sessions(cli: &Cli, home: &Home, options: &List) -> Result<()> {
+pub async fn sessions(cli: &Cli, home: &Home, options: &Sessions) -> Result<()> {
     let found = Client::new(cli, home)?.get(&with_state("/sessions", options.state.as_deref())).await?;
     Output(cli.output).list(
         &found,
@@ -55,21 +56,52 @@ pub async fn session(cli: &Cli, home: &Home, command: &SessionCommand) -> Result
 
 pub async fn connect(cli: &Cli, home: &Home, options: &Connect) -> Result<()> {
     let client = Client::new(cli, home)?;
-    let credential = client.post("/credentials", json!({ "resource": options.resource })).await?;
+    if let Some(place) = &options.listen {
+        return listen(cli, client, options, place).await;
+    }
+    let asked = json!({ "resource": options.resource, "agent": options.agent });
+    let credential = client.post("/credentials", asked).await?;
     let ca = match text_at(&credential, "/ca") {
         pem if pem.is_empty() => None,
         pem => Some(home.keep_ca(client.url(), &pem)?),
     };
-    let url = libpq_url(&credential, ca.as_deref(), options.role.as_deref())?;
+    let is_of_tools = credential.get("token").is_some();
+    let url = match is_of_tools {
+        true => text_at(&credential, "/url"),
+        false => libpq_url(&credential, ca.as_deref(), options.role.as_deref())?,
+    };
     match options.print {
+        Some(Print::Token) if !is_of_tools => {
+            bail!("`{}` takes no token; use --print url", options.resource)
+        }
+        Some(Print::Token) if Output(cli.output).is_text() => line(&text_at(&credential, "/token")),
         Some(Print::Url) if Output(cli.output).is_text() => line(&url),
-        Some(Print::Url) => {
-            let shown = json!({ "id": credential.get("id"), "state": "live", "url": url,
+        Some(Print::Url | Print::Token) => {
+            let mut shown = json!({ "id": credential.get("id"), "state": "live", "url": url,
                 "expires_at": credential.get("expires_at") });
+            if let (Some(token), Some(shown)) = (credential.get("token"), shown.as_object_mut()) {
+                shown.insert("token".into(), token.clone());
+            }
             Output(cli.output).thing(&shown, |_| url.clone())
         }
+        None if is_of_tools => super::tools::carry(&credential, options.role.as_deref()).await,
         None => start_psql(&url, &options.args),
     }
+}
+
+/// Lets tools in at a place on this machine until somebody ends this.
+async fn listen(cli: &Cli, client: Client, options: &Connect, place: &Listen) -> Result<()> {
+    let (resource, role, agent) = (options.resource.clone(), options.role.clone(), options.agent.clone());
+    let local = Local::open(place, Wanted { client, resource, role, agent }).await?;
+    let url = local.url().await?;
+    note("Any tool of yours connects here without a password, until you end this with Ctrl-C.");
+    let shown = json!({ "id": options.resource, "state": "listening", "url": url });
+    Output(cli.output).thing(&shown, |_| url.clone())?;
+    tokio::select! {
+        () = local.serve() => {}
+        () = super::run::told_to_end() => {}
+    }
+    Ok(())
 }
 
 /// A URL as libpq reads it, TLS verified where the gateway has a CA.

@@ -2,6 +2,7 @@
 
 mod facts;
 mod psql;
+pub mod reports;
 mod script;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use countersign_core::PrincipalId;
+use countersign_doors::mcp::Program;
 use countersign_engine::{Engine, Settings};
 use tokio::net::TcpListener;
 
@@ -33,6 +35,14 @@ const BUNDLE: [(&str, &str); 8] = [
     ("rules.toml", include_str!("../../../../demo/bundle/rules.toml")),
     ("statements.cedar", include_str!("../../../../demo/bundle/statements.cedar")),
 ];
+/// What the demo adds to it: a server of tools. Behind the file of the same name, or as one of its own.
+const TOOLS: [(&str, &str); 3] = [
+    ("resources.toml", include_str!("../../../../demo/tools/resources.toml")),
+    ("roles.toml", include_str!("../../../../demo/tools/roles.toml")),
+    ("tools.cedar", include_str!("../../../../demo/tools/tools.cedar")),
+];
+/// The server of tools, as the bundle names it.
+const REPORTS: &str = "reports";
 /// The shop.
 const SHOP: &str = include_str!("../../../../demo/shop.sql");
 /// Its accounts.
@@ -67,12 +77,13 @@ pub async fn demo(options: &Demo) -> Result<()> {
             console_url: console_url.clone(),
             ..Settings::default()
         };
-        let engine = folder.engine(None, settings)?;
+        let engine = folder.engine(&crate::keepers::Master::default(), settings).await?;
         prepare(&engine, folder.path(), &scratch, &passwords).await?;
         let names = ["localhost".to_owned(), "127.0.0.1".into(), "::1".into()];
         let postgres_tls = Certificate::own(&folder, &names)?;
         let authority = postgres_tls.authority.clone().context("the demo's door has no authority")?;
         let port = postgres.local_addr()?.port();
+        let log_key = engine.vkey();
         let facts = describe(&console_url, port, &authority, &scratch, &passwords);
         let gateway = Gateway::open(
             engine,
@@ -85,10 +96,12 @@ pub async fn demo(options: &Demo) -> Result<()> {
                 postgres_address: ("localhost".into(), port),
                 scim: Vec::new(),
                 ldap: Vec::new(),
+                programs: BTreeMap::from([(REPORTS.to_owned(), reports_program(folder.path())?)]),
+                pusher: None,
             },
         )?;
         write_private(&facts_path, &serde_json::to_vec_pretty(&facts)?)?;
-        note(&welcome(&facts, folder.path()));
+        note(&welcome(&facts, folder.path(), &log_key));
         if !options.no_open {
             crate::browser::open(&console_url);
         }
@@ -122,6 +135,9 @@ fn bundle(port: u16) -> Result<BTreeMap<String, String>> {
         bail!("the sample bundle does not name the port to replace");
     }
     *resources = resources.replace(sample, &format!("port = {port}"));
+    for (name, text) in TOOLS {
+        files.entry(name.to_owned()).or_default().push_str(text);
+    }
     Ok(files)
 }
 
@@ -201,17 +217,27 @@ fn describe(
         password: passwords.get(*name).cloned().unwrap_or_default(),
         groups: vec![(*group).to_owned()],
     });
+    let console_port = url::Url::parse(console).ok().and_then(|url| url.port()).unwrap_or_default();
     DemoFacts {
         console: console.to_owned(),
         ca: authority.path.clone(),
         people: people.collect(),
-        resources: vec![Resource {
-            name: "shop".into(),
-            kind: "postgres".into(),
-            host: "localhost".into(),
-            port,
-            database: "shop".into(),
-        }],
+        resources: vec![
+            Resource {
+                name: "shop".into(),
+                kind: "postgres".into(),
+                host: "localhost".into(),
+                port,
+                database: "shop".into(),
+            },
+            Resource {
+                name: REPORTS.into(),
+                kind: "mcp".into(),
+                host: "localhost".into(),
+                port: console_port,
+                database: REPORTS.into(),
+            },
+        ],
         upstream: Upstream {
             host: scratch.access.host.clone(),
             port: scratch.access.port,
@@ -222,8 +248,19 @@ fn describe(
     }
 }
 
+/// The demo's server of tools: this very program, before a folder of its own.
+fn reports_program(data: &Path) -> Result<Program> {
+    let folder = data.join(REPORTS);
+    reports::prepare(&folder).context("the demo's reports could not be written")?;
+    let this = std::env::current_exe().context("this program does not know where it is")?;
+    let words = [this.as_os_str(), "demo-reports".as_ref(), folder.as_os_str()];
+    let words = words.into_iter().map(|word| word.to_str().map(str::to_owned));
+    let command: Option<Vec<String>> = words.collect();
+    Ok(Program { command: command.context("the data folder's name is not UTF-8")?, ..Program::default() })
+}
+
 /// What to type. It fits 80 columns.
-fn welcome(facts: &DemoFacts, data: &Path) -> String {
+fn welcome(facts: &DemoFacts, data: &Path, log_key: &str) -> String {
     let people: String = facts
         .people
         .iter()
@@ -244,9 +281,15 @@ fn welcome(facts: &DemoFacts, data: &Path) -> String {
          countersign approve req_...             # as bob\n  \
          countersign connect shop                # as alice\n  \
          shop=> DELETE FROM orders WHERE status = 'duplicate';\n\n\
+         For an agent, as alice: request reports-clerk, and put this into the list of\n  \
+         servers of its configuration: {{\"command\": \"countersign\",\n  \
+         \"args\": [\"--url\", \"{console}\", \"connect\", \"reports\"]}}\n\n\
          Or let it play by itself:  countersign demo --script --data {}\n\
          Prove it, with no server:  countersign audit export --out my-export   # as bob\n                           \
-         countersign audit verify --export my-export\n\nCtrl-C stops everything; the data stays in {}.\n",
+         countersign audit verify --export my-export --key LOGKEY\n\
+         Change what it asks for:   countersign policy export --out my-bundle  # as dave\n                           \
+         countersign apply my-bundle\n\n\
+         The log's key, LOGKEY, which an auditor has from elsewhere:\n  {log_key}\n\nCtrl-C stops everything; the data stays in {}.\n",
         data.display(),
         data.display(),
     )

@@ -33,7 +33,7 @@ pub async fn script(options: &Demo) -> Result<ExitCode> {
     let data = std::path::absolute(&options.data)?;
     let facts = DemoFacts::read(&data)?;
     let story = Story::begin(facts, &data).await?;
-    story.restore_duplicates().await?;
+    story.restore().await?;
     step("1. Alice connects without a grant and is told how to ask", story.without_a_grant()).await?;
     step("2. She asks, Bob sees it and approves, her clock starts", story.access()).await?;
     step("3. A SELECT runs at once; a DELETE waits for Bob, then deletes 12", story.held_and_approved())
@@ -136,10 +136,13 @@ impl Story {
         psql.expect("withdraws it)", AT_ONCE).await?;
         self.approve(&self.inbox("action", Some("id = 8")).await?).await?;
         psql.expect("UPDATE 1", AT_ONCE).await?;
-        psql.type_line("ROLLBACK;").await?;
-        psql.expect("ROLLBACK", AT_ONCE).await?;
+        psql.type_line("COMMIT;").await?;
+        psql.expect("COMMIT", AT_ONCE).await?;
         psql.quit().await?;
-        Ok("psql printed: BEGIN, UPDATE 1, ROLLBACK".into())
+        let status = "select status from orders where id = 8";
+        let status: String = self.upstream().await?.query_one(status, &[]).await?.get(0);
+        ensure!(status == "shipped", "the order is {status}, and was shipped in psql");
+        Ok("psql printed: BEGIN, UPDATE 1, COMMIT".into())
     }
 
     async fn held_with_parameters(&self) -> Result<String> {
@@ -477,13 +480,15 @@ impl Story {
         .await
     }
 
-    /// Puts the twelve duplicates back that an earlier telling deleted.
-    async fn restore_duplicates(&self) -> Result<()> {
+    /// Puts back what an earlier telling changed: the twelve duplicates, and the order that was shipped.
+    async fn restore(&self) -> Result<()> {
         let restore = "insert into orders (id, customer_id, status, total, created_at) \
                        select 24000 + n, customer_id, 'duplicate', total, created_at + interval '2 seconds' from \
                        (select row_number() over (order by id) n, * from orders where id % 2000 = 7 and id <= 24000) o \
                        on conflict (id) do nothing";
-        self.upstream().await?.execute(restore, &[]).await?;
+        let upstream = self.upstream().await?;
+        upstream.execute(restore, &[]).await?;
+        upstream.execute("update orders set status = 'paid' where id = 8", &[]).await?;
         Ok(())
     }
 

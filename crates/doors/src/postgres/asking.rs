@@ -159,7 +159,7 @@ fn tell(link: &mut Link, report: &Report) {
 }
 
 fn waits(asked: &AtDoor, until: At, now: At) -> Report {
-    let left = wording::left(until.since(now));
+    let left = crate::words::left(until.since(now));
     wording::notice(format!("your access waits for an approval by {}; {left} left", asked.asked()))
         .detail(format!("request {}", asked.id()))
         .hint(wording::clean(&format!("{}  (closing the connection withdraws it)", asked.link())))
@@ -196,12 +196,8 @@ fn said(refused: &Refused) -> NoGrant {
 }
 
 fn crowded() -> Refused {
-    Refused {
-        message: "too many connections wait for an answer already".to_owned(),
-        hint: Some("wait in one of them, or connect without `countersign.wait`".to_owned()),
-        link: None,
-        code: RefusedCode::Unavailable,
-    }
+    Refused::new(RefusedCode::Unavailable, "too many connections wait for an answer already")
+        .hint("wait in one of them, or connect without `countersign.wait`")
 }
 
 /// A refusal in the words of somebody who asks by settings.

@@ -58,7 +58,7 @@ pub(crate) enum Unloaded {
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
     current: Mutex<Current>,
-    /// What is loaded, for readers that take no lock and count no reference.
+    /// What is loaded, for readers that take no lock and count no reference. Written only with `current` in hand.
     at_hand: ArcSwapOption<Loaded>,
     /// The columns that are masked, where anything is.
     protections: Option<Vec<Protection>>,
@@ -66,7 +66,6 @@ pub(crate) struct Cache {
 
 #[derive(Debug, Default)]
 struct Current {
-    loaded: Option<Arc<Loaded>>,
     failed: Option<At>,
     refreshing: bool,
 }
@@ -81,6 +80,16 @@ pub(crate) enum Knowledge {
     Old,
     /// There is none, and asking failed a moment ago.
     Unavailable,
+}
+
+impl Knowledge {
+    /// What is loaded, if it holds.
+    pub(crate) fn loaded(self) -> Option<Arc<Loaded>> {
+        match self {
+            Self::Fresh(loaded) | Self::Ageing(loaded) => Some(loaded),
+            Self::Old | Self::Unavailable => None,
+        }
+    }
 }
 
 impl Cache {
@@ -100,11 +109,10 @@ impl Cache {
     /// What is known at `now`. Of many callers one is told to refresh.
     pub(crate) fn knowledge(&self, now: At) -> Knowledge {
         let mut current = self.lock();
-        let Some(loaded) = &current.loaded else {
+        let Some(loaded) = self.at_hand.load_full() else {
             let recently = current.failed.is_some_and(|at| now.since(at).millis() < RETRY_MS);
             return if recently { Knowledge::Unavailable } else { Knowledge::Old };
         };
-        let loaded = Arc::clone(loaded);
         match now.since(loaded.probed).millis() {
             age if age > FRESH_MS_MAX => Knowledge::Old,
             age if age > REFRESH_MS && !current.refreshing => {
@@ -117,7 +125,8 @@ impl Cache {
 
     /// The catalogue, if its probe was sent after `then`.
     pub(crate) fn probed_after(&self, then: At) -> Option<Arc<Loaded>> {
-        self.lock().loaded.clone().filter(|loaded| loaded.probed > then)
+        let _current = self.lock();
+        self.at_hand.load_full().filter(|loaded| loaded.probed > then)
     }
 
     /// Whether asking has failed a moment before `now`.
@@ -130,14 +139,13 @@ impl Cache {
     /// # Errors
     /// [`Unloaded`]; what was known before ages on.
     pub(crate) async fn refresh(&self, link: &mut Link, parser: &Parser, now: At) -> Result<(), Unloaded> {
-        let known = self.lock().loaded.clone();
+        let known = self.at_hand.load_full();
         let result = read(link, parser, known, (now, self.protections.as_deref())).await;
         let mut current = self.lock();
         current.refreshing = false;
         match result {
             Ok(loaded) => {
-                self.at_hand.store(Some(Arc::clone(&loaded)));
-                current.loaded = Some(loaded);
+                self.at_hand.store(Some(loaded));
                 current.failed = None;
                 Ok(())
             }
@@ -154,8 +162,8 @@ impl Cache {
         current.refreshing = false;
         current.failed = Some(now);
         let old = |loaded: &Arc<Loaded>| now.since(loaded.probed) > Span(FRESH_MS_MAX * 1_000);
-        if current.loaded.as_ref().is_some_and(old) {
-            current.loaded = None;
+        if self.at_hand.load().as_ref().is_some_and(old) {
+            self.at_hand.store(None);
         }
     }
 

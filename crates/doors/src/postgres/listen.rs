@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Buf;
 use countersign_core::catalogue::Resource;
 use countersign_core::session::Ending;
-use countersign_core::{PrincipalId, ResourceId};
+use countersign_core::{PrincipalId, ResourceId, RoleId, SessionId};
 use countersign_engine as engine;
 use countersign_engine::{CompletionResult, SessionRefused};
 use countersign_wire::postgres::encode::{Report, Severity, server as to_client};
@@ -18,7 +18,7 @@ use countersign_wire::postgres::scram::{ServerBinding, StoredKey, Verifiers};
 use countersign_wire::postgres::startup::{Opening, ProtocolVersion, StartupMessage, TLS_HANDSHAKE};
 use countersign_wire::postgres::{Malformed, TransactionStatus};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio_util::task::TaskTracker;
 
 use super::asking::{self, NoGrant};
@@ -30,7 +30,7 @@ use super::state::Known;
 use super::stream::{self, Link, Stream};
 use super::target::{Target, cause};
 use super::upstream::{self, ConnectError, Connected, Credentials, Login};
-use super::{KIND, Shared, powers, reading, settings, tls, wording};
+use super::{KIND, Shared, powers, reading, settings, tls, wording, workbench};
 
 /// How many requests for encryption a client may make before it starts: one of each kind.
 const ENCRYPTION_REQUESTS_MAX: u32 = 2;
@@ -50,6 +50,7 @@ pub(super) async fn run(
     let mut shutdown = std::pin::pin!(shutdown);
     sessions.spawn(powers::keep(Arc::clone(&shared)));
     sessions.spawn(reading::keep(Arc::clone(&shared)));
+    sessions.spawn(workbench::keep(Arc::clone(&shared), Arc::clone(&places), sessions.clone()));
     loop {
         let accepted = tokio::select! {
             () = &mut shutdown => break,
@@ -95,15 +96,20 @@ async fn serve(socket: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
     }
 }
 
+/// The session that somebody was let into, and in which role.
+pub(super) type Entered = (SessionId, RoleId);
+
 /// A client that has proved who it is.
-struct Arrived {
-    link: Link,
-    wish: Wish,
-    version: ProtocolVersion,
-    principal: PrincipalId,
-    resource: ResourceId,
-    described: Resource,
-    client: engine::Client,
+pub(super) struct Arrived {
+    pub(super) link: Link,
+    pub(super) wish: Wish,
+    pub(super) version: ProtocolVersion,
+    pub(super) principal: PrincipalId,
+    pub(super) resource: ResourceId,
+    pub(super) described: Resource,
+    pub(super) client: engine::Client,
+    /// Who wants to know of the session, beside the client.
+    pub(super) entered: Option<oneshot::Sender<Entered>>,
 }
 
 /// Why there is no session. The client has been told what it may know.
@@ -271,7 +277,7 @@ async fn prove(
         }
     }
     let (Some((resource, described)), Ok(principal)) = (found, wish.user.parse()) else { return Ok(None) };
-    Ok(Some(Arrived { link, wish, version, principal, resource, described, client }))
+    Ok(Some(Arrived { link, wish, version, principal, resource, described, client, entered: None }))
 }
 
 /// Whether a secret may be asked for: inside TLS, or from this machine, also where that comes as an IPv4 address within IPv6.
@@ -300,7 +306,8 @@ async fn authenticate(
 ) -> Result<(), AuthError> {
     // An unknown database is asked for a password like any other.
     let nowhere = ResourceId::new("-");
-    let known = shared.engine.verifiers(resource.unwrap_or(&nowhere), &wish.user);
+    let shown = link.certificate_shown();
+    let known = shared.engine.verifiers_showing(resource.unwrap_or(&nowhere), &wish.user, shown.as_ref());
     let keys =
         known.keys.iter().map(|key| StoredKey { stored_key: key.stored_key, server_key: key.server_key });
     let verifiers = Verifiers::new(known.salt.clone(), known.iterations, keys.collect())?;
@@ -318,8 +325,8 @@ fn no_proof(wish: &Wish) -> Report {
 }
 
 /// From the proof to the end of the session.
-async fn enter(arrived: Arrived, shared: Arc<Shared>) {
-    let Arrived { mut link, wish, version, principal, resource, described, client } = arrived;
+pub(super) async fn enter(arrived: Arrived, shared: Arc<Shared>) {
+    let Arrived { mut link, wish, version, principal, resource, described, client, entered } = arrived;
     // Whatever is said from here on is said to somebody who is known: clients tell such errors from failed proofs.
     to_client::authentication_ok(&mut link.output);
     let me = match let_in(&mut link, &shared, (&principal, &resource, &client), &wish).await {
@@ -327,6 +334,10 @@ async fn enter(arrived: Arrived, shared: Arc<Shared>) {
         Err(NoGrant::Said(report)) => return farewell(&mut link, &report).await,
         Err(NoGrant::Gone) => return goodbye(&mut link).await,
     };
+    if let Some(entered) = entered {
+        // Whoever wanted to know may be gone; the client's end is noticed like any other's.
+        let _gone = entered.send((me.id(), me.role().clone()));
+    }
     let connecting = async {
         tokio::select! {
             // Its ground may go while the server is reached.

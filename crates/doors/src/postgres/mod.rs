@@ -6,7 +6,8 @@
 //! connection to the server under the role's account ([`upstream`]). Statements are understood ([`classify`]) under what is known of
 //! the session ([`state`]) and of the database ([`catalogue`]); what a session may not see is covered in the answer
 //! ([`mask`]); [`look`] tells an approver what a statement would touch,
-//! [`powers`] what the accounts of roles may do beyond their roles, [`reading`] whoever asks what a statement would be.
+//! [`powers`] what the accounts of roles may do beyond their roles, [`reading`] whoever asks what a statement would be. Whoever is signed in to the console may be a client from
+//! inside ([`workbench`]).
 //!
 //! What not: no pooling and no balancing: a session is one connection to the server, so that whatever a client relies on
 //! (temporary tables, settings, locks) is there. No policy.
@@ -36,6 +37,7 @@ mod tls;
 mod touches;
 mod upstream;
 mod wording;
+mod workbench;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -53,7 +55,7 @@ use tokio_util::sync::CancellationToken;
 
 use cancel::Registry;
 use target::Target;
-pub use tls::ServerTls;
+pub use tls::{ServerTls, end_point as certificate_end_point, server_config};
 use upstream::ConnectError;
 
 /// The kind of resources that this door leads to.

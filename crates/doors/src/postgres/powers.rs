@@ -34,17 +34,21 @@ enum Power {
 impl Power {
     /// The most that a role promises. Calling what is not looked into may write, as far as the account can.
     fn promised(role: &Role) -> Power {
-        let of = |action: &str| match action {
+        let most = role.actions.iter().map(|action| Power::of_action(action.as_str())).max();
+        most.unwrap_or(Power::Read)
+    }
+
+    /// What an action takes on the server. Seeing a column and carrying a result away take no more than reading it.
+    fn of_action(action: &str) -> Power {
+        match action {
             "sql" | "sql.admin" | "sql.grant" | "sql.revoke" | "sql.role" | "sql.settings"
             | "sql.maintenance" | "sql.file" => Power::Administer,
             "sql.ddl" | "sql.create" | "sql.alter" | "sql.drop" => Power::Define,
-            "sql.read" | "sql.select" | "sql.show" | "sql.explain" | "sql.copy_out" | "sql.session" => {
-                Power::Read
-            }
+            "sql.read" | "sql.select" | "sql.show" | "sql.explain" | "sql.copy_out" | "sql.session"
+            | "sql.unmask" | "sql.export" => Power::Read,
             sql if sql.starts_with("sql.") => Power::Write,
             _ => Power::Read,
-        };
-        role.actions.iter().map(|action| of(action.as_str())).max().unwrap_or(Power::Read)
+        }
     }
 
     fn of_word(word: &str) -> Power {
@@ -211,3 +215,25 @@ SELECT power,
             || CASE WHEN count(DISTINCT name) > 3 THEN format(' and %s more', count(DISTINCT name) - 3) ELSE '' END
 FROM powers GROUP BY power, what
 ORDER BY CASE power WHEN 'administer' THEN 0 WHEN 'define' THEN 1 ELSE 2 END, what";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_promises_what_its_actions_take_on_the_server() {
+        for (action, power) in [
+            ("sql.select", Power::Read),
+            ("sql.unmask", Power::Read),
+            ("sql.export", Power::Read),
+            ("session.open", Power::Read),
+            ("sql.insert", Power::Write),
+            ("sql.call", Power::Write),
+            ("sql.unknown", Power::Write),
+            ("sql.drop", Power::Define),
+            ("sql", Power::Administer),
+        ] {
+            assert_eq!(Power::of_action(action), power, "{action}");
+        }
+    }
+}

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use countersign_engine::reading::{Read, Wish};
 use tokio::sync::Semaphore;
 
-use super::catalogue::{Knowledge, Loaded};
+use super::catalogue::Loaded;
 use super::classify::{Classification, Statement, Understood, classification};
 use super::state::Known;
 use super::{KIND, Shared};
@@ -45,11 +45,7 @@ async fn read(shared: &Arc<Shared>, wish: &Wish) -> Result<Read, String> {
     let described = snapshot.book.catalogue.resources.get(&wish.resource);
     let described = described.ok_or_else(|| "the bundle in force has no such resource".to_owned())?;
     let target = shared.target(&wish.resource, described).map_err(|error| error.to_string())?;
-    let loaded = match target.knowledge(shared) {
-        Knowledge::Fresh(loaded) | Knowledge::Ageing(loaded) => Some(loaded),
-        Knowledge::Old => target.refresh(shared).await,
-        Knowledge::Unavailable => None,
-    };
+    let loaded = target.loaded(shared).await;
     let known = fresh(&wish.account, loaded.as_deref());
     let text = Bytes::copy_from_slice(wish.text.as_bytes());
     let statement = Statement::new(text, Vec::new(), known.shared_session());

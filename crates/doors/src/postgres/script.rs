@@ -5,7 +5,7 @@
 //! hold behind the ones before it. What an earlier statement changes is not guessed at: settings that it leaves behind,
 //! relations that it makes, rows that it touches are named as such, and the approver sees that they are.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
@@ -18,13 +18,27 @@ use countersign_engine::{Attempt, Look, Refused, RefusedCode};
 use countersign_wire::sql::{Access, CopyTarget, Facts, SettingScope, TransactionStep, split};
 
 use super::Shared;
-use super::catalogue::{Knowledge, Loaded};
+use super::catalogue::Loaded;
 use super::classify::{Classification, Statement, Understood, classification, qualified};
 use super::look::{self, Counted};
 use super::query::simple;
 use super::state::{self, FOLLOWED, Known};
 use super::target::{LOOKING, Target, cause};
-use super::upstream::{self, Credentials, Login};
+use super::upstream::{self, ConnectError, Credentials, Login};
+
+/// Settings that clients begin their sessions with of their own accord, and that change what a statement means.
+const MAY_BE_SAID: [&str; 8] = [
+    "DateStyle",
+    "IntervalStyle",
+    "TimeZone",
+    "lc_monetary",
+    "lc_numeric",
+    "lc_time",
+    "search_path",
+    "xmloption",
+];
+/// More than any value of these.
+const VALUE_BYTES_MAX: usize = 1_024;
 
 /// Reads scripts for as long as its door is there.
 pub(super) struct Reader(pub(super) Weak<Shared>);
@@ -72,11 +86,7 @@ async fn read(shared: &Arc<Shared>, script: &ScriptText) -> Result<Vec<ScriptSte
         touched: BTreeSet::new(),
         all_touched: false,
     };
-    let loaded = match target.knowledge(shared) {
-        Knowledge::Fresh(loaded) | Knowledge::Ageing(loaded) => Some(loaded),
-        Knowledge::Old => target.refresh(shared).await,
-        Knowledge::Unavailable => None,
-    };
+    let loaded = target.loaded(shared).await;
     let mut steps = Vec::with_capacity(texts.len());
     for (number, text) in (1..).zip(texts) {
         steps.push(step(shared, &target, (number, text), &mut place, loaded.as_ref()).await?);
@@ -104,17 +114,24 @@ fn taken_apart(text: &str) -> Result<Vec<&str>, Refused> {
 
 /// What a session in the role begins with.
 async fn begun(shared: &Shared, target: &Target, script: &ScriptText) -> Result<Known, Refused> {
+    let said = said(&script.settings)?;
     let credentials = Credentials::of(shared, &target.resource, &script.account)
         .map_err(|error| unreachable(script, &error))?;
     let login = Login {
         account: &script.account,
         credentials: &credentials,
         application: LOOKING,
-        settings: &[],
+        settings: &said,
         read_bytes_max: usize::MAX,
     };
     let connected = upstream::connect(&target.address, &login, &|| shared.nonce()).await;
-    let mut connected = connected.map_err(|error| unreachable(script, &error))?;
+    let mut connected = connected.map_err(|error| match error {
+        ConnectError::Server(error) if error.code.starts_with("22") && !said.is_empty() => {
+            let message = format!("no session begins so: {}", super::wording::clean(&error.message));
+            invalid(&message, "check the settings that were said")
+        }
+        error => unreachable(script, &error),
+    })?;
     let mut known = Known::new(&script.account, &connected.parameters);
     let names = ["search_path", "role", "session_authorization"];
     let shows: Vec<String> = names.iter().chain(FOLLOWED).map(|name| format!("SHOW {name}")).collect();
@@ -131,6 +148,27 @@ async fn begun(shared: &Shared, target: &Target, script: &ScriptText) -> Result<
     countersign_wire::postgres::encode::client::terminate(&mut connected.link.output);
     connected.link.close().await;
     Ok(known)
+}
+
+/// The settings that a client begins with, as it is said of it. The server says how each is spelt.
+fn said(settings: &BTreeMap<String, String>) -> Result<Vec<(String, String)>, Refused> {
+    let mut said: BTreeMap<&str, &str> = BTreeMap::new();
+    for (name, value) in settings {
+        let known = MAY_BE_SAID.iter().find(|one| one.eq_ignore_ascii_case(name));
+        let Some(known) = known else {
+            let name: String = name.chars().take(64).collect();
+            let hint = format!("what can be said is: {}", MAY_BE_SAID.join(", "));
+            return Err(invalid(&format!("a script can't be bound to the setting `{name}`"), &hint));
+        };
+        if value.len() > VALUE_BYTES_MAX || value.contains('\0') {
+            let message = format!("the value of `{known}` is none that a client could begin with");
+            return Err(invalid(&message, "say it as the client does"));
+        }
+        if said.insert(known, value).is_some() {
+            return Err(invalid(&format!("`{known}` is said twice"), "leave out one of them"));
+        }
+    }
+    Ok(said.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
 }
 
 async fn step(
@@ -156,6 +194,7 @@ async fn step(
         parameters: &[],
         settings: place.known.settings(),
         loaded: loaded.map(Arc::clone),
+        gives: false,
     };
     let mut look = look::look(target, shared, &counted, &seen).await.map_err(|no| of_step(number, no))?;
     if place.is_open(&facts) {
@@ -339,21 +378,12 @@ fn of_step(number: usize, refused: Refused) -> Refused {
 }
 
 fn invalid(message: &str, hint: &str) -> Refused {
-    Refused {
-        message: message.to_owned(),
-        hint: Some(hint.to_owned()),
-        link: None,
-        code: RefusedCode::Invalid,
-    }
+    Refused::new(RefusedCode::Invalid, message).hint(hint)
 }
 
 fn unreachable(script: &ScriptText, error: &(dyn std::error::Error + 'static)) -> Refused {
     let resource = &script.resource;
     tracing::error!(%resource, error = %error, cause = cause(error), "no connection to read a script with");
-    Refused {
-        message: format!("the database behind `{resource}` can't be reached"),
-        hint: Some("its operators find the reason in the gateway's log".to_owned()),
-        link: None,
-        code: RefusedCode::Unavailable,
-    }
+    Refused::new(RefusedCode::Unavailable, format!("the database behind `{resource}` can't be reached"))
+        .hint("its operators find the reason in the gateway's log")
 }

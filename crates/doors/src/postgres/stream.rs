@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use bytes::buf::Limit;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use sha2::{Digest as _, Sha256};
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 
 /// How much is read at once from a connection that says little, in bytes.
@@ -36,12 +37,14 @@ pub(crate) enum Stream {
     Server(Box<tokio_rustls::server::TlsStream<TcpStream>>),
     /// TLS, towards a server.
     Client(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+    /// A pipe within this program.
+    Inside(DuplexStream),
 }
 
 impl Stream {
     /// Whether what is sent is encrypted.
     pub(crate) const fn is_tls(&self) -> bool {
-        !matches!(self, Self::Plain(_))
+        !matches!(self, Self::Plain(_) | Self::Inside(_))
     }
 }
 
@@ -51,6 +54,7 @@ impl AsyncRead for Stream {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Server(stream) => Pin::new(stream.as_mut()).poll_read(cx, buf),
             Self::Client(stream) => Pin::new(stream.as_mut()).poll_read(cx, buf),
+            Self::Inside(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -61,6 +65,7 @@ impl AsyncWrite for Stream {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Server(stream) => Pin::new(stream.as_mut()).poll_write(cx, buf),
             Self::Client(stream) => Pin::new(stream.as_mut()).poll_write(cx, buf),
+            Self::Inside(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
@@ -69,6 +74,7 @@ impl AsyncWrite for Stream {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Self::Server(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
             Self::Client(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
+            Self::Inside(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -77,6 +83,7 @@ impl AsyncWrite for Stream {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Server(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
             Self::Client(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
+            Self::Inside(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }
@@ -148,8 +155,15 @@ impl Link {
     pub(crate) fn alpn(&self) -> Option<&[u8]> {
         match &self.stream {
             Stream::Server(stream) => stream.get_ref().1.alpn_protocol(),
-            Stream::Plain(_) | Stream::Client(_) => None,
+            Stream::Plain(_) | Stream::Client(_) | Stream::Inside(_) => None,
         }
+    }
+
+    /// SHA-256 of the certificate that the client showed inside TLS, whose key it has.
+    pub(crate) fn certificate_shown(&self) -> Option<[u8; 32]> {
+        let Stream::Server(stream) = &self.stream else { return None };
+        let shown = stream.get_ref().1.peer_certificates()?.first()?;
+        Some(Sha256::digest(shown.as_ref()).into())
     }
 
     /// The socket and what was read from it beyond what was taken.

@@ -111,6 +111,15 @@ impl Target {
         self.catalogue.at_hand(now)
     }
 
+    /// The catalogue to classify with, asked for first if it must be.
+    pub(crate) async fn loaded(self: &Arc<Self>, shared: &Arc<Shared>) -> Option<Arc<Loaded>> {
+        match self.knowledge(shared) {
+            Knowledge::Fresh(loaded) | Knowledge::Ageing(loaded) => Some(loaded),
+            Knowledge::Old => self.refresh(shared).await,
+            Knowledge::Unavailable => None,
+        }
+    }
+
     /// Asks for the catalogue. What went wrong is logged; the caller goes on without.
     pub(crate) async fn refresh(&self, shared: &Shared) -> Option<Arc<Loaded>> {
         let now = shared.engine.now();
@@ -153,13 +162,9 @@ impl Target {
                 tracing::warn!(resource = %self.resource, error = %error, cause = cause(&error), "no catalogue");
             }
         }
-        match self.catalogue.knowledge(asked) {
-            Knowledge::Fresh(loaded) | Knowledge::Ageing(loaded) => {
-                self.tell_unprotected(&loaded);
-                Some(loaded)
-            }
-            Knowledge::Old | Knowledge::Unavailable => None,
-        }
+        let loaded = self.catalogue.knowledge(asked).loaded()?;
+        self.tell_unprotected(&loaded);
+        Some(loaded)
     }
 
     /// Warns once of masks that cover nothing, because what they name is not there.

@@ -3,11 +3,13 @@
 //! Messages say why in lower case without a full stop; the hint says what to do next. SQLSTATEs are those that
 //! PostgreSQL itself would use for the like, so that drivers do the right thing.
 
-use countersign_core::{At, RequestId, Span};
+use countersign_core::{At, RequestId};
 use countersign_engine::{Covered, Refused, Waiting};
 use countersign_wire::postgres::encode::{Report, Severity};
 
 use crate::flow::Apart;
+pub(crate) use crate::words::clock;
+use crate::words::{hint, left};
 
 /// insufficient_privilege.
 pub(crate) const NOT_PERMITTED: &str = "42501";
@@ -109,50 +111,7 @@ pub(crate) fn refused(severity: Severity, code: &str, refused: &Refused) -> Repo
     }
 }
 
-fn hint(hint: Option<&str>, link: Option<&str>) -> Option<String> {
-    match (hint, link) {
-        (Some(hint), Some(link)) => Some(format!("{hint}  (or: {link})")),
-        (Some(hint), None) => Some(hint.to_owned()),
-        (None, Some(link)) => Some(format!("see {link}")),
-        (None, None) => None,
-    }
-}
-
-/// The moment of day in UTC, as people read it.
-pub(crate) fn clock(at: At) -> String {
-    let text = at.rfc3339();
-    let time = text.get(11..19).unwrap_or(&text);
-    format!("{time} UTC")
-}
-
-/// A length of time in whole seconds, never `0s` while something is left.
-pub(crate) fn left(span: Span) -> String {
-    Span::seconds((span.0 + 999_999) / 1_000_000).to_string()
-}
-
 /// Wire texts end with a NUL: one inside would end them early.
 pub(crate) fn clean(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_read_well() {
-        assert_eq!(clock(At(1_709_210_096_000_007)), "12:34:56 UTC");
-        assert_eq!(left(Span(1)), "1s");
-        assert_eq!(left(Span::minutes(15)), "15m");
-        assert_eq!(left(Span(59_000_001)), "1m");
-    }
-
-    #[test]
-    fn a_hint_names_command_and_link() {
-        assert_eq!(
-            hint(Some("run `x`"), Some("http://c/ask")).as_deref(),
-            Some("run `x`  (or: http://c/ask)")
-        );
-        assert_eq!(hint(None, None), None);
-    }
 }

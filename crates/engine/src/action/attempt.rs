@@ -6,15 +6,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use countersign_core::action::{Action, RelationVersion};
-use countersign_core::question::Context;
+use countersign_core::question::{Context, Value};
 use countersign_core::request::{HoldsUp, Outcome, Transaction};
 use countersign_core::{ActionName, ResourceId};
 
 use crate::foreseen::Foreseen;
 use crate::writer::work::Ended;
 
-/// The action of what only steers a session.
-const STEERING: &str = "sql.session";
+/// The actions of what only steers a session.
+const STEERING: [&str; 2] = ["sql.session", "mcp.session"];
+/// A call of a tool.
+const CALL: &str = "mcp.call";
 
 /// One execution, as a door understood it.
 #[derive(Clone, Debug)]
@@ -100,6 +102,8 @@ pub struct Look {
     /// What it does to which version of which relation, each in one text. Empty unless it is known for certain that it
     /// touches nothing else.
     pub touches: Vec<String>,
+    /// Why that is not certain, in words that end "an envelope can't be given for it:".
+    pub no_envelope: Option<&'static str>,
     /// What it holds up while it waits.
     pub holds_up: HoldsUp,
 }
@@ -191,6 +195,17 @@ pub enum CompletionResult {
 }
 
 impl Attempt {
+    /// The tool that is called, if it is that.
+    pub(super) fn tool(&self) -> Option<&str> {
+        if self.kind.as_str() != CALL {
+            return None;
+        }
+        match self.context.get("tool") {
+            Some(Value::Text(tool)) => Some(tool),
+            _ => None,
+        }
+    }
+
     /// The parameters as they are digested, shown and kept: base64 behind their format.
     pub(super) fn parameter_texts(&self) -> Vec<Option<String>> {
         let text = |parameter: &Parameter| Action::parameter(parameter.binary, &parameter.bytes);
@@ -200,7 +215,7 @@ impl Attempt {
     /// Whether it takes anything of a budget. What only steers the session (transactions, settings) must always be
     /// possible, or nobody could end what they began.
     pub(super) fn is_counted(&self) -> bool {
-        self.actions.iter().any(|action| action.as_str() != STEERING)
+        self.actions.iter().any(|action| !STEERING.contains(&action.as_str()))
     }
 
     /// [`Attempt::parameter_texts`] as canonical JSON. Base64 and its prefix need no escaping.
@@ -231,7 +246,8 @@ impl Attempt {
 
 impl Completion {
     pub(super) fn ended(&self) -> Ended {
-        let ran = crate::line::Ran { bytes: self.bytes, micros: self.micros, data: None };
+        let ran =
+            crate::line::Ran { bytes: self.bytes, micros: self.micros, data: None, kept: None, digest: None };
         Ended { outcome: self.outcome(), rows: self.rows, ran }
     }
 

@@ -149,9 +149,17 @@ impl Engine {
         let snapshot = self.snapshot();
         let number = snapshot.book.request(request).and_then(receipt_of).map_or(0, |receipt| receipt.used);
         let used = Some(Used { request, session, number });
-        held.statement.ran();
-        let (salt, data) = (Some(salt), None);
-        let ran = Ran { statement: held.statement, entry, used, bounds: Some(bounds), salt, data };
+        held.statement.ran(&held.attempt.context, held.attempt.tool());
+        let ran = Ran {
+            statement: held.statement,
+            entry,
+            used,
+            bounds: Some(bounds),
+            salt: Some(salt),
+            data: None,
+            result: None,
+            tool: held.attempt.tool().map(Into::into),
+        };
         Ok(Recorded { bytes: held.attempt.bytes, ran })
     }
 

@@ -75,7 +75,7 @@ impl Engine {
     ///
     /// # Errors
     /// It can't wait: too long to be shown in full, no longer permitted, the ledger takes nothing.
-    pub async fn hold(&self, held: Held, look: Look) -> Result<Waiting, Refused> {
+    pub async fn hold(&self, held: Held, mut look: Look) -> Result<Waiting, Refused> {
         let shown = held.attempt.shown_bytes();
         if shown > SHOWN_BYTES_MAX {
             let message = format!(
@@ -91,6 +91,9 @@ impl Engine {
         (asking.purpose, asking.ticket) = (&purpose, ticket.as_deref());
         let touches = if look.can_bound_rows { look.touches.clone() } else { Vec::new() };
         asking.holds_up = look.holds_up;
+        if let Some(why) = look.no_envelope.filter(|_| self.lets_envelopes_be_given(&held)) {
+            look.notes.push(format!("an envelope can't be given for it: {why}"));
+        }
         asking.look = Some(look_content(look));
         let statement = &held.statement;
         asking.so_far = Some(self.so_far(statement.session));
@@ -105,6 +108,12 @@ impl Engine {
         let changed = self.changed();
         let Filed { id, salt } = self.file(asking, ask).await?;
         Ok(self.waiting(changed, (id, salt, bounds), held, action))
+    }
+
+    /// Whether every rule that holds it lets its approvers give envelopes.
+    fn lets_envelopes_be_given(&self, held: &Held) -> bool {
+        let gates = self.gates_of(&self.snapshot(), held).unwrap_or_default();
+        !gates.is_empty() && gates.iter().all(|gate| gate.terms.envelope.is_some())
     }
 
     /// How many rows may come after the yes, as every rule that holds it lets its approvers give.

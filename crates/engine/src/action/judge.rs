@@ -3,19 +3,19 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use countersign_core::budget::{Over, Reached, Whose};
+use countersign_core::budget::{Reached, Whose};
 use countersign_core::catalogue::{Catalogue, Recording};
 use countersign_core::question::{Context, Question, Target, Value};
 use countersign_core::ruling::{Denial, Gate, PolicyRef, Ruling, Verdict};
 use countersign_core::session::Ending;
-use countersign_core::{ActionName, At, ResourceId, RoleId};
+use countersign_core::{ActionName, At, PrincipalId, ResourceId, RoleId};
 use countersign_policy::context::Plain;
 
 use super::again::Allowed;
 use super::attempt::Attempt;
 use super::proof::{Denied, Held, Judged, Judgement, Why};
 use crate::engine::Engine;
-use crate::line::{Policies, PolicyShape, Statement};
+use crate::line::{OverBudget, Policies, PolicyShape, Statement};
 use crate::session::Session;
 use crate::snapshot::Snapshot;
 use crate::words::{Refused, RefusedCode, ask_command, ask_link};
@@ -31,8 +31,9 @@ impl Engine {
             Ok(statement) => statement,
             Err(ending) => return self.over(session, attempt, at, ending),
         };
-        let over = statement.over_budget().filter(|_| attempt.is_counted());
-        if let Some((Over::Deny, reached)) = &over {
+        let over =
+            attempt.is_counted().then(|| statement.over_budget(&attempt.context, attempt.tool())).flatten();
+        if let Some(OverBudget { denies: true, reached, .. }) = &over {
             return self.used_up(statement, attempt, at, reached);
         }
         if over.is_none()
@@ -45,10 +46,10 @@ impl Engine {
         };
         let mut question = question(session, &attempt.kind, Context::clone(&attempt.context), at);
         tell_impact(&snapshot.book.catalogue, session.resource(), &mut question.context);
-        if let Some((_, reached)) = &over
+        if let Some(OverBudget { told: over, .. }) = &over
             && let Some(told) = question.context.get_mut("over_budget")
         {
-            *told = Value::Texts(reached.iter().map(Reached::name).collect());
+            *told = Value::Texts(over.clone());
         }
         let ruling = policy.rule_all(&snapshot.book, &question, &attempt.actions);
         match ruling.verdict() {
@@ -96,6 +97,15 @@ impl Engine {
             Some(Whose::Session) => {
                 Refused::new(RefusedCode::Spent, format!("the budget of this session is used up: {words}"))
                     .hint("a new session has a budget of its own, as far as that of the grant goes")
+            }
+            Some(Whose::Statement) => {
+                let message = format!("this touches more relations than one statement may: {words}");
+                Refused::new(RefusedCode::Spent, message).hint("ask for less at a time")
+            }
+            Some(Whose::Tool) => {
+                let tool = attempt.tool().unwrap_or_default();
+                let message = format!("the budget of `{tool}` in this session is used up: {words}");
+                Refused::new(RefusedCode::Spent, message).hint("use another tool, or begin a new session")
             }
             Some(Whose::Grant) | None => {
                 Refused::new(RefusedCode::Spent, format!("the budget of your grant is used up: {words}"))
@@ -146,14 +156,20 @@ impl Engine {
         let (kind, resource) = (&attempt.kind, &statement.resource);
         let refused = |message| Refused::new(RefusedCode::NotPermitted, message);
         match denial {
-            Denial::Forbidden(_) => refused(format!("`{kind}` on `{resource}` is {denial}"))
-                .hint("no approval lifts this; ask those who apply policy if it must happen"),
+            Denial::Forbidden(_) => refused(format!(
+                "`{}` on `{resource}` is {denial}",
+                self.forbidden(snapshot, (attempt, question))
+            ))
+            .hint("no approval lifts this; ask those who apply policy if it must happen"),
             Denial::Undecidable(_) => refused(format!("`{kind}` on `{resource}` is denied: {denial}"))
                 .hint("those who apply policy must repair it; until then this stays denied"),
             Denial::NoPermit => {
                 let role = &statement.role;
                 let message = format!("role `{role}` does not permit `{kind}` on `{resource}`");
                 match self.permitting_role(snapshot, statement, (attempt, question)) {
+                    Some(held) if holds(snapshot, &statement.principal, &held) => refused(message).hint(
+                        format!("you hold one that does: countersign connect {resource} --role {held}"),
+                    ),
                     Some(other) => refused(message)
                         .hint(format!("another role may: {}", ask_command(&other)))
                         .link(ask_link(&self.0.house.settings.console_url, &other)),
@@ -163,7 +179,23 @@ impl Engine {
         }
     }
 
-    /// A role that reaches the resource, permits this, and may be asked for.
+    /// The part of an action that a policy forbids, by its own name.
+    fn forbidden<'a>(
+        &self,
+        snapshot: &Snapshot,
+        (attempt, question): (&'a Attempt, &Question),
+    ) -> &'a ActionName {
+        let is_forbidden = |action: &&ActionName| {
+            let ruling = snapshot
+                .policy
+                .as_ref()
+                .map(|policy| policy.rule_all(&snapshot.book, question, std::slice::from_ref(*action)));
+            ruling.is_some_and(|ruling| matches!(ruling.verdict(), Verdict::Deny(Denial::Forbidden(_))))
+        };
+        attempt.actions.iter().find(is_forbidden).unwrap_or(&attempt.kind)
+    }
+
+    /// A role that reaches the resource and permits this: one that is held, or else one that may be asked for.
     fn permitting_role(
         &self,
         snapshot: &Snapshot,
@@ -173,13 +205,23 @@ impl Engine {
         let policy = snapshot.policy.as_ref()?;
         let roles = snapshot.book.catalogue.roles.iter();
         let reaching = roles.filter(|(_, role)| role.resources.contains(&statement.resource));
-        let mut candidates = reaching.map(|(name, _)| name).filter(|name| {
+        let candidates = reaching.map(|(name, _)| name).filter(|name| {
             let as_role = Question { roles: BTreeSet::from([(*name).clone()]), ..question.clone() };
             let ruling = policy.rule_all(&snapshot.book, &as_role, &attempt.actions);
             !matches!(ruling.verdict(), Verdict::Deny(_))
         });
-        candidates.find(|role| self.may_ask(snapshot, &statement.principal, role)).cloned()
+        let candidates: Vec<&RoleId> = candidates.collect();
+        let held = candidates.iter().find(|role| holds(snapshot, &statement.principal, role));
+        let found = held
+            .or_else(|| candidates.iter().find(|role| self.may_ask(snapshot, &statement.principal, role)));
+        found.copied().cloned()
     }
+}
+
+/// Whether somebody holds a live grant of a role.
+fn holds(snapshot: &Snapshot, principal: &PrincipalId, role: &RoleId) -> bool {
+    let mut grants = snapshot.book.grants();
+    grants.any(|grant| grant.principal == *principal && grant.role == *role && grant.is_live(snapshot.at))
 }
 
 fn records_alongside(snapshot: &Snapshot, statement: &Statement) -> bool {

@@ -14,6 +14,7 @@
 
 pub(crate) mod again;
 mod attempt;
+pub(crate) mod capture;
 mod cover;
 pub(crate) mod hold;
 pub(crate) mod judge;
@@ -26,6 +27,7 @@ pub use attempt::{
     Attempt, Client, Completion, CompletionResult, Ground, Look, LookFunction, LookRelation, LookType,
     Parameter, SessionRefused,
 };
+pub use capture::Keeping;
 pub use cover::{Cover, Covered, NotCovered};
 pub use hold::{Answer, NotUsed, Waiting};
 pub(crate) use judge::tell_impact;
@@ -33,3 +35,4 @@ pub use proof::{
     Denied, Forward, Held, Judged, Judgement, Pending, Ran, Recorded, Telling, Unrecorded, Used, Withheld,
 };
 pub use step::{NextStep, NotStepped, Stepped};
+pub use unmask::Unmasking;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use countersign_core::action::DataDigest;
-use countersign_core::budget::Limits;
+use countersign_core::budget::{Limits, Longer};
 use countersign_core::request::Bounds;
 use countersign_core::session::Ending;
 use countersign_core::{At, Digest, RequestId, ResourceId, RoleId, SessionId};
@@ -104,6 +104,10 @@ pub struct Ran {
     pub(super) salt: Option<[u8; 16]>,
     /// The digest of what came after the yes.
     pub(super) data: Option<Digest>,
+    /// What it gave back, if something of that is to be kept.
+    pub(super) result: Option<Box<super::capture::Gave>>,
+    /// The tool that is called, if it is a call of one.
+    pub(super) tool: Option<Box<str>>,
 }
 
 /// A use of a receipt: what becomes of its transaction is said of it.
@@ -268,11 +272,12 @@ impl Ran {
         self.data = Some(digest);
     }
 
-    /// What one statement may take in its session.
+    /// What one statement may take in its session before it is cut.
     #[must_use]
     pub fn limits(&self) -> Limits {
         let budget = self.statement.account.as_ref().and_then(|account| account.budget);
-        budget.map(|budget| budget.statement).unwrap_or_default()
+        let cuts = budget.filter(|budget| budget.statement_over == Longer::Cut);
+        cuts.map(|budget| budget.statement).unwrap_or_default()
     }
 
     /// What the yes covers.

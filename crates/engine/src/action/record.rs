@@ -6,6 +6,7 @@ use countersign_core::Command;
 use countersign_core::request::{Command as RequestCommand, Fate};
 
 use super::attempt::{Attempt, Completion, SessionRefused};
+use super::capture::{DIGEST_AT, RESULT_AT};
 use super::proof::{Denied, Forward, Judged, Pending, Ran, Recorded, Unrecorded, Used};
 use crate::engine::Engine;
 use crate::line::{Outcome, Refusing, Sealed, Topic};
@@ -13,7 +14,7 @@ use crate::seal::Field;
 use crate::settings::{CLIENT_BYTES_MAX, WORDS_BYTES_MAX};
 use crate::words::{Refused, cut};
 use crate::writer::entry::Entry;
-use crate::writer::work::{Body, Deed, FIRST, From, Note, Say, StatementWork, Work};
+use crate::writer::work::{Body, Deed, Ended, FIRST, From, Note, Say, StatementWork, Work};
 
 impl Engine {
     /// Records an action before it is forwarded. It is durable when this returns.
@@ -59,9 +60,12 @@ impl Engine {
 
     /// Records how an action ended. In order; waits only while the writer's queue is full, and is never dropped. What was
     /// done before its line was written is told in that line.
-    pub async fn completed(&self, ran: Ran, outcome: Completion) {
-        ran.statement.ended(&outcome);
-        let took = crate::line::Ran { data: ran.data, ..outcome.ended().ran };
+    pub async fn completed(&self, mut ran: Ran, outcome: Completion) {
+        ran.statement.ended(&outcome, ran.tool.as_deref());
+        let kept = self.kept_result(&mut ran);
+        let of = |at| kept.as_ref().filter(|kept| kept.field.at == at).map(|kept| kept.field.commitment());
+        let (result, digest) = (of(RESULT_AT), of(DIGEST_AT));
+        let took = crate::line::Ran { data: ran.data, kept: result, digest, ..outcome.ended().ran };
         let work = match ran.request() {
             Some(request) => {
                 let (transaction, outcome) = (outcome.transaction, outcome.outcome());
@@ -69,11 +73,21 @@ impl Engine {
                 let mut deed = Deed::new(Command::Request(settle), From::HOUSE);
                 deed.ran = Some(took);
                 deed.spent = Some(ran.statement);
+                if let Some(kept) = kept {
+                    (deed.key, deed.fields) = (kept.key, vec![kept.field]);
+                }
                 Work::Deed(Box::new(deed))
             }
             None => {
-                let Some(ended) = ran.entry.tell(outcome.ended()) else { return };
-                let say = Say::Completed { of: ran.entry, ended };
+                // What is kept is kept beside a line of its own.
+                let ended = match kept {
+                    Some(_) => Ended { ran: took, ..outcome.ended() },
+                    None => match ran.entry.tell(outcome.ended()) {
+                        Some(ended) => ended,
+                        None => return,
+                    },
+                };
+                let say = Say::Completed { of: ran.entry, ended, kept };
                 let (statement, at) = (ran.statement, self.now());
                 Work::Statement(Box::new(StatementWork { statement, at, policies: None, say }))
             }
@@ -85,7 +99,7 @@ impl Engine {
 
     /// The line that records an action has told how it ended ([`super::Telling`]), so nothing more is written.
     pub fn completed_within(&self, ran: &Ran, outcome: &Completion) {
-        ran.statement.ended(outcome);
+        ran.statement.ended(outcome, ran.tool.as_deref());
     }
 
     /// Records what became of the transaction in which a receipt was used: of this use, and of all later ones of the same
@@ -135,12 +149,21 @@ impl Engine {
 /// The work that records an allowed action, its bytes, and the proof that is handed out when it is recorded.
 fn allow(judged: Judged, recorded: &'static str, claims: bool) -> (Work, bytes::Bytes, Ran) {
     let Judged { statement, attempt, allowed, at } = judged;
-    statement.ran();
+    statement.ran(&attempt.context, attempt.tool());
+    let tool = attempt.tool().map(Into::into);
     let entry = Arc::new(Entry::default());
     let bytes = attempt.bytes.clone();
     let say = Say::Allowed { body: body(attempt), recorded, claims, entry: Arc::clone(&entry) };
-    let ran =
-        Ran { statement: Arc::clone(&statement), entry, used: None, bounds: None, salt: None, data: None };
+    let ran = Ran {
+        statement: Arc::clone(&statement),
+        entry,
+        used: None,
+        bounds: None,
+        salt: None,
+        data: None,
+        result: None,
+        tool,
+    };
     let work =
         Work::Statement(Box::new(StatementWork { statement, at, policies: Some(allowed.policies), say }));
     (work, bytes, ran)

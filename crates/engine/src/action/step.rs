@@ -22,6 +22,9 @@ use crate::session::Session;
 use crate::words::{Refused, request_link};
 use crate::writer::work::{Deed, From, Work};
 
+/// The longest value of a setting that is told to whoever runs a script.
+const VALUE_BYTES_MAX: usize = 100;
+
 /// The step of an approved script that comes next, for a session that may run it.
 #[derive(Debug)]
 pub struct NextStep {
@@ -271,13 +274,23 @@ fn differs(action: &Action, approved: &Action) -> Option<String> {
     }
     let mut names = action.settings.keys().chain(approved.settings.keys());
     if let Some(name) = names.find(|name| action.settings.get(*name) != approved.settings.get(*name)) {
-        return Some(format!("the setting `{name}` is not as it was approved"));
+        return Some(other_setting(name, action.settings.get(name), approved.settings.get(name)));
     }
     let moved = |one: &&RelationVersion| !approved.relations.contains(one);
     if let Some(one) = action.relations.iter().find(moved) {
         return Some(format!("`{}` is not what it was when this was approved", one.name));
     }
     Some("it does not mean what was approved".to_owned())
+}
+
+fn other_setting(name: &str, found: Option<&String>, approved: Option<&String>) -> String {
+    let mut text = format!("the setting `{name}` is not as it was approved");
+    if let (Some(found), Some(approved)) = (found, approved)
+        && found.len().max(approved.len()) <= VALUE_BYTES_MAX
+    {
+        text.push_str(&format!(": it is `{found}`, and was `{approved}`"));
+    }
+    text
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Masked columns: whether a session may see one as it is, and the key that its masks are made with.
 //!
 //! Seeing a column is a question of its own (`sql.unmask`), asked anew for each execution like every other. What a gate
-//! holds is not seen: masks are shown at once, and nobody is asked.
+//! holds is not seen: masks are shown at once, and nobody is asked. Whoever wants it asked says so for one column, and the next
+//! statement that uses it is held as one that does both (`doors::postgres::session::lift`).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,13 +18,32 @@ use crate::engine::Engine;
 use crate::session::Session;
 use crate::words::{Refused, RefusedCode};
 
+/// What policy says of seeing a masked column as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unmasking {
+    /// It is seen.
+    Sees,
+    /// It is not, unless somebody says yes.
+    Asks,
+    /// It is not, whoever says what.
+    Never,
+}
+
 impl Engine {
     /// Whether policy lets a session see a column (`schema.relation.column`) with these labels as it is, now.
     #[must_use]
     pub fn may_unmask(&self, session: &Session, column: &str, labels: &BTreeSet<String>) -> bool {
+        self.unmasking(session, column, labels) == Unmasking::Sees
+    }
+
+    /// What policy says of a session seeing a column with these labels as it is, now.
+    #[must_use]
+    pub fn unmasking(&self, session: &Session, column: &str, labels: &BTreeSet<String>) -> Unmasking {
         let snapshot = self.snapshot();
         let at = self.now().max(snapshot.at);
-        let (Ok(_), Some(policy)) = (session.stand(&snapshot, at), &snapshot.policy) else { return false };
+        let (Ok(_), Some(policy)) = (session.stand(&snapshot, at), &snapshot.policy) else {
+            return Unmasking::Never;
+        };
         let mut said = Context::from([
             ("column", Value::Text(column.to_owned())),
             ("labels", Value::Texts(labels.clone())),
@@ -34,7 +54,11 @@ impl Engine {
         }
         let kind = ActionName::new("sql.unmask");
         let question = question(session, &kind, said, at);
-        matches!(policy.rule_all(&snapshot.book, &question, &[kind]).verdict(), Verdict::Allow)
+        match policy.rule_all(&snapshot.book, &question, &[kind]).verdict() {
+            Verdict::Allow => Unmasking::Sees,
+            Verdict::Hold(_) => Unmasking::Asks,
+            Verdict::Deny(_) => Unmasking::Never,
+        }
     }
 
     /// The answer to an attempt that would tell of columns which are masked for its session. It is recorded like every no.
@@ -43,7 +67,8 @@ impl Engine {
         let snapshot = self.snapshot();
         let at = self.now().max(snapshot.at);
         let statement = session.stand(&snapshot, at).unwrap_or_else(|_| session.bare());
-        let hint = "masked columns may be selected, but not computed, compared or copied with; `sql.unmask` permits it";
+        let hint = "masked columns may be selected, but not computed, compared or copied with; `sql.unmask` permits it, and \
+                    where policy holds that, SET countersign.unmask = 'schema.relation.column' asks for it";
         let refused = Refused::new(RefusedCode::NotPermitted, why).hint(hint);
         Denied { statement, attempt, policies: Arc::default(), at, why: Why::Policy, refused }
     }

@@ -220,7 +220,12 @@ impl Engine {
         let mut deed = Deed::new(Command::Principal(command), caller.from());
         deed.key = format!("principal:{}", caller.principal).into();
         deed.fields = fields;
-        self.deed(deed).await.map(|_| ())
+        self.deed(deed).await?;
+        if let Err(refused) = self.end_of_shut_out().await {
+            // It is tried again in a second; until then what they have opens nothing.
+            tracing::warn!(why = refused.message, "the end of sign-ins could not be recorded");
+        }
+        Ok(())
     }
 
     /// Lets somebody in again.

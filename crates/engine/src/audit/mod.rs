@@ -18,6 +18,7 @@ use countersign_ledger::Hash;
 use countersign_ledger::content::{Record, commitments};
 use countersign_ledger::events;
 
+use crate::action::capture::RESULT_AT;
 use crate::engine::Engine;
 use crate::house::Kept;
 use crate::line::{Count, Line, Sealed, Topic, read};
@@ -25,7 +26,6 @@ use crate::people::Caller;
 use crate::seal::Field;
 use crate::settings::{PAGE_MAX, SEARCH_LINES_MAX};
 use crate::words::{Refused, RefusedCode};
-use crate::writer::work::Note;
 
 /// How many lines are read from the store at a time.
 const READ_MAX: usize = 1_000;
@@ -138,6 +138,8 @@ pub struct ContentView {
     pub pointer: String,
     /// The content, if it is kept still and matches.
     pub kept: Option<Kept>,
+    /// It is not the caller's to read.
+    pub withheld: bool,
 }
 
 /// How far the ledger has come.
@@ -209,9 +211,11 @@ impl Engine {
         self.may_read(caller, session)?;
         let line = line
             .ok_or_else(|| Refused::new(RefusedCode::NotFound, format!("the ledger has no line {index}")))?;
+        let gave = line.data.get("kept").is_some() && self.may_read_result(caller, &line);
         let engine = self.clone();
-        let detail = blocking(move || Ok(engine.detail(line))).await?;
-        self.record_read_of(caller, "ledger.read", &format!("line {index}"), 1).await?;
+        let detail = blocking(move || Ok(engine.detail(line, gave))).await?;
+        let words = format!("line {index}{}", if gave { ", and what it gave back" } else { "" });
+        self.record_read_of(caller, "ledger.read", &words, 1).await?;
         Ok(detail)
     }
 
@@ -281,9 +285,7 @@ impl Engine {
         let ports = &self.0.house.ports;
         let field = Field::new(ports, "/data/content", "ledger.query", words.as_bytes());
         let count = Count { content: Sealed(field.commitment()), lines };
-        let mut note = Note::new(kind, Topic::Count(count));
-        note.line.actor = Some(caller.principal.clone());
-        note.line.person = self.snapshot().book.person(&caller.principal).cloned();
+        let mut note = self.note_by(kind, Topic::Count(count), Some(caller));
         note.key = format!("principal:{}", caller.principal).into();
         note.fields = vec![field];
         self.note(note).await.map(|_| ())
@@ -362,13 +364,18 @@ impl Engine {
         EventView { ended: ended(&line), transaction: transaction(&line), line, text, stage, controls }
     }
 
-    fn detail(&self, line: Line) -> EventDetail {
-        let kept = self.0.house.contents_of(&line);
+    /// A line in full; what a statement gave back only if that is the caller's to read.
+    fn detail(&self, line: Line, gave: bool) -> EventDetail {
+        let mut kept = self.0.house.contents_of(&line);
+        if gave {
+            kept.extend(self.0.house.content_at(&line, RESULT_AT));
+        }
         let value = serde_json::from_slice(&line.bytes).unwrap_or_default();
         let contents = commitments(&value).into_iter().map(|(pointer, commitment)| {
             let fits = |kept: &&Kept| kept.at == pointer && kept.commitment().0 == commitment.0.0;
             let kept = kept.iter().find(fits).cloned();
-            ContentView { pointer, kept }
+            let withheld = pointer == RESULT_AT && !gave;
+            ContentView { pointer, kept, withheld }
         });
         EventDetail {
             leaf: Hash::leaf(&line.bytes),

@@ -9,6 +9,7 @@
 //! stricter, after the times that the bundle states; that is watched here and not by whoever asks the directory,
 //! because whoever asks may be what fails.
 
+mod humans;
 mod shelf;
 mod tell;
 mod watch;
@@ -49,6 +50,9 @@ pub struct Profile {
     /// Where mail reaches them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
+    /// What is said of the human and not of the account: the number of an employee.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<String>,
 }
 
 /// How a directory stands.

@@ -7,7 +7,7 @@ use countersign_core::{DirectoryName, PrincipalId};
 use super::Profile;
 use crate::engine::Engine;
 use crate::house::House;
-use crate::store::{Drawer, Order, Put, Scan, StoreError};
+use crate::store::{Drawer, Put, Scan, StoreError};
 
 const RECORDS: &str = "record/";
 const PROFILES: &str = "profile/";
@@ -32,7 +32,7 @@ impl Engine {
     pub async fn directory_records(&self, directory: &DirectoryName) -> Result<Vec<Shelved>, StoreError> {
         let (house, prefix) = (std::sync::Arc::clone(&self.0.house), format!("{RECORDS}{directory}/"));
         let read = tokio::task::spawn_blocking(move || {
-            let scan = Scan { prefix: prefix.as_bytes(), after: None, order: Order::Up, count: usize::MAX };
+            let scan = Scan::of(prefix.as_bytes(), usize::MAX);
             let pairs = house.store.scan(Drawer::Directories, &scan)?;
             let records = pairs.into_iter().map(|(key, sealed)| {
                 let place = String::from_utf8_lossy(&key).into_owned();
@@ -77,7 +77,7 @@ pub(super) fn put(house: &House, directory: &DirectoryName, one: Shelving) -> Pu
 }
 
 pub(super) fn load_profiles(house: &House) -> Result<BTreeMap<PrincipalId, Profile>, StoreError> {
-    let scan = Scan { prefix: PROFILES.as_bytes(), after: None, order: Order::Up, count: usize::MAX };
+    let scan = Scan::of(PROFILES.as_bytes(), usize::MAX);
     let pairs = house.store.scan(Drawer::Directories, &scan)?;
     let profiles = pairs.into_iter().filter_map(|(key, sealed)| {
         let place = String::from_utf8(key).ok()?;

@@ -7,6 +7,7 @@ use countersign_core::directory::{Command as DirectoryCommand, Event as Director
 use countersign_core::ruling::Verdict;
 use countersign_core::{Command, DirectoryName, Event, GrantId, PrincipalId};
 
+use super::humans::Humans;
 use super::shelf::{self, Shelving};
 use super::words::{self, Listed, NotNamed, Ours, Word};
 use super::{Profile, is_declared};
@@ -45,7 +46,10 @@ impl Engine {
         let _telling = self.0.directories.telling.lock().await;
         let snapshot = self.snapshot();
         let described = declared(&snapshot, directory)?;
-        let ours = words.into_iter().map(|word| words::in_our_words(&snapshot, (directory, described), word));
+        let mut humans = self.humans(&snapshot);
+        let ours = words
+            .into_iter()
+            .map(|word| words::in_our_words(&snapshot, (directory, described), &mut humans, word));
         // One who can't be ours keeps nobody else from changing.
         let unnamed =
             |why: NotNamed| tracing::warn!(%directory, %why, "an account of the directory is nobody here");
@@ -71,7 +75,8 @@ impl Engine {
         let snapshot = self.snapshot();
         let described = declared(&snapshot, directory)?;
         let mut outcome = Synchronised::default();
-        let ours = unambiguous(&snapshot, (directory, described), listed, &mut outcome);
+        let mut humans = self.humans(&snapshot);
+        let ours = unambiguous(&snapshot, (directory, described), (listed, &mut humans), &mut outcome);
         let there: BTreeSet<&PrincipalId> = ours.iter().map(|one| &one.principal).collect();
         let had = snapshot.book.directories().find(|(name, _)| *name == directory).and_then(|(_, roll)| roll);
         let gone = had.into_iter().flat_map(|roll| roll.accounts.keys()).filter(|name| !there.contains(name));
@@ -88,6 +93,20 @@ impl Engine {
         drop(telling);
         self.recheck_grants(directory).await;
         Ok(outcome)
+    }
+
+    /// By what the humans are known whose accounts there are.
+    fn humans(&self, snapshot: &Snapshot) -> Humans {
+        let mut humans = Humans::of(snapshot.book.stated());
+        let catalogue = &snapshot.book.catalogue;
+        for (principal, profile) in self.0.directories.profiles().iter() {
+            let described =
+                snapshot.book.directory_of(principal).and_then(|of| catalogue.directories.get(of));
+            if let (Some(described), Some(account)) = (described, snapshot.book.account(principal)) {
+                humans.add(described, profile, &account.person);
+            }
+        }
+        humans
     }
 
     /// Has some accounts told of, with what is kept beside them. Gives how many changes that made.
@@ -137,7 +156,8 @@ impl Engine {
     /// What somebody holds who is gone: a name may come back for another human, who must find none of it.
     fn belongings(&self, principal: &PrincipalId) -> Vec<Put> {
         let key = principal.as_str().as_bytes();
-        let mut puts = vec![Put::remove(Drawer::Passwords, key), Put::remove(Drawer::Authenticators, key)];
+        let drawers = [Drawer::Passwords, Drawer::Authenticators, Drawer::Devices];
+        let mut puts: Vec<Put> = drawers.into_iter().map(|drawer| Put::remove(drawer, key)).collect();
         puts.extend(self.0.people.tokens.of_gone(principal));
         puts.extend(self.0.people.credentials.of_gone(principal));
         puts
@@ -146,6 +166,7 @@ impl Engine {
     fn forget_gone(&self, principal: &PrincipalId) {
         self.0.people.tokens.forget(principal);
         self.0.people.credentials.forget(principal);
+        self.0.people.devices.forget(principal);
     }
 
     /// Ends the grants whose holders could not ask for them any more, now that they are in other groups. Where policy
@@ -192,12 +213,12 @@ pub(super) fn declared<'a>(
 fn unambiguous(
     snapshot: &Snapshot,
     described: (&DirectoryName, &Directory),
-    listed: Vec<Listed>,
+    (listed, humans): (Vec<Listed>, &mut Humans),
     outcome: &mut Synchronised,
 ) -> Vec<Ours> {
     let mut found: BTreeMap<PrincipalId, Option<Ours>> = BTreeMap::new();
     for one in listed {
-        match words::in_our_words(snapshot, described, Word::There(one)) {
+        match words::in_our_words(snapshot, described, humans, Word::There(one)) {
             Ok(ours) => {
                 let name = ours.principal.clone();
                 found.entry(name).and_modify(|had| *had = None).or_insert(Some(ours));

@@ -9,7 +9,7 @@ use countersign_core::{At, Command, DirectoryName, Span};
 use super::is_declared;
 use crate::engine::{Engine, Inner};
 use crate::house::House;
-use crate::store::{Drawer, Order, Put, Scan, StoreError};
+use crate::store::{Drawer, Put, Scan, StoreError};
 use crate::words::Refused;
 use crate::writer::work::{Deed, From};
 
@@ -20,7 +20,7 @@ const LOOK_EVERY: Span = Span::seconds(1);
 const HEARD: &[u8] = b"heard/";
 
 pub(super) fn load(house: &House) -> Result<BTreeMap<DirectoryName, At>, StoreError> {
-    let scan = Scan { prefix: HEARD, after: None, order: Order::Up, count: usize::MAX };
+    let scan = Scan::of(HEARD, usize::MAX);
     let pairs = house.store.scan(Drawer::Directories, &scan)?;
     let heard = pairs.into_iter().filter_map(|(key, value)| {
         let name = std::str::from_utf8(key.get(HEARD.len()..)?).ok()?.parse().ok()?;
@@ -85,11 +85,16 @@ impl Engine {
 
 /// Looks again and again, for as long as the engine is there.
 pub(crate) async fn keep_watch(engine: Weak<Inner>) {
+    let mut ended_at = None;
     loop {
         let Some(inner) = engine.upgrade() else { return };
         let engine_now = Engine(inner);
         if !engine_now.snapshot().book.catalogue.directories.is_empty() {
             engine_now.watch_directories().await;
+        }
+        let decided = engine_now.snapshot().decided;
+        if ended_at != Some(decided) && engine_now.end_of_shut_out().await.is_ok() {
+            ended_at = Some(decided);
         }
         // A job that went away without a word is noticed by its silence as well.
         engine_now.end_jobs().await;

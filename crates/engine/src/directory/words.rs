@@ -9,6 +9,7 @@ use countersign_core::ids::BadId;
 use countersign_core::{Digest, DirectoryName, GroupId, PersonId, PrincipalId};
 
 use super::Profile;
+use super::humans::Humans;
 use crate::snapshot::Snapshot;
 
 /// The longest name of a person or address that is kept, in bytes.
@@ -82,6 +83,7 @@ pub(super) fn untaken(
 pub(super) fn in_our_words(
     snapshot: &Snapshot,
     (name, directory): (&DirectoryName, &Directory),
+    humans: &mut Humans,
     word: Word,
 ) -> Result<Ours, NotNamed> {
     let listed = match word {
@@ -95,18 +97,21 @@ pub(super) fn in_our_words(
     let stated = book.stated();
     let by_hand = directory.persons.get(&principal).cloned();
     let by_bundle = stated.principals.get(&principal).map(|found| found.person.clone());
-    // Whose human an account is stays as it was first found: mail addresses change, and with a change of them nobody
-    // becomes somebody else.
-    let person = by_bundle
-        .or(by_hand)
-        .or_else(|| had.map(|had| had.person.clone()))
-        .or_else(|| person_by_mail(stated, listed.profile.email.as_deref()))
-        .unwrap_or_else(|| PersonId::new(principal.as_str()));
-    let groups = groups(stated, name, &listed.groups);
-    let account = Account { record, person, is_active: listed.is_active, groups };
     let short =
         |text: Option<String>| text.map(|text| crate::words::cut(&text, PROFILE_BYTES_MAX).to_owned());
-    let profile = Profile { display: short(listed.profile.display), email: short(listed.profile.email) };
+    let profile = Profile {
+        display: short(listed.profile.display),
+        email: short(listed.profile.email),
+        number: short(listed.profile.number).filter(|number| !number.trim().is_empty()),
+    };
+    // Whose human an account is stays as it was first found: mail addresses change, and with a change of them nobody
+    // becomes somebody else.
+    let found = || humans.find(directory, (&principal, &profile), had.map(|had| &had.person));
+    let person = by_bundle.or(by_hand).or_else(found).unwrap_or_else(|| PersonId::new(principal.as_str()));
+    // Of two that come together the second is found by the first.
+    humans.add(directory, &profile, &person);
+    let groups = groups(stated, name, &listed.groups);
+    let account = Account { record, person, is_active: listed.is_active, groups };
     Ok(Ours { principal, said: Said::There(account), profile: Some(profile) })
 }
 
@@ -114,17 +119,6 @@ pub(super) fn in_our_words(
 pub(super) fn record(directory: &DirectoryName, identifier: &str) -> Digest {
     let directory = directory.as_str().as_bytes();
     hash(&[b"countersign/directory-record/v1\n", directory, b"\n", identifier.as_bytes()])
-}
-
-/// The human who has the same mail address in the bundle, if that is one human.
-fn person_by_mail(stated: &Catalogue, email: Option<&str>) -> Option<PersonId> {
-    let email = email?;
-    let same = stated.principals.values().filter(|found| {
-        found.is_user() && found.email.as_deref().is_some_and(|had| had.eq_ignore_ascii_case(email))
-    });
-    let persons: BTreeSet<&PersonId> = same.map(|found| &found.person).collect();
-    let mut persons = persons.into_iter();
-    persons.next().filter(|_| persons.next().is_none()).cloned()
 }
 
 /// The groups of ours that are filled by these of the directory. Case is of no account, as in directories.

@@ -1,12 +1,14 @@
 //! Activity: what is recorded and never feeds the book. Statements, refusals, sign-ins, reads of the ledger, and
 //! what happens to the gateway itself. Members in the order of their names.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
-use countersign_core::budget::{Budget, Over, Reached};
+use countersign_core::budget::{Budget, Limits, Longer, Over, Reached, Spent, Spread, Whose};
+use countersign_core::question::Context;
 use countersign_core::{
-    ActionName, AuthenticatorId, BundleHash, CredentialId, GrantId, PersonId, PrincipalId, ResourceId,
-    RoleId, SessionId, SignInId,
+    ActionName, AuthenticatorId, BundleHash, CredentialId, DeviceId, GrantId, PersonId, PrincipalId,
+    ResourceId, RoleId, SessionId, SignInId,
 };
 use serde::Serialize;
 
@@ -17,7 +19,7 @@ use super::Outcome;
 use super::{Sealed, Stamp};
 use crate::action::Completion;
 use crate::line::shapes::ResultShape;
-use crate::spending::Tally;
+use crate::spending::{Tally, Touched};
 
 /// What is recorded besides statements and never feeds the book.
 #[derive(Debug, Serialize)]
@@ -33,6 +35,14 @@ pub(crate) enum Topic {
     Minted(Minted),
     /// `ledger.read`, `ledger.exported`.
     Count(Count),
+    /// `result.exported`.
+    Exported(Exported),
+    /// `result.destroyed`.
+    Destroyed(Destroyed),
+    /// `notification.device_added`, `notification.device_removed`.
+    Device(Device),
+    /// `config.changed`.
+    Configured(Configured),
     /// `system.started`, `system.stopped`, `system.degraded`, `system.recovered`.
     State(State),
 }
@@ -62,6 +72,19 @@ pub(crate) struct Account {
     pub(crate) grant: Arc<Tally>,
     pub(crate) session: Arc<Tally>,
     pub(crate) budget: Option<Budget>,
+    /// What calls of single tools may take in the session.
+    pub(crate) tools: Arc<BTreeMap<String, Limits>>,
+}
+
+/// What is used up for an action, or would be exceeded by it.
+#[derive(Clone, Debug)]
+pub(crate) struct OverBudget {
+    /// It may not run.
+    pub(crate) denies: bool,
+    /// Which limits.
+    pub(crate) reached: Vec<Reached>,
+    /// What policies are told of it.
+    pub(crate) told: BTreeSet<String>,
 }
 
 /// A statement that may run.
@@ -111,6 +134,12 @@ pub(crate) struct Completed {
     pub(crate) bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) code: Option<String>,
+    /// Digest and size of what it gave back, where a door tells them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) digest: Option<Sealed>,
+    /// What it gave back, if that is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) kept: Option<Sealed>,
     pub(crate) micros: u64,
     /// The line that allowed it.
     pub(crate) of: u64,
@@ -171,6 +200,9 @@ pub(crate) struct Authenticator {
 /// A credential for a door.
 #[derive(Debug, Serialize)]
 pub(crate) struct Minted {
+    /// It is of use only with the key of a certificate.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) bound: bool,
     pub(crate) credential: CredentialId,
     pub(crate) expires_at: Stamp,
 }
@@ -181,6 +213,46 @@ pub(crate) struct Count {
     /// What was asked for.
     pub(crate) content: Sealed,
     pub(crate) lines: u64,
+}
+
+/// A device on which somebody is told of what waits for them.
+#[derive(Debug, Serialize)]
+pub(crate) struct Device {
+    /// From where.
+    pub(crate) content: Sealed,
+    pub(crate) device: DeviceId,
+    pub(crate) via: &'static str,
+}
+
+/// Somebody carried a result away.
+#[derive(Debug, Serialize)]
+pub(crate) struct Exported {
+    /// Which: the statement and the names of its columns.
+    pub(crate) content: Sealed,
+    pub(crate) rows: u64,
+}
+
+/// The key of results that were kept is destroyed, and with it what it opens.
+#[derive(Debug, Serialize)]
+pub(crate) struct Destroyed {
+    /// The day on which it was to be destroyed, in UTC.
+    pub(crate) due: String,
+}
+
+/// How the gateway itself is set up has changed.
+#[derive(Debug, Serialize)]
+pub(crate) struct Configured {
+    /// Who keeps the house's keys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) keeper: Option<String>,
+    /// The number of the key under which everything is sealed from here on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<u32>,
+    /// The name of a secret in the gateway's own store.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) secret: Option<String>,
+    /// `house_key_made`, `house_key_dropped`, `house_keys_wrapped`, `secret_stored`, `secret_removed`.
+    pub(crate) what: &'static str,
 }
 
 /// Something about the gateway itself.
@@ -194,22 +266,67 @@ pub(crate) struct State {
 }
 
 impl Statement {
-    /// It runs.
-    pub(crate) fn ran(&self) {
+    /// It runs, as a call of this tool if it is one, and touches what it is said to touch.
+    pub(crate) fn ran(&self, told: &Context, tool: Option<&str>) {
         self.tallies().for_each(|tally| tally.ran());
+        if let Some((account, tool, _)) = self.limited(tool) {
+            account.session.called(tool);
+        }
+        if self.budget().is_some_and(|budget| budget.counts_relations()) {
+            let touched = Touched::by(told);
+            self.tallies().for_each(|tally| tally.touches(&touched));
+        }
     }
 
     /// It is over.
-    pub(crate) fn ended(&self, how: &Completion) {
+    pub(crate) fn ended(&self, how: &Completion, tool: Option<&str>) {
         self.tallies().for_each(|tally| tally.ended(how));
+        if let Some((account, tool, _)) = self.limited(tool) {
+            account.session.answered(tool, how);
+        }
+        if let (Some(account), Some(budget)) = (&self.account, self.budget()) {
+            let (rows, bytes, micros) = (how.rows.unwrap_or_default(), how.bytes, how.micros);
+            account.session.flag(budget.flagged(&Spent { rows, bytes, micros, ..Spent::default() }));
+        }
     }
 
-    /// The limits that are reached, and what becomes of an action then.
-    pub(crate) fn over_budget(&self) -> Option<(Over, Vec<Reached>)> {
-        let account = self.account.as_ref()?;
-        let budget = account.budget?;
-        let reached: Vec<_> = budget.reached(&account.grant.spent(), &account.session.spent()).collect();
-        (!reached.is_empty()).then_some((budget.over, reached))
+    /// What is used up, or would be exceeded, for something of which this is told: for a call of this tool, if it is one.
+    pub(crate) fn over_budget(&self, told: &Context, tool: Option<&str>) -> Option<OverBudget> {
+        let (account, budget) = (self.account.as_ref()?, self.budget()?);
+        let mut reached: Vec<_> = budget.reached(&account.grant.spent(), &account.session.spent()).collect();
+        if budget.counts_relations() {
+            let touched = Touched::by(told);
+            let (grant, session) = (account.grant.spread(&touched), account.session.spread(&touched));
+            reached.extend(budget.spread_too_far(Spread { grant, session, statement: touched.count() }));
+        }
+        if let Some((account, tool, limits)) = self.limited(tool) {
+            reached.extend(Budget::reached_by_calls(limits, &account.session.by(tool)));
+        }
+        let flags = budget.statement_over == Longer::Flag;
+        let mut told = if flags { account.session.flagged() } else { BTreeSet::new() };
+        told.extend(reached.iter().map(Reached::name));
+        let denies = budget.over == Over::Deny && !reached.is_empty();
+        (!told.is_empty()).then_some(OverBudget { denies, reached, told })
+    }
+
+    /// What was spent of what, by the name of whose it is.
+    pub(crate) fn shares(&self) -> Option<[(Whose, Limits, Spent); 3]> {
+        let (account, budget) = (self.account.as_ref()?, self.budget()?);
+        Some([
+            (Whose::Grant, budget.grant, account.grant.spent()),
+            (Whose::Session, budget.session, account.session.spent()),
+            (Whose::Statement, budget.statement, Spent::default()),
+        ])
+    }
+
+    fn budget(&self) -> Option<Budget> {
+        self.account.as_ref()?.budget
+    }
+
+    /// Where calls of this tool are counted, and how much they may take; nothing if they have no limits of their own.
+    fn limited<'a>(&self, tool: Option<&'a str>) -> Option<(&Account, &'a str, Limits)> {
+        let (account, tool) = (self.account.as_ref()?, tool?);
+        Some((account, tool, *account.tools.get(tool)?))
     }
 
     fn tallies(&self) -> impl Iterator<Item = &Tally> {

@@ -20,8 +20,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 pub(crate) use activity::{
-    Account, Allowed, Authenticator, Blocked, Completed, Count, Minted, Refusing, SignIn, State, Statement,
-    Topic, Within,
+    Account, Allowed, Authenticator, Blocked, Completed, Configured, Count, Destroyed, Device, Exported,
+    Minted, OverBudget, Refusing, SignIn, State, Statement, Topic, Within,
 };
 pub(crate) use decision::{Hydrate, Ran, encode_event, event_of};
 pub(crate) use shapes::{PolicyShape, outcome_parts};

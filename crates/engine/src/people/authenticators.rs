@@ -245,9 +245,7 @@ impl Engine {
             rp: passkey.and_then(|_| self.site().ok()).map(|site| site.id),
             via: by.map_or("house", |by| by.via.as_str()),
         };
-        let mut note = Note::new(kind, Topic::Authenticator(topic));
-        note.line.actor = by.map(|by| by.principal.clone());
-        note.line.person = by.and_then(|by| self.snapshot().book.person(&by.principal).cloned());
+        let mut note = self.note_by(kind, Topic::Authenticator(topic), by);
         note.line.subject = by.is_none_or(|by| by.principal != *whose).then(|| whose.clone());
         note.key = format!("principal:{whose}").into();
         note.fields = vec![field];
@@ -266,6 +264,7 @@ fn read(house: &House, principal: &PrincipalId) -> Option<Bound> {
     bound
 }
 
-fn place(principal: &PrincipalId) -> String {
+/// What is bound to an account is bound to.
+pub(crate) fn place(principal: &PrincipalId) -> String {
     format!("authenticators:{principal}")
 }

@@ -5,13 +5,13 @@
 //! resource share salt and iteration count, because the server's first message is sent before it knows which one
 //! is used. Unknown names get a salt that looks as real and is the same each time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::{digest, hmac, pbkdf2};
 use countersign_core::question::Target;
-use countersign_core::ruling::Verdict;
+use countersign_core::ruling::{Denial, Ruling, Verdict};
 use countersign_core::{At, CredentialId, PrincipalId, Refusal, ResourceId};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize as _, Zeroizing};
@@ -21,10 +21,9 @@ use crate::engine::Engine;
 use crate::house::House;
 use crate::line::{self, Stamp, Topic};
 use crate::settings::CREDENTIALS_MAX;
-use crate::store::{Drawer, Order, Put, Scan, StoreError};
+use crate::store::{Drawer, Put, Scan, StoreError};
 use crate::words::{Refused, RefusedCode};
 use crate::writer::Desk;
-use crate::writer::work::Note;
 
 /// The least that RFC 7677 allows. The passwords are random and of 120 bits, so more would slow down nobody but us.
 const ITERATIONS: NonZeroU32 = NonZeroU32::MIN.saturating_add(4_095);
@@ -83,6 +82,9 @@ struct Kept {
     stored_key: [u8; 32],
     server_key: [u8; 32],
     expires_at: At,
+    /// The certificate without whose key it is of no use, by its SHA-256.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    certificate: Option<[u8; 32]>,
 }
 
 impl std::fmt::Debug for ScramKeys {
@@ -93,7 +95,7 @@ impl std::fmt::Debug for ScramKeys {
 
 impl Credentials {
     pub(crate) fn load(house: &House) -> Result<Self, StoreError> {
-        let scan = Scan { prefix: &[], after: None, order: Order::Up, count: usize::MAX };
+        let scan = Scan::of(&[], usize::MAX);
         let now = house.ports.clock.now();
         let credentials = Self { kept: Mutex::default() };
         let mut over = Vec::new();
@@ -127,16 +129,24 @@ impl Credentials {
         over.into_iter().chain(oldest).map(|(id, _)| *id).collect()
     }
 
-    fn live(&self, pair: &(ResourceId, PrincipalId), now: At) -> Vec<ScramKeys> {
+    /// Those that count for whoever shows this certificate, or none.
+    fn live(&self, pair: &(ResourceId, PrincipalId), shown: Option<&[u8; 32]>, now: At) -> Vec<ScramKeys> {
         let kept = self.kept();
         let own = kept.get(pair).into_iter().flatten();
-        let live = own.filter(|(_, kept)| now < kept.expires_at).rev().take(CREDENTIALS_MAX);
+        let is_theirs = |kept: &Kept| kept.certificate.as_ref().is_none_or(|bound| shown == Some(bound));
+        let live =
+            own.filter(|(_, kept)| now < kept.expires_at && is_theirs(kept)).rev().take(CREDENTIALS_MAX);
         live.map(|(id, kept)| ScramKeys {
             credential: *id,
             stored_key: kept.stored_key,
             server_key: kept.server_key,
         })
         .collect()
+    }
+
+    /// Whose there are.
+    pub(super) fn owners(&self) -> BTreeSet<PrincipalId> {
+        self.kept().keys().map(|(_, owner)| owner.clone()).collect()
     }
 
     /// What takes out the credentials of somebody who is gone.
@@ -167,14 +177,38 @@ impl Engine {
     /// What a door checks the proof of `user` against. Always an answer: names that do not exist get a decoy.
     #[must_use]
     pub fn verifiers(&self, resource: &ResourceId, user: &str) -> ScramVerifiers {
+        self.verifiers_showing(resource, user, None)
+    }
+
+    /// As [`Engine::verifiers`], of somebody who shows a certificate inside TLS: its SHA-256. What is bound to a certificate is of
+    /// no use without it.
+    #[must_use]
+    pub fn verifiers_showing(
+        &self,
+        resource: &ResourceId,
+        user: &str,
+        shown: Option<&[u8; 32]>,
+    ) -> ScramVerifiers {
         let principal = user.parse::<PrincipalId>().ok();
-        let keys = principal
-            .map(|principal| self.0.people.credentials.live(&(resource.clone(), principal), self.now()));
+        let live =
+            |principal| self.0.people.credentials.live(&(resource.clone(), principal), shown, self.now());
+        let keys = principal.map(live);
         ScramVerifiers {
             salt: self.salt(resource, user).to_vec(),
             iterations: ITERATIONS.get(),
             keys: keys.unwrap_or_default(),
         }
+    }
+
+    /// The credential of `user` for `resource` whose password this is, if there is a live one. For doors to which a client
+    /// says its password: it is derived with as much work as a proof takes, whether or not there is such a name.
+    #[must_use]
+    pub fn credential_of(&self, resource: &ResourceId, user: &str, password: &str) -> Option<CredentialId> {
+        let salt = self.salt(resource, user);
+        let (stored_key, _) = keys(password, &salt);
+        let known = self.verifiers(resource, user).keys;
+        let mut same = known.iter().filter(|key| constant_time_eq(&key.stored_key, &stored_key));
+        same.next().map(|key| key.credential)
     }
 
     /// The salt of a name for a resource, whether or not there is such a name.
@@ -191,38 +225,56 @@ impl Engine {
     /// # Errors
     /// There is no such resource, or policy does not permit it.
     pub async fn mint_credential(&self, caller: &Caller, resource: &ResourceId) -> Result<Minted, Refused> {
+        self.mint_for(caller, &caller.principal, resource, None).await
+    }
+
+    /// As [`Engine::mint_credential`], of use only to whoever shows a certificate inside TLS as well, of which this is the
+    /// SHA-256 (RFC 8705, section 3.1).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn mint_bound(
+        &self,
+        caller: &Caller,
+        resource: &ResourceId,
+        certificate: [u8; 32],
+    ) -> Result<Minted, Refused> {
+        self.mint_for(caller, &caller.principal, resource, Some(certificate)).await
+    }
+
+    /// Makes a credential for whoever the caller may make one for.
+    pub(super) async fn mint_for(
+        &self,
+        caller: &Caller,
+        whose: &PrincipalId,
+        resource: &ResourceId,
+        certificate: Option<[u8; 32]>,
+    ) -> Result<Minted, Refused> {
         let snapshot = self.snapshot();
         if !snapshot.book.catalogue.resources.contains_key(resource) {
             return Err(Refusal::NoSuchResource(resource.clone()).into());
         }
         let now = self.now().max(snapshot.at);
-        let desk = Desk { book: &snapshot.book, policy: snapshot.policy.as_deref(), now };
-        let target = Target::Resource(resource.clone());
-        let ruling = desk.asks(&caller.principal, "credential.mint", target, caller.from());
-        if !ruling.is_some_and(|ruling| ruling.verdict() == Verdict::Allow) {
-            let message = format!("policy does not permit you to make credentials for `{resource}`");
-            return Err(Refused::new(RefusedCode::NotPermitted, message)
-                .hint("services and agents never do; for people it is the bundle's to say"));
-        }
+        may_mint(&Desk { book: &snapshot.book, policy: snapshot.policy.as_deref(), now }, caller, resource)?;
         let password = password(&self.0.house.ports.random::<PASSWORD_CHARS>());
         let expires_at = now.plus(self.0.house.settings.credential_for);
-        let salt = self.salt(resource, caller.principal.as_str());
+        let salt = self.salt(resource, whose.as_str());
         let (stored_key, server_key) = keys(&password, &salt);
         let id = CredentialId(self.0.house.ports.entropy.id());
-        let (resource, principal) = (resource.clone(), caller.principal.clone());
-        let kept = Kept { resource, principal, stored_key, server_key, expires_at };
-        self.keep_credential(id, kept).await?;
-        Ok(Minted { id, user: caller.principal.to_string(), password, expires_at })
+        let (resource, principal) = (resource.clone(), whose.clone());
+        let kept = Kept { resource, principal, stored_key, server_key, expires_at, certificate };
+        self.keep_credential(caller, id, kept).await?;
+        Ok(Minted { id, user: whose.to_string(), password, expires_at })
     }
 
-    async fn keep_credential(&self, id: CredentialId, kept: Kept) -> Result<(), Refused> {
+    async fn keep_credential(&self, by: &Caller, id: CredentialId, kept: Kept) -> Result<(), Refused> {
         let pair = (kept.resource.clone(), kept.principal.clone());
         let credentials = &self.0.people.credentials;
         let gone = credentials.make_room(&pair, self.now());
-        let topic = line::Minted { credential: id, expires_at: Stamp(kept.expires_at) };
-        let mut note = Note::new("token.issued", Topic::Minted(topic));
-        note.line.actor = Some(kept.principal.clone());
-        note.line.person = self.snapshot().book.person(&kept.principal).cloned();
+        let is_bound = kept.certificate.is_some();
+        let topic = line::Minted { bound: is_bound, credential: id, expires_at: Stamp(kept.expires_at) };
+        let mut note = self.note_by("token.issued", Topic::Minted(topic), Some(by));
+        note.line.subject = (by.principal != kept.principal).then(|| kept.principal.clone());
         note.line.resource = Some(kept.resource.clone());
         note.puts = gone.iter().map(|id| Put::remove(Drawer::Credentials, id.0.to_be_bytes())).collect();
         let value = serde_json::to_vec(&kept).unwrap_or_default();
@@ -232,6 +284,26 @@ impl Engine {
         credentials.insert(id, kept);
         Ok(())
     }
+}
+
+/// Whether policy lets the caller make a credential now, signed in as they are.
+fn may_mint(desk: &Desk<'_>, caller: &Caller, resource: &ResourceId) -> Result<(), Refused> {
+    let target = Target::Resource(resource.clone());
+    let ruling = desk.asks(&caller.principal, "credential.mint", target, caller.from());
+    let verdict = ruling.as_ref().map(Ruling::verdict);
+    if verdict == Some(Verdict::Allow) {
+        return Ok(());
+    }
+    let mut message = format!("policy does not permit you to make credentials for `{resource}`");
+    if let Some(Verdict::Deny(denial @ Denial::Forbidden(_))) = verdict {
+        message.push_str(&format!(": {denial}"));
+    }
+    Err(Refused::new(RefusedCode::NotPermitted, message)
+        .hint("services and agents never do; for people it is the bundle's to say"))
+}
+
+fn constant_time_eq(one: &[u8; 32], other: &[u8; 32]) -> bool {
+    aws_lc_rs::constant_time::verify_slices_are_equal(one, other).is_ok()
 }
 
 fn password(random: &[u8; PASSWORD_CHARS]) -> Zeroizing<String> {

@@ -245,6 +245,7 @@ impl Engine {
             }),
             let_in: None,
             job: None,
+            key: None,
         };
         self.admit_as(principal, came, client, puts).await
     }

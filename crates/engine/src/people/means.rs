@@ -23,6 +23,8 @@ pub enum Means {
     OidcTwoFactors,
     /// An issuer's word of a job that runs there, and a key of the job's own.
     Workload,
+    /// The word of an agent's owner, and a key of the agent's own.
+    Agent,
 }
 
 /// A set of means.
@@ -40,7 +42,7 @@ pub struct Proof {
 
 impl Means {
     /// All means.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Password,
         Self::Totp,
         Self::RecoveryCode,
@@ -48,6 +50,7 @@ impl Means {
         Self::Oidc,
         Self::OidcTwoFactors,
         Self::Workload,
+        Self::Agent,
     ];
 
     /// As lines, policies and clients see it.
@@ -61,6 +64,7 @@ impl Means {
             Self::Oidc => "oidc",
             Self::OidcTwoFactors => "oidc-two-factors",
             Self::Workload => "workload",
+            Self::Agent => "agent",
         }
     }
 
@@ -73,6 +77,7 @@ impl Means {
             Self::Oidc => 16,
             Self::OidcTwoFactors => 32,
             Self::Workload => 64,
+            Self::Agent => 128,
         }
     }
 }

@@ -4,8 +4,10 @@
 //! None of it is event-sourced: it is in tables, with a line in the ledger for each change that matters. Passwords
 //! are stored as argon2id verifiers, tokens as SHA-256, credentials as SCRAM keys, secrets encrypted.
 
+mod agents;
 mod authenticators;
 mod credentials;
+pub mod devices;
 mod federated;
 mod jobs;
 mod lockouts;
@@ -16,8 +18,10 @@ mod passkeys;
 mod passwords;
 mod places;
 mod programs;
+mod rows;
 mod second;
 mod secrets;
+mod shut_out;
 mod sign_in;
 mod signing;
 mod tokens;
@@ -30,28 +34,37 @@ use std::sync::Arc;
 use countersign_core::{At, PrincipalId, SignInId};
 use countersign_policy::context::Via;
 
+pub use agents::AgentCode;
 pub use authenticators::AuthenticatorView;
+pub(crate) use authenticators::place as authenticators_place;
 pub use credentials::{Minted, ScramVerifiers};
+pub(crate) use devices::{PUSH_KEY, place as devices_place};
 pub use federated::{FederatedAnswer, FederatedBegun};
 pub use means::{Means, MeansSet, Proof};
 pub(crate) use noise::Noise;
 pub use own::{NewPlace, SignInView};
 pub use passkeys::{PasskeyAsked, PasskeyMade, PasskeyOffer, PasskeyShown};
 pub use passwords::SetPasswordError;
+pub(crate) use places::place_of as place_place;
 pub use programs::{DeviceAsked, DeviceBegun, DeviceStep, ProgramCode};
 pub use second::{SecondStep, TotpBound, TotpOffer};
+pub(crate) use secrets::secret_place;
 pub use secrets::{ClientIdentity, SecretError};
+pub(crate) use shut_out::may_let_in;
 pub use sign_in::{SignInClient, SignInRefused, SignInStep, SignedIn};
 pub use signing::SignatureAsked;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use tokens::Fresh;
 pub use tokens::Unauthenticated;
+pub(crate) use tokens::renewed as renewed_sign_in;
 
 use crate::house::House;
 use crate::store::StoreError;
 use crate::writer::work::From;
+use agents::Agents;
 use authenticators::Authenticators;
 use credentials::Credentials;
+use devices::Devices;
 use federated::Federated;
 use jobs::Jobs;
 use lockouts::Lockouts;
@@ -87,10 +100,12 @@ pub(crate) struct People {
     pub(crate) credentials: Credentials,
     authenticators: Authenticators,
     places: Places,
+    pub(crate) devices: Devices,
     seconds: Seconds,
     challenges: Challenges,
     federated: Federated,
     jobs: Jobs,
+    agents: Agents,
     programs: Programs,
     lockouts: Lockouts,
     hashing: Hashing,
@@ -103,10 +118,12 @@ impl People {
             credentials: Credentials::load(house)?,
             authenticators: Authenticators::default(),
             places: Places::load(house)?,
+            devices: Devices::load(house)?,
             seconds: Seconds::default(),
             challenges: Challenges::default(),
             federated: Federated::default(),
             jobs: Jobs::default(),
+            agents: Agents::default(),
             programs: Programs::default(),
             lockouts: Lockouts::default(),
             hashing: Hashing::new(house),

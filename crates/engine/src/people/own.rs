@@ -61,7 +61,8 @@ impl Engine {
     /// # Errors
     /// They are neither the caller's nor such as policy lets the caller see.
     pub fn sign_ins(&self, caller: &Caller, of: &PrincipalId) -> Result<Vec<SignInView>, Refused> {
-        if !self.is_own(caller, of) && !self.permitted_on(caller, "sign_in.read", of) {
+        let is_theirs = self.is_own(caller, of) || self.answers_for(caller, of);
+        if !is_theirs && !self.permitted_on(caller, "sign_in.read", of) {
             let message = format!("policy does not permit you to see the sign-ins of `{of}`");
             return Err(Refused::new(RefusedCode::NotPermitted, message));
         }
@@ -95,7 +96,9 @@ impl Engine {
         let (tokens, settings) = (&self.0.people.tokens, &self.0.house.settings);
         let found = tokens.named(id, self.now(), settings);
         let found = found.filter(|(_, kept)| {
-            self.is_own(caller, &kept.principal) || self.permitted_on(caller, "sign_in.end", &kept.principal)
+            self.is_own(caller, &kept.principal)
+                || self.answers_for(caller, &kept.principal)
+                || self.permitted_on(caller, "sign_in.end", &kept.principal)
         });
         let (key, kept) = found.ok_or_else(|| {
             let message = format!("there is no sign-in `{id}` that you may end");
@@ -148,13 +151,15 @@ impl Engine {
 
     /// Forgets a token, with the line about it. Also where that can't be written the token opens nothing any more.
     pub(super) async fn forget(&self, key: &[u8; 32], mut note: Note) -> Result<(), Refused> {
-        note.puts.extend(self.0.people.tokens.remove(key));
-        let put = note.puts.first().cloned();
+        let taken_out = self.0.people.tokens.remove(key);
+        note.puts.extend_from_slice(&taken_out);
         let noted = self.note(note).await;
-        if let (Err(_), Some(put)) = (&noted, put) {
+        if noted.is_err() && !taken_out.is_empty() {
             // The token is forgotten here; it must not come back with the next start either.
             let store = Arc::clone(&self.0.house.store);
-            tokio::task::spawn_blocking(move || store.put(&[put]).map_err(|error| tracing::error!(%error)));
+            tokio::task::spawn_blocking(move || {
+                store.put(&taken_out).map_err(|error| tracing::error!(%error))
+            });
         }
         noted.map(|_| ())
     }

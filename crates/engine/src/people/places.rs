@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::SignInClient;
 use super::tokens::{Kept as KeptSignIn, Origin};
 use crate::house::House;
-use crate::store::{Drawer, Order, Put, Scan, StoreError};
+use crate::store::{Drawer, Put, Scan, StoreError};
 
 /// How many places of one principal are remembered; the one unused for longest is forgotten first.
 const PLACES_MAX: usize = 64;
@@ -59,7 +59,7 @@ pub(crate) struct Visit {
 
 impl Places {
     pub(crate) fn load(house: &House) -> Result<Self, StoreError> {
-        let scan = Scan { prefix: &[], after: None, order: Order::Up, count: usize::MAX };
+        let scan = Scan::of(&[], usize::MAX);
         let places = Self::default();
         for (key, value) in house.store.scan(Drawer::Places, &scan)? {
             let Some((principal, key)) = read_key(&key) else { continue };
@@ -150,6 +150,11 @@ impl Place {
 
 fn seal_place(principal: &PrincipalId) -> String {
     format!("place:{principal}")
+}
+
+/// What the value under this key is bound to.
+pub(crate) fn place_of(key: &[u8]) -> Option<String> {
+    read_key(key).map(|(principal, _)| seal_place(&principal))
 }
 
 fn store_key(principal: &PrincipalId, key: &Key) -> Vec<u8> {

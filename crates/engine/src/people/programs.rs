@@ -400,6 +400,7 @@ impl Engine {
             federation: parent.from.federation.clone(),
             let_in: Some(LetIn { by, until: parent.signed_in_at.plus(settings.sign_in_for) }),
             job: None,
+            key: None,
         };
         self.admit_known(parent.principal, came, client, Vec::new()).await
     }
@@ -438,7 +439,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn secret(ports: &Ports) -> Zeroizing<String> {
+pub(super) fn secret(ports: &Ports) -> Zeroizing<String> {
     Zeroizing::new(URL_SAFE_NO_PAD.encode(Zeroizing::new(ports.random::<32>()).as_ref()))
 }
 

@@ -93,8 +93,8 @@ impl Engine {
         let house = &self.0.house;
         let sealed = house.store.get(Drawer::Secrets, name.as_bytes())?;
         let sealed = sealed.ok_or_else(|| SecretError::Missing(name.to_owned()))?;
-        let plain = house.keyring.open(&place(name), &sealed)?;
-        let text = String::from_utf8(plain).map_err(|_| Unreadable(place(name)))?;
+        let plain = house.keyring.open(&secret_place(name), &sealed)?;
+        let text = String::from_utf8(plain).map_err(|_| Unreadable(secret_place(name)))?;
         Ok(Zeroizing::new(text))
     }
 
@@ -104,13 +104,14 @@ impl Engine {
     /// It could not be stored.
     pub async fn put_secret(&self, name: &str, value: &str) -> Result<(), StoreError> {
         let house = Arc::clone(&self.0.house);
-        let sealed = house.keyring.seal(&house.ports, &place(name), value.as_bytes());
+        let sealed = house.keyring.seal(&house.ports, &secret_place(name), value.as_bytes());
         let put = Put::set(Drawer::Secrets, name.as_bytes(), sealed);
         let stored = tokio::task::spawn_blocking(move || house.store.put(&[put])).await;
         stored.unwrap_or_else(|error| Err(StoreError::failed("store a secret", error)))
     }
 }
 
-fn place(name: &str) -> String {
+/// What a secret of the gateway's own is bound to.
+pub(crate) fn secret_place(name: &str) -> String {
     format!("secret:{name}")
 }

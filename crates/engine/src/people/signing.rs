@@ -22,7 +22,6 @@ use crate::signatures::AssertionContent;
 use crate::store::Put;
 use crate::webauthn;
 use crate::words::{Refused, RefusedCode, request_link};
-use crate::writer::work::Note;
 
 /// What a browser needs to have a yes signed.
 #[derive(Clone, Debug)]
@@ -152,11 +151,8 @@ impl Engine {
         let reason = Field::new(&self.0.house.ports, "/data/content", "refusal", why.as_bytes());
         let content = Sealed(reason.commitment());
         let action = Some(ActionName::new("request.approve"));
-        let mut note =
-            Note::new("decision.evaluated", Topic::Refusing(Refusing { action, content, unwritten: 0 }))
-                .failed();
-        note.line.actor = Some(caller.principal.clone());
-        note.line.person = self.snapshot().book.person(&caller.principal).cloned();
+        let topic = Topic::Refusing(Refusing { action, content, unwritten: 0 });
+        let mut note = self.note_by("decision.evaluated", topic, Some(caller)).failed();
         note.line.request = Some(request);
         note.key = format!("principal:{}", caller.principal).into();
         note.fields = vec![reason];

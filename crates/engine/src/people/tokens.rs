@@ -18,12 +18,13 @@ use zeroize::Zeroizing;
 
 use super::jobs::{Job, SILENT_FOR};
 use super::means::{MeansSet, Proof};
-use super::{Caller, SignInClient};
-use crate::engine::Engine;
+use super::programs::secret;
+use super::{Caller, SignInClient, rows};
+use crate::engine::{Engine, Inner};
 use crate::federation::LoggedOut;
 use crate::house::House;
 use crate::settings::{CLIENT_BYTES_MAX, Settings};
-use crate::store::{Drawer, Order, Put, Scan, StoreError};
+use crate::store::{Drawer, Put, Scan, Store, StoreError};
 use crate::words::cut;
 
 /// How many sign-ins one principal may have at a time; a new one ends the oldest.
@@ -42,6 +43,8 @@ pub(crate) struct Tokens {
     live: Mutex<BTreeMap<[u8; 32], Kept>>,
     /// Tokens of jobs that counted, until when they would again.
     used: Mutex<BTreeMap<[u8; 32], At>>,
+    /// One at a time stores when a sign-in was used.
+    storing: Mutex<()>,
 }
 
 /// A sign-in.
@@ -77,6 +80,9 @@ pub(crate) struct Origin {
     /// The job that it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) job: Option<Box<Job>>,
+    /// SHA-256 of the key that it stands on (RFC 7638), base64url, if it is an agent's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<String>,
 }
 
 /// A session at an identity provider.
@@ -97,6 +103,8 @@ pub(crate) struct Came {
     pub(crate) federation: Option<FederatedSession>,
     pub(crate) let_in: Option<LetIn>,
     pub(crate) job: Option<Box<Job>>,
+    /// The key that it stands on, if it is an agent's.
+    pub(crate) key: Option<String>,
 }
 
 /// By whom a program was let in.
@@ -110,7 +118,7 @@ pub(crate) struct LetIn {
 impl Came {
     /// Proved here, now.
     pub(crate) fn here(means: MeansSet, now: At) -> Self {
-        Self { means, proved_at: now, federation: None, let_in: None, job: None }
+        Self { means, proved_at: now, federation: None, let_in: None, job: None, key: None }
     }
 }
 
@@ -147,6 +155,7 @@ impl Origin {
             federation: None,
             let_in_by: None,
             job: None,
+            key: None,
         }
     }
 
@@ -169,24 +178,27 @@ impl Origin {
 
 impl Tokens {
     pub(crate) fn load(house: &House) -> Result<Self, StoreError> {
-        let scan = Scan { prefix: &[], after: None, order: Order::Up, count: usize::MAX };
+        let scan = Scan::of(&[], usize::MAX);
         let now = house.ports.clock.now();
-        let (mut live, mut used, mut over) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-        for (key, value) in house.store.scan(Drawer::Tokens, &scan)? {
-            if let Some((key, until)) = used_up(&key, &value).filter(|(_, until)| now < *until) {
-                used.insert(key, until);
-                continue;
+        let mut drawer = rows::read(house.store.scan(Drawer::Tokens, &scan)?, now);
+        let mut live = BTreeMap::new();
+        for (key, value) in drawer.sign_ins {
+            let mut kept = Kept::read(house, &value);
+            if let (Some(kept), Some(seen)) = (&mut kept, drawer.seen.remove(&key)) {
+                kept.seen_at = kept.seen_at.max(seen);
             }
-            let found = <[u8; 32]>::try_from(key.as_slice()).ok();
-            match found.zip(Kept::read(house, &value)) {
-                Some((key, kept)) if kept.is_live(now, &house.settings) => drop(live.insert(key, kept)),
-                _ => over.push(Put::remove(Drawer::Tokens, key)),
+            match kept.filter(|kept| kept.is_live(now, &house.settings)) {
+                Some(kept) => drop(live.insert(key, kept)),
+                None => drawer.over.extend(rows::taken_out(&key)),
             }
         }
+        // What is left was said of sign-ins that are no more.
+        drawer.over.extend(drawer.seen.keys().flat_map(rows::taken_out));
+        let (used, over) = (drawer.used, drawer.over);
         if !over.is_empty() {
             house.store.put(&over)?;
         }
-        Ok(Self { live: Mutex::new(live), used: Mutex::new(used) })
+        Ok(Self { live: Mutex::new(live), used: Mutex::new(used), storing: Mutex::new(()) })
     }
 
     /// A new sign-in that was proved here, and what is to be stored with the line about it.
@@ -209,20 +221,19 @@ impl Tokens {
         came: Came,
         client: &SignInClient,
     ) -> Fresh {
-        let Came { means, proved_at, federation, let_in, job } = came;
-        let bytes = Zeroizing::new(house.ports.random::<32>());
-        let token = Zeroizing::new(URL_SAFE_NO_PAD.encode(bytes.as_ref()));
+        let Came { means, proved_at, federation, let_in, job, key: shown } = came;
+        let token = secret(&house.ports);
         let (key, now) = (key_of(&token), house.ports.clock.now());
         let id = SignInId(house.ports.entropy.id());
         let let_in_by = let_in.map(|one| one.by);
-        let from = Origin { federation, let_in_by, job, ..Origin::of(client) };
+        let from = Origin { federation, let_in_by, job, key: shown, ..Origin::of(client) };
         let sealed = from.sealed(house, &place(id)).into();
         let principal = principal.clone();
         let until = let_in.map(|one| one.until);
         let kept =
             Kept { id, principal, signed_in_at: now, seen_at: now, means, proved_at, until, from, sealed };
         let surplus = self.surplus(&kept.principal);
-        let mut puts: Vec<Put> = surplus.map(|key| Put::remove(Drawer::Tokens, key)).into_iter().collect();
+        let mut puts: Vec<Put> = surplus.iter().flat_map(rows::taken_out).collect();
         puts.push(kept.put(&key));
         Fresh { token, kept, key, puts }
     }
@@ -259,16 +270,18 @@ impl Tokens {
             let subject = over.subject.as_ref().is_none_or(|over| stands.subject == *over);
             stands.issuer == over.issuer && session && subject
         };
-        let live = self.live();
-        let over = live.iter().filter(|(_, kept)| kept.from.federation.as_ref().is_some_and(is_over));
-        over.map(|(key, kept)| (*key, kept.clone())).collect()
+        self.which(|kept| kept.from.federation.as_ref().is_some_and(is_over))
     }
 
     /// The sign-ins that another one let in.
     pub(super) fn let_in_by(&self, by: SignInId) -> Vec<([u8; 32], Kept)> {
+        self.which(|kept| kept.from.let_in_by == Some(by))
+    }
+
+    pub(super) fn which(&self, is_meant: impl Fn(&Kept) -> bool) -> Vec<([u8; 32], Kept)> {
         let live = self.live();
-        let let_in = live.iter().filter(|(_, kept)| kept.from.let_in_by == Some(by));
-        let_in.map(|(key, kept)| (*key, kept.clone())).collect()
+        let found = live.iter().filter(|(_, kept)| is_meant(kept));
+        found.map(|(key, kept)| (*key, kept.clone())).collect()
     }
 
     /// The live sign-in of this name.
@@ -286,7 +299,7 @@ impl Tokens {
             return None;
         }
         used.insert(key, until);
-        Some(Put::set(Drawer::Tokens, used_key(&key), until.0.to_be_bytes()))
+        Some(Put::set(Drawer::Tokens, rows::used_key(&key), until.0.to_be_bytes()))
     }
 
     /// The token of a job was not used after all.
@@ -298,7 +311,7 @@ impl Tokens {
     pub(crate) fn of_gone(&self, principal: &PrincipalId) -> Vec<Put> {
         let live = self.live();
         let own = live.iter().filter(|(_, kept)| kept.principal == *principal);
-        own.map(|(key, _)| Put::remove(Drawer::Tokens, *key)).collect()
+        own.flat_map(|(key, _)| rows::taken_out(key)).collect()
     }
 
     /// Forgets the sign-ins of somebody who is gone.
@@ -306,23 +319,35 @@ impl Tokens {
         self.live().retain(|_, kept| kept.principal != *principal);
     }
 
-    pub(crate) fn remove(&self, key: &[u8; 32]) -> Option<Put> {
-        self.live().remove(key).map(|_| Put::remove(Drawer::Tokens, *key))
+    /// Forgets one. Gives what takes it out of the store; nothing if it is not there.
+    pub(crate) fn remove(&self, key: &[u8; 32]) -> Vec<Put> {
+        self.live().remove(key).map(|_| rows::taken_out(key)).into_iter().flatten().collect()
     }
 
-    /// The sign-in with this key, used now by whoever shows `shown`. Gives what is to be stored about it, if anything is.
+    /// Stores when the sign-in with this key was used last, unless it has ended meanwhile. Of two at a time the later one
+    /// stores what is then true.
+    ///
+    /// This is a row of its own: were it the sign-in's, one that ended in this moment would be back with the next start.
+    fn store_seen(&self, key: &[u8; 32], store: &dyn Store) -> Result<(), StoreError> {
+        let _storing = self.storing.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(seen_at) = self.live().get(key).map(|kept| kept.seen_at) else { return Ok(()) };
+        store.put(&[Put::set(Drawer::Tokens, rows::seen_key(key), seen_at.0.to_be_bytes())])
+    }
+
+    /// The sign-in with this key, used now by whoever shows `shown`; and whether it is to be stored that it was.
     fn use_it(
         &self,
         key: &[u8; 32],
         shown: Option<&[u8; 32]>,
         (now, settings): (At, &Settings),
-    ) -> Option<(Kept, Option<Put>)> {
+    ) -> Option<(Kept, bool)> {
         let mut live = self.live();
         let kept = live.get_mut(key)?;
         // One that stands on a key is nobody's without it, and one that does not has none to show.
-        let is_theirs = match &kept.from.job {
-            Some(job) => job.is_of(shown),
-            None => shown.is_none(),
+        let is_theirs = match (&kept.from.job, &kept.from.key) {
+            (Some(job), _) => job.is_of(shown),
+            (None, Some(key)) => shown.is_some_and(|shown| URL_SAFE_NO_PAD.encode(shown) == *key),
+            (None, None) => shown.is_none(),
         };
         if !is_theirs {
             return None;
@@ -335,7 +360,7 @@ impl Tokens {
         if store {
             kept.seen_at = now;
         }
-        Some((kept.clone(), store.then(|| kept.put(key))))
+        Some((kept.clone(), store))
     }
 
     fn is_live(&self, key: &[u8; 32], now: At, settings: &Settings) -> bool {
@@ -421,14 +446,17 @@ impl Engine {
         let key = key_of(token);
         let (settings, now) = (&self.0.house.settings, self.now());
         let used = self.0.people.tokens.use_it(&key, shown, (now, settings));
-        let (kept, put) = used.ok_or(Unauthenticated)?;
+        let (kept, store) = used.ok_or(Unauthenticated)?;
         if !self.snapshot().book.is_enabled(&kept.principal) {
             return Err(Unauthenticated);
         }
-        if let Some(put) = put {
-            let store = Arc::clone(&self.0.house.store);
+        if store {
+            let engine = self.clone();
             // When it is lost, the sign-in ends a minute early after a restart.
-            tokio::task::spawn_blocking(move || store.put(&[put]).map_err(|error| tracing::warn!(%error)));
+            tokio::task::spawn_blocking(move || {
+                let Inner { house, people, .. } = &*engine.0;
+                people.tokens.store_seen(&key, &*house.store).map_err(|error| tracing::warn!(%error))
+            });
         }
         Ok(Caller {
             principal: kept.principal,
@@ -450,18 +478,21 @@ impl Engine {
     }
 }
 
+/// A sign-in as it is stored, under the newest key of the house, if it is under an older one.
+pub(crate) fn renewed(house: &House, value: &[u8]) -> Option<Vec<u8>> {
+    let mut stored: Stored = serde_json::from_slice(value).ok()?;
+    stored.from = renewed_text(house, stored.id, &stored.from)?.into();
+    serde_json::to_vec(&stored).ok()
+}
+
+fn renewed_text(house: &House, id: SignInId, sealed: &str) -> Option<String> {
+    let sealed = STANDARD_NO_PAD.decode(sealed).ok()?;
+    let renewed = house.keyring.renew(&house.ports, &place(id), &sealed)?;
+    Some(STANDARD_NO_PAD.encode(renewed))
+}
+
 fn place(id: SignInId) -> String {
     format!("sign-in:{id}")
-}
-
-/// Beside sign-ins, whose keys are shorter.
-fn used_key(key: &[u8; 32]) -> Vec<u8> {
-    [b"u".as_slice(), key].concat()
-}
-
-fn used_up(key: &[u8], value: &[u8]) -> Option<([u8; 32], At)> {
-    let key = key.strip_prefix(b"u")?.try_into().ok()?;
-    Some((key, At(i64::from_be_bytes(value.try_into().ok()?))))
 }
 
 fn key_of(token: &str) -> [u8; 32] {

@@ -5,6 +5,7 @@
 //! verifiers, tokens, tiles, ...), written in the same transaction as lines or by themselves. A store knows
 //! nothing of what it keeps; what is secret comes to it encrypted or hashed.
 
+mod runs;
 mod sqlite;
 
 use std::fmt;
@@ -42,6 +43,18 @@ pub struct Batch {
     pub lines: Vec<StoredLine>,
     /// Values beside them.
     pub puts: Vec<Put>,
+    /// Nobody waits for it: other threads may come first.
+    pub unhurried: bool,
+}
+
+impl Batch {
+    /// Lets other threads come first where nobody waits for the batch: it would else have a processor to itself for as
+    /// long as all of it takes, and sessions that could go on would wait behind it.
+    pub fn give_way(&self) {
+        if self.unhurried {
+            std::thread::yield_now();
+        }
+    }
 }
 
 /// The tables beside the chain.
@@ -67,6 +80,8 @@ pub enum Drawer {
     Authenticators,
     /// From where people sign in, encrypted.
     Places,
+    /// Devices on which people are told of what waits, encrypted.
+    Devices,
     /// What clients present to doors: keys, never passwords.
     Credentials,
     /// What directories said beyond what the book holds, encrypted, and when they were heard.
@@ -83,7 +98,7 @@ pub enum Drawer {
 
 impl Drawer {
     /// All drawers.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Meta,
         Self::Content,
         Self::Sheets,
@@ -94,6 +109,7 @@ impl Drawer {
         Self::Tokens,
         Self::Authenticators,
         Self::Places,
+        Self::Devices,
         Self::Credentials,
         Self::Directories,
         Self::Tiles,
@@ -116,6 +132,7 @@ impl Drawer {
             Self::Tokens => "tokens",
             Self::Authenticators => "authenticators",
             Self::Places => "places",
+            Self::Devices => "devices",
             Self::Credentials => "credentials",
             Self::Directories => "directories",
             Self::Tiles => "tiles",
@@ -240,6 +257,24 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::Exists`]; [`StoreError::Failed`].
     fn put(&self, puts: &[Put]) -> Result<(), StoreError>;
+
+    /// Replaces values that are still what they were, durably, in a transaction of their own, and leaves the others as they
+    /// are. Gives how many it replaced.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`]: nothing was replaced.
+    fn swap(&self, drawer: Drawer, swaps: &[Swap]) -> Result<u64, StoreError>;
+}
+
+/// A value that is to be replaced if it is still what it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Swap {
+    /// Under which key.
+    pub key: Vec<u8>,
+    /// What it was.
+    pub before: Vec<u8>,
+    /// What it is to be.
+    pub then: Vec<u8>,
 }
 
 /// What to look through.

@@ -10,7 +10,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior, params};
 
-use super::{Batch, Drawer, Order, Pair, Put, Scan, Store, StoreError, StoredLine, end_of};
+use super::runs::{self, Piece};
+use super::{Batch, Drawer, Order, Pair, Put, Scan, Store, StoreError, StoredLine, Swap, end_of};
 
 /// How many reading connections are kept. More readers than that wait for each other.
 const READERS: usize = 4;
@@ -25,10 +26,10 @@ const KEY_BYTES_MAX: usize = 256;
 const APPLICATION: i32 = 0x4353_4732;
 
 /// The version of the tables (`PRAGMA user_version`).
-const VERSION: i32 = 4;
+const VERSION: i32 = 6;
 
-/// Versions that only lack drawers.
-const FEWER_DRAWERS: std::ops::Range<i32> = 1..VERSION;
+/// Versions that only lack tables.
+const FEWER_TABLES: std::ops::Range<i32> = 1..VERSION;
 
 /// A ledger in one SQLite file.
 pub struct SqliteStore {
@@ -110,21 +111,47 @@ impl SqliteStore {
         })
     }
 
-    fn read_where(&self, sql: &'static str, from: u64, count: usize) -> Result<Vec<StoredLine>, StoreError> {
+    /// Rows of lines, from one on.
+    fn rows(
+        reader: &Connection,
+        sql: &'static str,
+        from: u64,
+        count: usize,
+    ) -> Result<Vec<StoredLine>, StoreError> {
         let fail = failed("read lines");
-        let reader = self.reader();
         let mut statement = reader.prepare_cached(sql).map_err(&fail)?;
         let rows = statement
             .query_map(params![signed(from), i64::try_from(count).unwrap_or(i64::MAX)], |row| {
-                let index: i64 = row.get(0)?;
-                Ok(StoredLine {
-                    index: u64::try_from(index).unwrap_or_default(),
-                    decides: row.get(1)?,
-                    bytes: row.get(2)?,
-                })
+                Ok(StoredLine { index: unsigned(row.get(0)?), decides: row.get(1)?, bytes: row.get(2)? })
             })
             .map_err(&fail)?;
         rows.collect::<Result<_, _>>().map_err(&fail)
+    }
+
+    /// Lines that are in runs, from one on: `count` of them, if there are so many.
+    fn run_lines(reader: &Connection, from: u64, count: usize) -> Result<Vec<StoredLine>, StoreError> {
+        let fail = failed("read lines");
+        let mut statement = reader
+            .prepare_cached(
+                "SELECT first, packed FROM runs WHERE first >= coalesce((SELECT max(first) FROM runs WHERE \
+                 first <= ?1), 0) ORDER BY first",
+            )
+            .map_err(&fail)?;
+        let mut rows = statement.query([signed(from)]).map_err(&fail)?;
+        let mut lines = Vec::new();
+        while lines.len() < count {
+            let Some(row) = rows.next().map_err(&fail)? else { break };
+            let first = unsigned(row.get(0).map_err(&fail)?);
+            let packed = row.get_ref(1).and_then(|packed| Ok(packed.as_blob()?)).map_err(&fail)?;
+            let run = runs::unpack(first, packed).ok_or_else(|| {
+                StoreError::failed(
+                    "read lines",
+                    format!("the run of lines that begins with {first} is broken"),
+                )
+            })?;
+            lines.extend(run.into_iter().filter(|line| line.index >= from));
+        }
+        Ok(lines)
     }
 }
 
@@ -142,34 +169,27 @@ impl Store for SqliteStore {
         if found != expected {
             return Err(StoreError::Moved { expected, found });
         }
-        {
-            let mut insert = transaction
-                .prepare_cached("INSERT INTO lines (seq, decides, line) VALUES (?1, ?2, ?3)")
-                .map_err(failed("append a line"))?;
-            for line in &batch.lines {
-                insert
-                    .execute(params![signed(line.index), line.decides, line.bytes])
-                    .map_err(failed("append a line"))?;
-            }
-        }
+        write_lines(&transaction, batch)?;
         write_puts(&transaction, &batch.puts)?;
         transaction.commit().map_err(failed("make a batch durable"))
     }
 
     fn read(&self, from: u64, count: usize) -> Result<Vec<StoredLine>, StoreError> {
-        self.read_where(
-            "SELECT seq, decides, line FROM lines WHERE seq >= ?1 ORDER BY seq LIMIT ?2",
-            from,
-            count,
-        )
+        const ROWS: &str = "SELECT seq, decides, line FROM lines WHERE seq >= ?1 ORDER BY seq LIMIT ?2";
+        let mut reader = self.reader();
+        // Both tables as of one moment.
+        let moment = reader.transaction().map_err(failed("read lines"))?;
+        let mut lines = Self::rows(&moment, ROWS, from, count)?;
+        lines.extend(Self::run_lines(&moment, from, count)?);
+        lines.sort_by_key(|line| line.index);
+        lines.truncate(count);
+        Ok(lines)
     }
 
     fn read_decisions(&self, from: u64, count: usize) -> Result<Vec<StoredLine>, StoreError> {
-        self.read_where(
-            "SELECT seq, decides, line FROM lines WHERE decides = 1 AND seq >= ?1 ORDER BY seq LIMIT ?2",
-            from,
-            count,
-        )
+        const ROWS: &str =
+            "SELECT seq, decides, line FROM lines WHERE decides = 1 AND seq >= ?1 ORDER BY seq LIMIT ?2";
+        Self::rows(&self.reader(), ROWS, from, count)
     }
 
     fn get(&self, drawer: Drawer, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
@@ -202,6 +222,24 @@ impl Store for SqliteStore {
             .map_err(failed("begin a transaction"))?;
         write_puts(&transaction, puts)?;
         transaction.commit().map_err(failed("make values durable"))
+    }
+
+    fn swap(&self, drawer: Drawer, swaps: &[Swap]) -> Result<u64, StoreError> {
+        let fail = failed("replace a value");
+        let mut writer = self.writer();
+        let transaction = writer
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(failed("begin a transaction"))?;
+        let mut replaced = 0_u64;
+        {
+            let mut statement = transaction.prepare_cached(sql_of(drawer).swap).map_err(&fail)?;
+            for swap in swaps {
+                let rows = statement.execute(params![swap.key, swap.before, swap.then]).map_err(&fail)?;
+                replaced = replaced.saturating_add(rows as u64);
+            }
+        }
+        transaction.commit().map_err(failed("make values durable"))?;
+        Ok(replaced)
     }
 }
 
@@ -248,8 +286,8 @@ fn prepare_schema(writer: &Connection, path: &Path) -> Result<(), StoreError> {
     let format = |why: String| StoreError::Format { path: path.display().to_string(), why };
     match (pragma("application_id").map_err(&fail)?, pragma("user_version").map_err(&fail)?) {
         (APPLICATION, VERSION) => Ok(()),
-        (APPLICATION, version) if FEWER_DRAWERS.contains(&version) => writer
-            .execute_batch(&format!("BEGIN; {} PRAGMA user_version = {VERSION}; COMMIT;", drawers()))
+        (APPLICATION, version) if FEWER_TABLES.contains(&version) => writer
+            .execute_batch(&format!("BEGIN; {} PRAGMA user_version = {VERSION}; COMMIT;", tables()))
             .map_err(&fail),
         (APPLICATION, version) => Err(format(format!("its version is {version}, not {VERSION}"))),
         (0, 0) => writer
@@ -258,30 +296,58 @@ fn prepare_schema(writer: &Connection, path: &Path) -> Result<(), StoreError> {
                      line BLOB NOT NULL) STRICT; \
                      CREATE INDEX decisions ON lines (seq) WHERE decides = 1; {} \
                      PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; COMMIT;",
-                drawers()
+                tables()
             ))
             .map_err(&fail),
         _ => Err(format("another program wrote it".into())),
     }
 }
 
-/// The tables of all drawers, those that are not there yet.
-fn drawers() -> String {
+/// The tables of runs and of all drawers, those that are not there yet.
+fn tables() -> String {
     let table = |drawer: &Drawer| {
         format!(
             "CREATE TABLE IF NOT EXISTS {drawer} (key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL) \
              STRICT, WITHOUT ROWID;"
         )
     };
-    Drawer::ALL.iter().map(table).collect()
+    let runs = "CREATE TABLE IF NOT EXISTS runs (first INTEGER PRIMARY KEY NOT NULL, count INTEGER NOT NULL, \
+                packed BLOB NOT NULL) STRICT;";
+    Drawer::ALL.iter().map(table).fold(runs.to_owned(), |all, one| all + &one)
 }
 
 fn next_index(connection: &Connection) -> Result<u64, StoreError> {
     let fail = failed("read the ledger's size");
-    let mut statement =
-        connection.prepare_cached("SELECT seq FROM lines ORDER BY seq DESC LIMIT 1").map_err(&fail)?;
-    let last: Option<i64> = statement.query_row([], |row| row.get(0)).optional().map_err(&fail)?;
-    Ok(last.map_or(0, |last| u64::try_from(last).unwrap_or_default().saturating_add(1)))
+    let mut statement = connection
+        .prepare_cached(
+            "SELECT max(coalesce((SELECT max(seq) + 1 FROM lines), 0), \
+             coalesce((SELECT first + count FROM runs ORDER BY first DESC LIMIT 1), 0))",
+        )
+        .map_err(&fail)?;
+    Ok(unsigned(statement.query_row([], |row| row.get(0)).map_err(&fail)?))
+}
+
+fn write_lines(connection: &Connection, batch: &Batch) -> Result<(), StoreError> {
+    let fail = failed("append a line");
+    let prepare = |sql| connection.prepare_cached(sql).map_err(&fail);
+    for piece in runs::pieces(&batch.lines) {
+        match piece {
+            Piece::One(line) => {
+                prepare("INSERT INTO lines (seq, decides, line) VALUES (?1, ?2, ?3)")?
+                    .execute(params![signed(line.index), line.decides, line.bytes])
+                    .map_err(&fail)?;
+            }
+            Piece::Run(run) => {
+                batch.give_way();
+                let first = run.first().map_or(0, |line| line.index);
+                let count = i64::try_from(run.len()).unwrap_or(i64::MAX);
+                prepare("INSERT INTO runs (first, count, packed) VALUES (?1, ?2, ?3)")?
+                    .execute(params![signed(first), count, runs::pack(run)])
+                    .map_err(&fail)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn write_puts(connection: &Connection, puts: &[Put]) -> Result<(), StoreError> {
@@ -316,6 +382,10 @@ fn signed(index: u64) -> i64 {
     i64::try_from(index).unwrap_or(i64::MAX)
 }
 
+fn unsigned(index: i64) -> u64 {
+    u64::try_from(index).unwrap_or_default()
+}
+
 /// The keys of a scan: from one, inclusive, to another, exclusive.
 struct Bounds {
     from: Vec<u8>,
@@ -342,6 +412,7 @@ struct Sql {
     insert: &'static str,
     replace: &'static str,
     remove: &'static str,
+    swap: &'static str,
     up: &'static str,
     down: &'static str,
 }
@@ -353,6 +424,7 @@ macro_rules! sql {
             insert: concat!("INSERT INTO ", $table, " (key, value) VALUES (?1, ?2)"),
             replace: concat!("INSERT OR REPLACE INTO ", $table, " (key, value) VALUES (?1, ?2)"),
             remove: concat!("DELETE FROM ", $table, " WHERE key = ?1"),
+            swap: concat!("UPDATE ", $table, " SET value = ?3 WHERE key = ?1 AND value = ?2"),
             up: concat!(
                 "SELECT key, value FROM ",
                 $table,
@@ -379,6 +451,7 @@ const fn sql_of(drawer: Drawer) -> &'static Sql {
         Drawer::Tokens => &sql!("tokens"),
         Drawer::Authenticators => &sql!("authenticators"),
         Drawer::Places => &sql!("places"),
+        Drawer::Devices => &sql!("devices"),
         Drawer::Credentials => &sql!("credentials"),
         Drawer::Directories => &sql!("directories"),
         Drawer::Tiles => &sql!("tiles"),

@@ -1,7 +1,8 @@
 //! Budgets: what is taken is counted, in no restart forgotten, and nothing runs beyond.
 
 use countersign_core::GrantId;
-use countersign_core::budget::Spent;
+use countersign_core::budget::{Spent, Whose};
+use countersign_core::question::Value;
 
 use super::{Bench, bundle, select, until, write};
 use crate::views::GrantFilter;
@@ -51,7 +52,10 @@ async fn a_grant_is_used_up_by_all_sessions_under_it_and_a_restart_gives_nothing
     until(|| bench.count("action.completed") == 2).await;
 
     let bench = bench.crash().await;
-    assert_eq!(spent(&bench, grant), Spent { statements: 2, rows: 9, bytes: 200, micros: 3_000_000 });
+    assert_eq!(
+        spent(&bench, grant),
+        Spent { statements: 2, rows: 9, bytes: 200, micros: 3_000_000, relations: 0 }
+    );
     let session = bench.connect("alice", "shop-reader").await;
     read(&bench, &session, 7).await.unwrap();
     let refused = read(&bench, &session, 1).await.unwrap_err();
@@ -126,4 +130,83 @@ async fn what_was_approved_is_counted_too() {
     bench.engine.completed(ran, ended).await;
     let Judgement::Deny(denied) = bench.engine.judge(&session, write("DELETE FROM orders")) else { panic!() };
     assert_eq!(denied.reason(), "the budget of your grant is used up: 1 of 1 statements");
+}
+
+/// A read of these relations.
+fn of(relations: &[&str]) -> Attempt {
+    let mut attempt = select("SELECT 1");
+    let names = relations.iter().map(|name| (*name).to_owned()).collect();
+    std::sync::Arc::make_mut(&mut attempt.context)
+        .extend([("touches", Value::Texts(names)), ("resolved", Value::Bool(true))]);
+    attempt
+}
+
+async fn reads(bench: &Bench, session: &Session, relations: &[&str]) -> Result<(), String> {
+    match bench.engine.judge(session, of(relations)) {
+        Judgement::Allow(judged) => {
+            let (_, pending) = bench.engine.record_read(judged).await.unwrap();
+            let ran = pending.durable().await.unwrap();
+            let ended = Completion {
+                result: CompletionResult::Done,
+                rows: Some(11),
+                bytes: 1,
+                micros: 1,
+                transaction: None,
+            };
+            bench.engine.completed(ran, ended).await;
+            Ok(())
+        }
+        Judgement::Deny(denied) => Err(denied.reason().to_owned()),
+        Judgement::Hold(held) => Err(format!("held: {}", held.reason())),
+    }
+}
+
+#[tokio::test]
+async fn different_relations_are_counted_and_known_ones_may_be_read_again() {
+    let bench =
+        bench("[role.shop-reader.budget]\ngrant = { relations = 3 }\nstatement = { relations = 2 }").await;
+    let grant = bench.grant("alice", "shop-reader").await;
+    let session = bench.connect("alice", "shop-reader").await;
+    reads(&bench, &session, &["public.a", "public.b", "pg_catalog.pg_class"]).await.unwrap();
+    let refused = reads(&bench, &session, &["public.a", "public.b", "public.c"]).await.unwrap_err();
+    assert_eq!(refused, "this touches more relations than one statement may: 3 of 2 relations");
+    reads(&bench, &session, &["public.c"]).await.unwrap();
+    let refused = reads(&bench, &session, &["public.d"]).await.unwrap_err();
+    assert_eq!(refused, "the budget of your grant is used up: 4 of 3 relations");
+    drop(session);
+    until(|| bench.count("action.completed") == 2).await;
+
+    let bench = bench.crash().await;
+    assert_eq!(spent(&bench, grant).relations, 3, "a restart gives nothing back");
+    let session = bench.connect("alice", "shop-reader").await;
+    reads(&bench, &session, &["public.b", "public.c"]).await.unwrap();
+    assert!(reads(&bench, &session, &["public.d"]).await.is_err());
+    let Judgement::Deny(denied) = bench.engine.judge(&session, select("SELECT f()")) else { panic!() };
+    assert!(denied.reason().contains("nobody can tell how many of 3 relations"), "{}", denied.reason());
+    let left: Vec<_> =
+        session.allowance(&bench.engine).iter().map(|one| (one.whose, one.spent, one.limit)).collect();
+    assert_eq!(left, [(Whose::Grant, 3, 3), (Whose::Statement, 0, 2)]);
+}
+
+#[tokio::test]
+async fn what_is_flagged_is_told_to_policies_from_then_on() {
+    let mut files = bundle();
+    let roles = files.get_mut("roles.toml").unwrap();
+    let budget =
+        "[role.shop-reader.budget]\nstatement = { rows = 10 }\nstatement_over = \"flag\"\n[role.shop-writer]";
+    *roles = roles.replace("[role.shop-writer]", budget);
+    let policies = files.get_mut("house.cedar").unwrap();
+    policies.push_str(
+        "@id(\"much\") @gate(\"prod-write\") @reason(\"one gave much\")
+        forbid (principal, action in Action::\"sql\", resource) when { context.over_budget.contains(\"statement.rows\") };",
+    );
+    let bench = Bench::with_bundle(files).await;
+    let session = bench.session("alice", "shop-reader").await;
+    reads(&bench, &session, &["public.a"]).await.unwrap();
+    assert_eq!(
+        reads(&bench, &session, &["public.a"]).await.unwrap_err(),
+        "held: `prod-write` (one gave much)"
+    );
+    let other = bench.connect("alice", "shop-reader").await;
+    reads(&bench, &other, &["public.a"]).await.unwrap();
 }

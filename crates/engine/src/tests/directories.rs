@@ -39,7 +39,7 @@ fn listed(name: &str, groups: &[&str]) -> Listed {
         record: format!("record of {}", name.to_lowercase()),
         is_active: true,
         groups: groups.iter().map(|name| (*name).to_owned()).collect(),
-        profile: Profile { display: Some(format!("{name} in full")), email: None },
+        profile: Profile { display: Some(format!("{name} in full")), ..Profile::default() },
     }
 }
 
@@ -151,7 +151,7 @@ async fn a_group_that_is_lost_takes_along_what_was_asked_for_in_it() {
 #[tokio::test]
 async fn accounts_of_one_human_are_one_person() {
     let bench = bench().await;
-    let alices = Profile { display: None, email: Some("Alice@shop.example".into()) };
+    let alices = Profile { email: Some("Alice@shop.example".into()), ..Profile::default() };
     bench.tell(Listed { profile: alices, ..listed("zoe", &["DBA"]) }).await;
     bench.tell(listed("yan", &["DBA"])).await;
     let snapshot = bench.engine.snapshot();
@@ -165,6 +165,34 @@ async fn accounts_of_one_human_are_one_person() {
     for name in ["zoe", "yan"] {
         assert!(bench.engine.approve(&bench.caller(name), request, None, None).await.is_err());
     }
+}
+
+/// Two accounts of the directory that say the same number of an employee: together in one listing, and one after the other.
+#[tokio::test]
+async fn accounts_with_one_number_are_one_person() {
+    let mut files = files();
+    let people = files["people.toml"].replace("strip = ", "link_by = [\"number\"]\nstrip = ");
+    files.insert("people.toml".into(), people);
+    let bench = Bench::with_bundle(files).await;
+    let numbered = |name: &str, number: &str| {
+        let profile = Profile { number: Some(number.into()), ..Profile::default() };
+        Listed { profile, ..listed(name, &["DBA", "Eng"]) }
+    };
+    let person = |name: &str| bench.engine.snapshot().book.person(&who(name)).unwrap().to_string();
+    let both = vec![numbered("zoe", "E-1"), numbered("zoe-admin", "E-1"), numbered("xen", "E-2")];
+    bench.engine.synchronise(&corp(), both).await.unwrap();
+    assert_eq!((person("zoe"), person("zoe-admin")), ("zoe".into(), "zoe".into()));
+    assert_eq!(person("xen"), "xen");
+    bench.tell(numbered("zoe-night", "e-1")).await;
+    assert_eq!(person("zoe-night"), "zoe");
+    let request = bench.ask("zoe", "shop-writer").await;
+    for name in ["zoe-admin", "zoe-night"] {
+        assert!(bench.engine.approve(&bench.caller(name), request, None, None).await.is_err(), "{name}");
+    }
+    // After a start they are known by it still.
+    let bench = bench.restart().await;
+    bench.tell(numbered("zoe-new", "E-1")).await;
+    assert_eq!(bench.engine.snapshot().book.person(&who("zoe-new")).unwrap().as_str(), "zoe");
 }
 
 #[tokio::test]

@@ -340,3 +340,39 @@ unless {
     let state = bench.engine.snapshot().book.request(id).unwrap().state.as_str().to_owned();
     assert_eq!(state, "approved");
 }
+
+/// At a door nobody signs in: how fresh a sign-in is, is asked where the credential for it is made.
+#[tokio::test]
+async fn a_door_is_opened_by_a_fresh_sign_in_where_policy_wants_one() {
+    let mut files = super::bundle();
+    files.get_mut("house.cedar").unwrap().push_str(
+        r#"
+@id("credentials-want-a-fresh-sign-in")
+@reason("sign in again, then connect")
+forbid (principal, action == Action::"credential.mint", resource)
+unless { context has auth_age && context.auth_age <= duration("15m") };
+
+@id("statements-want-a-sign-in")
+forbid (principal, action == Action::"sql.delete", resource)
+unless { context has auth_age && context.auth_age <= duration("15m") };
+"#,
+    );
+    let bench = Bench::with_bundle(files).await;
+    let shop = countersign_core::ResourceId::new("shop");
+    let fresh = bench.caller("alice");
+    let mut late = fresh.clone();
+    late.proof.age = Span::minutes(16);
+    let refused = bench.engine.mint_credential(&late, &shop).await.unwrap_err();
+    assert_eq!(refused.code, RefusedCode::NotPermitted);
+    assert!(refused.message.contains("sign in again, then connect"), "{refused}");
+    let minted = bench.engine.mint_credential(&fresh, &shop).await.unwrap();
+    assert!(
+        minted.expires_at.since(bench.engine.now()) <= Span::minutes(15),
+        "it is of use no longer than that"
+    );
+
+    // What wants a sign-in of a statement itself is never satisfied, and lets nothing through.
+    let session = bench.session("alice", "shop-writer").await;
+    let judgement = bench.engine.judge(&session, super::write("DELETE FROM orders WHERE id = 1"));
+    assert!(matches!(judgement, crate::Judgement::Deny(_)));
+}

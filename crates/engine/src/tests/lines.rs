@@ -20,7 +20,10 @@ use countersign_core::{
 use countersign_ledger::{Hash, jcs};
 
 use super::who;
-use crate::line::{BadLine, Header, Place as LinePlace, Ran, encode_event, feeds_the_book, read, read_event};
+use crate::line::{
+    BadLine, Destroyed, Envelope as Line, Header, Place as LinePlace, Ran, Topic, encode_event,
+    feeds_the_book, read, read_event,
+};
 use crate::testing::MORNING;
 
 fn place() -> LinePlace {
@@ -247,6 +250,8 @@ fn events() -> Vec<(&'static str, Event)> {
         ("concluded_unknown", concluded(1, Fate::Unknown)),
         ("asked_act_whose_rows_come_later", asked(act(RowBound::Later(100)))),
         ("settled_with_data", settled(Outcome::Done { rows: Some(12) })),
+        ("settled_and_kept", settled(Outcome::Done { rows: Some(12) })),
+        ("settled_with_digest", settled(Outcome::Done { rows: None })),
         ("asked_script", asked(script())),
         ("voided_script", Event::Request(RequestEvent::Voided { request, why: Voidance::Stopped })),
     ]
@@ -295,6 +300,8 @@ fn every_event_has_its_golden_line_and_reads_back() {
             bytes: 9,
             micros: 1_500,
             data: name.ends_with("data").then_some(Digest([14; 32])),
+            kept: name.ends_with("kept").then_some(Digest([15; 32])),
+            digest: name.ends_with("digest").then_some(Digest([16; 32])),
         });
         let bytes = encode_event(&event, ran).unwrap().seal(&place()).unwrap();
         assert!(jcs::is_canonical(&bytes), "{name} is not canonical");
@@ -304,6 +311,18 @@ fn every_event_has_its_golden_line_and_reads_back() {
         golden.push_str(&format!("{name}\n{}\n\n", String::from_utf8(bytes).unwrap()));
     }
     insta::assert_snapshot!("decisions", golden);
+}
+
+#[test]
+fn the_end_of_results_has_its_golden_line() {
+    let mut line = Line::new("result.destroyed", Topic::Destroyed(Destroyed { due: "2026-03-03".into() }));
+    line.resource = Some(ResourceId::new("shop"));
+    let bytes = line.seal(&place()).unwrap();
+    assert!(jcs::is_canonical(&bytes) && !feeds_the_book(&Header::read(&bytes).unwrap()));
+    insta::assert_snapshot!(
+        String::from_utf8(bytes).unwrap(),
+        @r#"{"data":{"due":"2026-03-03"},"epoch":0,"node":"node-1","outcome":"success","prev":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","resource":"shop","seq":41,"ts":"2026-03-03T09:30:00.000000Z","type":"result.destroyed","v":1}"#
+    );
 }
 
 #[test]

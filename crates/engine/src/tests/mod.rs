@@ -10,6 +10,8 @@ mod directories;
 mod federated;
 mod identity;
 mod jobs;
+mod kept;
+mod keys;
 mod lines;
 pub(crate) mod passkeys;
 mod people;

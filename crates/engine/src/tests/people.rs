@@ -107,6 +107,71 @@ async fn the_disabled_are_signed_out_and_stay_so() {
 }
 
 #[tokio::test]
+async fn who_is_let_in_again_has_to_sign_in_again() {
+    let bench = with_password().await;
+    let shop = ResourceId::new("shop");
+    let held = async |bench: &Bench| {
+        let token = sign_in(bench, "alice", sign_in_client()).await.token;
+        let caller = bench.engine.caller(&token, Via::Cli, None).await.unwrap();
+        bench.engine.mint_credential(&caller, &shop).await.unwrap();
+        token
+    };
+    let other = bench.engine.mint_credential(&bench.caller("dave"), &shop).await.unwrap().id;
+    let first = held(&bench).await;
+    bench.engine.disable(&bench.caller("bob"), &who("alice"), None).await.unwrap();
+    assert_eq!(bench.count("token.revoked"), 1, "the end of a sign-in is a line of its own");
+    bench.engine.enable(&bench.caller("bob"), &who("alice")).await.unwrap();
+    let second = held(&bench).await;
+    bench.engine.disable(&bench.caller("bob"), &who("alice"), None).await.unwrap();
+    let bench = bench.crash().await;
+    bench.engine.enable(&bench.caller("bob"), &who("alice")).await.unwrap();
+    for token in [&first, &second] {
+        assert!(bench.engine.caller(token, Via::Cli, None).await.is_err());
+    }
+    assert!(bench.engine.verifiers(&shop, "alice").keys.is_empty(), "nor does a credential open anything");
+    let left = bench.engine.verifiers(&shop, "dave").keys;
+    assert_eq!(left.iter().map(|keys| keys.credential).collect::<Vec<_>>(), [other], "others keep theirs");
+}
+
+/// Also where what the account had could not be taken out in the moment that it was shut out.
+#[tokio::test]
+async fn what_a_crash_left_over_is_ended_before_anybody_is_let_in() {
+    let bench = with_password().await;
+    let token = sign_in(&bench, "alice", sign_in_client()).await.token;
+    let row = |bench: &Bench| bench.store.scan(Drawer::Tokens, &crate::store::Scan::of(b"", 99)).unwrap();
+    let rows = row(&bench);
+    bench.engine.disable(&bench.caller("bob"), &who("alice"), None).await.unwrap();
+    let puts: Vec<Put> = rows.into_iter().map(|(key, value)| Put::new(Drawer::Tokens, key, value)).collect();
+    bench.store.put(&puts).unwrap();
+    let bench = bench.crash().await;
+    assert_ne!(row(&bench), [], "it is there, as a crash would have left it");
+    bench.engine.enable(&bench.caller("bob"), &who("alice")).await.unwrap();
+    assert_eq!(row(&bench), []);
+    assert!(bench.engine.caller(&token, Via::Cli, None).await.is_err());
+}
+
+/// That a sign-in was used is stored beside what goes on, so also after it has ended.
+#[tokio::test]
+async fn one_that_ends_in_use_is_not_back_after_a_crash() {
+    let mut bench = with_password().await;
+    for _ in 0..4 {
+        let token = sign_in(&bench, "alice", sign_in_client()).await.token;
+        bench.clock.advance(Span::minutes(1));
+        let caller = bench.engine.caller(&token, Via::Cli, None).await.unwrap();
+        bench.engine.sign_out(&caller).await;
+        bench = bench.crash().await;
+        assert!(bench.engine.caller(&token, Via::Cli, None).await.is_err());
+    }
+    let bench = bench.crash().await;
+    let all = crate::store::Scan::of(&[], usize::MAX);
+    assert_eq!(
+        bench.store.scan(crate::store::Drawer::Tokens, &all).unwrap(),
+        [],
+        "and nothing is left of it"
+    );
+}
+
+#[tokio::test]
 async fn weak_passwords_and_others_are_refused() {
     let bench = Bench::new().await;
     let set = async |name: &str, password: &str| bench.engine.set_password(&who(name), password).await;

@@ -15,7 +15,11 @@ fn line(index: u64, decides: bool) -> StoredLine {
 }
 
 fn batch(from: u64, count: u64) -> Batch {
-    Batch { lines: (from..from + count).map(|index| line(index, index % 3 == 0)).collect(), puts: Vec::new() }
+    Batch {
+        lines: (from..from + count).map(|index| line(index, index % 3 == 0)).collect(),
+        puts: Vec::new(),
+        unhurried: false,
+    }
 }
 
 #[test]
@@ -36,6 +40,48 @@ fn lines_are_appended_where_they_belong_or_not_at_all() {
     assert_eq!(again.next_index().unwrap(), 7);
 }
 
+/// However lines were divided into transactions and rows, they are read as they were written.
+#[test]
+fn lines_in_runs_are_read_like_others() {
+    let (folder, store) = fresh();
+    // Nothing feeds the book here but every tenth line, and one stretch is longer than a row.
+    let decides = |index: u64| index % 10 == 3 && !(400..900).contains(&index);
+    let made = |index: u64| StoredLine {
+        index,
+        decides: decides(index),
+        bytes: format!("{{\"seq\":{index},\"text\":\"{}\"}}", "alike ".repeat(60)).into_bytes(),
+    };
+    let mut next = 0;
+    for count in [1, 3, 4, 40, 300, 2, 520, 1, 60] {
+        let lines = (next..next + count).map(made).collect();
+        store.append(next, &Batch { lines, unhurried: next % 2 == 0, ..Batch::default() }).unwrap();
+        next += count;
+        assert_eq!(store.next_index().unwrap(), next);
+    }
+    for (from, count) in
+        [(0, 2_000), (1, 1), (7, 8), (402, 30), (404, 1), (899, 5), (next - 1, 3), (next, 5), (5, 0)]
+    {
+        let wanted: Vec<StoredLine> = (from..next).take(count).map(made).collect();
+        assert_eq!(store.read(from, count).unwrap(), wanted, "{count} from {from}");
+    }
+    let wanted: Vec<StoredLine> = (0..next).filter(|index| decides(*index)).map(made).collect();
+    assert_eq!(store.read_decisions(0, 2_000).unwrap(), wanted);
+    drop(store);
+    let path = folder.path().join("ledger.db");
+    let size = std::fs::metadata(&path).unwrap().len();
+    assert!(size < next * 400 / 2, "{size} bytes");
+    // Whoever meddles with a run is told of, and where.
+    let database = rusqlite::Connection::open(&path).unwrap();
+    let change =
+        "UPDATE runs SET packed = CAST(substr(packed, 1, length(packed) - 1) AS BLOB) WHERE first > 350";
+    assert!(database.execute(change, []).unwrap() > 0);
+    drop(database);
+    let store = SqliteStore::open(&path).unwrap();
+    assert_eq!(store.read(0, 40).unwrap().len(), 40);
+    let broken = store.read(360, 900).unwrap_err().chain();
+    assert!(broken.contains("the run of lines that begins with"), "{broken}");
+}
+
 #[test]
 fn a_batch_is_whole_or_not_there() {
     let (_folder, store) = fresh();
@@ -43,6 +89,7 @@ fn a_batch_is_whole_or_not_there() {
     let clash = Batch {
         lines: vec![line(0, true)],
         puts: vec![Put::set(Drawer::Meta, *b"a", *b"b"), Put::new(Drawer::Checkpoints, *b"1", *b"second")],
+        unhurried: false,
     };
     assert!(matches!(store.append(0, &clash), Err(StoreError::Exists("checkpoints"))));
     assert_eq!(store.next_index().unwrap(), 0);
@@ -90,16 +137,20 @@ fn other_files_are_refused() {
 }
 
 #[test]
-fn a_store_that_lacks_drawers_gets_them() {
+fn a_store_that_lacks_tables_gets_them() {
     let (folder, store) = fresh();
     drop(store);
     let path = folder.path().join("ledger.db");
-    for version in [1, 2] {
+    for version in [1, 2, 4, 5] {
         let older = rusqlite::Connection::open(&path).unwrap();
-        older.execute_batch(&format!("DROP TABLE content_sheets; PRAGMA user_version = {version};")).unwrap();
+        let sheets = if version < 4 { "DROP TABLE content_sheets;" } else { "" };
+        older.execute_batch(&format!("DROP TABLE runs; {sheets} PRAGMA user_version = {version};")).unwrap();
         drop(older);
         let store = SqliteStore::open(&path).unwrap();
+        let before = store.next_index().unwrap();
+        store.append(before, &batch(before, 1)).unwrap();
         store.put(&[Put::set(Drawer::Sheets, *b"k", *b"v")]).unwrap();
+        assert_eq!(store.read(0, 10).unwrap(), batch(0, before + 1).lines);
     }
 }
 

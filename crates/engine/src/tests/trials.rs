@@ -1,6 +1,6 @@
 //! Trials: what policy would say is what it says, and trying changes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use countersign_core::question::Context;
 use countersign_core::{ActionName, ResourceId, RoleId, Span};
@@ -231,6 +231,45 @@ async fn who_would_get_in_is_told_person_by_person() {
         })
         .collect();
     assert_eq!(ended, ["alice", "alice"], "{:?}", found.ends);
+}
+
+/// A server of tools beside the databases, and a column of which something is said; everybody may do everything.
+fn wide_open() -> Files {
+    let mut files = readable();
+    let more = |files: &mut Files, path: &str, text: &str| files.get_mut(path).unwrap().push_str(text);
+    let server = "[resource.files]\nkind = \"mcp\"\ntitle = \"The reports\"\nimpact = \"low\"\n\
+                  owner = \"group:dba\"\nurl = \"http://127.0.0.1:9/mcp\"\n";
+    let column =
+        "[resource.shop.relation.\"public.customers\"]\ncolumns.email = { labels = [\"personal\"] }\n";
+    more(&mut files, "resources.toml", &format!("{column}{server}"));
+    let role = "[role.clerk]\ntitle = \"Use the reports\"\nactions = [\"mcp.list\", \"mcp.call\"]\nresources = [\"files\"]\n\
+                account = \"clerk\"\nlongest = \"1h\"\n";
+    more(&mut files, "roles.toml", role);
+    files.insert("rules.toml".into(), String::new());
+    files.insert("house.cedar".into(), "@id(\"all\") permit (principal, action, resource);".into());
+    files
+}
+
+#[tokio::test]
+async fn every_action_that_policy_knows_is_compared() {
+    let bench = Bench::with_bundle(wide_open()).await;
+    let mut draft = wide_open();
+    draft.get_mut("house.cedar").unwrap().push_str("@id(\"none\") forbid (principal, action, resource);");
+    let found = bench.engine.compare(&bench.caller("dave"), draft).await.unwrap();
+    let alice = found.people.iter().find(|one| one.who.id == who("alice")).unwrap();
+    let told: BTreeSet<ActionName> = alice.changes.iter().flat_map(|one| one.actions.clone()).collect();
+    for action in countersign_policy::actions::all() {
+        assert!(told.contains(&action), "`{action}` is in no comparison of bundles");
+    }
+    // A question that can't be asked is a no on both sides, which would be no difference.
+    assert!(alice.changes.iter().all(|one| one.before == Word::Allow && one.after == Word::Deny));
+    let clerk = Scope::Do(RoleId::new("clerk"), "files".parse().unwrap());
+    let of_clerk = alice.changes.iter().filter(|one| one.scope == clerk).flat_map(|one| one.actions.clone());
+    assert!(of_clerk.clone().any(|action| action.as_str() == "mcp.call"));
+    assert!(of_clerk.clone().all(|action| !action.as_str().starts_with("sql.")), "no statement reaches it");
+    let email =
+        Scope::See(RoleId::new("shop-writer"), "shop".parse().unwrap(), "public.customers.email".to_owned());
+    assert!(alice.changes.iter().any(|one| one.scope == email), "{:?}", alice.changes);
 }
 
 #[tokio::test]

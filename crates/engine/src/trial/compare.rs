@@ -2,23 +2,19 @@
 //! let them do, and what would end.
 //!
 //! Every person is asked about twice, under what is in force and under what is proposed, and only differences are told.
-//! Statements are asked about by kind, in circumstances that are as strict as what is not looked into: a policy that
-//! looks at a table's name or at a missing WHERE shows in a replay of what was done, not here.
+//! What is asked, and in which circumstances, is in [`super::asking`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use countersign_core::catalogue::Catalogue;
 use countersign_core::grant::Event as GrantEvent;
-use countersign_core::question::{Context, Question, Target};
 use countersign_core::request::{Ask, Event as RequestEvent};
 use countersign_core::ruling::Verdict;
 use countersign_core::{
-    ActionName, At, BundleHash, Event, GrantId, PersonId, PrincipalId, RequestId, ResourceId, RoleId,
-    RuleName, SessionId,
+    ActionName, BundleHash, Event, GrantId, PrincipalId, RequestId, ResourceId, RoleId, RuleName, SessionId,
 };
-use countersign_policy::context::{Access, Plain, Reach, Sql, Via};
 
-use super::one::policy_of;
+use super::asking::{Picture, Side};
 use super::{Files, in_words};
 use crate::api::{ApplyError, PreviewVerdict};
 use crate::engine::Engine;
@@ -32,31 +28,6 @@ use crate::writer::work::{From, Standing};
 /// How many questions are asked of each bundle. People who are described otherwise come first; a change to policies alone
 /// shows in the first people as it does in the last.
 const QUESTIONS_MAX: usize = 40_000;
-
-/// What people may do to the gateway and to what is not theirs.
-const HOUSE: [&str; 18] = [
-    "policy.read",
-    "policy.apply",
-    "ledger.read",
-    "ledger.export",
-    "request.read",
-    "request.approve",
-    "request.deny",
-    "grant.read",
-    "grant.revoke",
-    "session.read",
-    "session.end",
-    "principal.read",
-    "principal.disable",
-    "principal.enable",
-    "sign_in.read",
-    "sign_in.end",
-    "authenticator.reset",
-    "credential.mint",
-];
-
-/// Names in the tree of actions that no door asks about by themselves, and what is no statement.
-const NOT_ASKED: [&str; 6] = ["sql.read", "sql.write", "sql.ddl", "sql.admin", "sql.session", "sql.unmask"];
 
 /// What a change would make.
 #[derive(Clone, Debug)]
@@ -123,6 +94,8 @@ pub enum Scope {
     Ask(RoleId),
     /// Acting in a role.
     Do(RoleId, ResourceId),
+    /// Seeing a masked column (`schema.relation.column`) as it is, acting in a role.
+    See(RoleId, ResourceId, String),
     /// The gateway itself, and what is not theirs.
     House,
 }
@@ -173,17 +146,6 @@ pub enum Ending {
     },
 }
 
-type Picture = BTreeMap<(Scope, ActionName), Word>;
-
-/// One bundle in force, asked about one person after another.
-struct Side<'a> {
-    engine: &'a Engine,
-    snapshot: &'a Snapshot,
-    kinds: &'a [ActionName],
-    now: At,
-    asked: usize,
-}
-
 impl Engine {
     /// What would change for everybody if these files were put in force.
     ///
@@ -229,11 +191,7 @@ impl Engine {
     }
 
     fn everybody(&self, before: &Snapshot, after: &Snapshot) -> (Vec<PersonChange>, usize, usize) {
-        let kinds: Vec<ActionName> = countersign_policy::actions::all()
-            .into_iter()
-            .filter(|name| name.as_str().starts_with("sql.") && !NOT_ASKED.contains(&name.as_str()))
-            .collect();
-        let side = |snapshot| Side { engine: self, snapshot, kinds: &kinds, now: self.now(), asked: 0 };
+        let side = |snapshot| Side { engine: self, snapshot, now: self.now(), asked: 0 };
         let (mut old, mut new) = (side(before), side(after));
         let order = in_order(&before.book.catalogue, &after.book.catalogue);
         let (of, mut compared, mut people) = (order.len(), 0, Vec::new());
@@ -278,148 +236,6 @@ impl Engine {
         });
         decided.chain(cut).collect()
     }
-}
-
-impl Side<'_> {
-    /// Everything that policy says of somebody.
-    fn picture(&mut self, who: &PrincipalId) -> Picture {
-        let mut picture = Picture::new();
-        let catalogue = &self.snapshot.book.catalogue;
-        if !catalogue.principals.contains_key(who) {
-            return picture;
-        }
-        for (name, role) in &catalogue.roles {
-            let word = self.asking(who, name, role.longest);
-            let could = word != Word::Deny;
-            picture.insert((Scope::Ask(name.clone()), ActionName::new("access.request")), word);
-            // What a role lets somebody do who can't have it is of no matter.
-            let held = self.snapshot.book.live_grant(who, name, self.now).is_some();
-            for resource in role.resources.iter().filter(|_| could || held) {
-                for kind in self.kinds {
-                    let word = self.doing(who, (name, resource), kind);
-                    picture.insert((Scope::Do(name.clone(), resource.clone()), kind.clone()), word);
-                }
-            }
-        }
-        if let Some(other) = self.other(who) {
-            for action in HOUSE.map(ActionName::new) {
-                let word = self.governing(who, &action, &other);
-                picture.insert((Scope::House, action), word);
-            }
-        }
-        picture
-    }
-
-    fn asking(&mut self, who: &PrincipalId, role: &RoleId, lasting: countersign_core::Span) -> Word {
-        let context = Access {
-            plain: self.plain(Via::Console),
-            duration: lasting,
-            purpose: "...".into(),
-            ticket: None,
-        };
-        let (action, target) = (ActionName::new("access.request"), Target::Role(role.clone()));
-        let ask = Ask::Access { role: role.clone(), lasting };
-        self.word(question(who, None, (action, target), context.into()), Some(ask))
-    }
-
-    fn doing(&mut self, who: &PrincipalId, at: (&RoleId, &ResourceId), kind: &ActionName) -> Word {
-        let (role, resource) = at;
-        let verb = kind.as_str().trim_start_matches("sql.").to_owned();
-        let sql = Sql {
-            plain: self.plain(Via::Postgres),
-            purpose: "...".into(),
-            ticket: None,
-            verbs: BTreeSet::from([verb]),
-            reads: BTreeSet::new(),
-            writes: BTreeSet::new(),
-            functions: BTreeSet::new(),
-            has_where: true,
-            has_limit: true,
-            statements: 1,
-            in_transaction: false,
-            provable_read: matches!(kind.as_str(), "sql.select" | "sql.show"),
-            rows: None,
-            reach: Reach::default(),
-        };
-        let mut context = Context::from(sql);
-        crate::action::tell_impact(&self.snapshot.book.catalogue, resource, &mut context);
-        let about = (kind.clone(), Target::Resource(resource.clone()));
-        self.word(question(who, Some(role), about, context), None)
-    }
-
-    fn governing(&mut self, who: &PrincipalId, action: &ActionName, other: &(PrincipalId, PersonId)) -> Word {
-        let (principal, person) = other.clone();
-        let target = match action.as_str().split('.').next() {
-            Some("request") => {
-                let action = ActionName::new("access.request");
-                Target::Request { id: RequestId(0), principal, person, action }
-            }
-            Some("grant") => match self.snapshot.book.catalogue.roles.keys().next() {
-                Some(role) => Target::Grant { id: GrantId(0), principal, person, role: role.clone() },
-                None => return Word::Deny,
-            },
-            Some("session") => Target::Session { id: SessionId(0), principal, person },
-            Some("principal" | "sign_in" | "authenticator") => Target::Principal(principal),
-            Some("credential") => match self.snapshot.book.catalogue.resources.keys().next() {
-                Some(resource) => Target::Resource(resource.clone()),
-                None => return Word::Deny,
-            },
-            _ => Target::Gateway,
-        };
-        let context = self.plain(Via::Console).into();
-        self.word(question(who, None, (action.clone(), target), context), None)
-    }
-
-    /// What is said of a question, and who would be asked.
-    fn word(&mut self, mut question: Question, ask: Option<Ask>) -> Word {
-        self.asked += 1;
-        if question.roles.is_empty() {
-            let held = self.snapshot.book.live_roles(&question.principal, self.now);
-            question.roles = held.into_iter().map(|(role, _)| role.clone()).collect();
-        }
-        let Ok(policy) = policy_of(self.snapshot) else { return Word::Deny };
-        let ruling = policy.rule(&self.snapshot.book, &question);
-        match ruling.verdict() {
-            Verdict::Allow => Word::Allow,
-            Verdict::Deny(_) => Word::Deny,
-            Verdict::Hold(gates) => {
-                let rules = gates.iter().map(|gate| gate.rule.clone()).collect();
-                let stages = match ask {
-                    Some(ask) => self.engine.stages_of(self.snapshot, &question.principal, ask, gates),
-                    None => Vec::new(),
-                };
-                Word::Hold { rules, asked: stages.iter().map(stage_words).collect() }
-            }
-        }
-    }
-
-    /// Somebody else, to whom things would be done.
-    fn other(&self, who: &PrincipalId) -> Option<(PrincipalId, PersonId)> {
-        let catalogue = &self.snapshot.book.catalogue;
-        let mine = &catalogue.principals.get(who)?.person;
-        let mut others = catalogue.principals.iter().filter(|(_, one)| one.is_user() && one.person != *mine);
-        others.next().map(|(id, one)| (id.clone(), one.person.clone()))
-    }
-
-    fn plain(&self, via: Via) -> Plain {
-        Plain { now: self.now, source: None, via }
-    }
-}
-
-fn question(
-    who: &PrincipalId,
-    role: Option<&RoleId>,
-    (action, target): (ActionName, Target),
-    context: Context,
-) -> Question {
-    Question { principal: who.clone(), roles: role.cloned().into_iter().collect(), action, target, context }
-}
-
-/// `1 of group:dba (bob)`.
-fn stage_words(stage: &StageView) -> String {
-    let people: Vec<&str> = stage.people.iter().map(|who| who.id.as_str()).collect();
-    let people = if people.is_empty() { "nobody".to_owned() } else { people.join(", ") };
-    format!("{} of {} ({people})", stage.need, stage.from.join(" or "))
 }
 
 /// Everybody, those first who are described otherwise.

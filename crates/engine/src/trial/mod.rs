@@ -4,6 +4,7 @@
 //! it asks over the book as it would be if that bundle were: applied to a copy, with all that would end by it. It is no
 //! promise: what counts is what is said when it is done.
 
+mod asking;
 mod compare;
 mod one;
 mod replay;

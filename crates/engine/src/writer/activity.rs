@@ -63,10 +63,12 @@ impl Writer {
                 let fields: Vec<Field> = text.field.into_iter().chain(parameters).collect();
                 self.append_with(at, (&statement.key, &fields), draft, |place| statement.seal(&said, place))?;
             }
-            Say::Completed { of, ended } => {
+            Say::Completed { of, ended, kept } => {
                 let (outcome, data) = ended.line(of.index());
                 let said = said("action.completed", outcome, policies, data);
-                self.append_sealed(at, false, draft, |place| statement.seal(&said, place))?;
+                let key = kept.as_ref().map_or(&statement.key, |kept| &kept.key);
+                let fields = kept.as_ref().map(|kept| std::slice::from_ref(&kept.field)).unwrap_or_default();
+                self.append_with(at, (key, fields), draft, |place| statement.seal(&said, place))?;
             }
         }
         Ok(Done { index: Some(index), events: Vec::new() })

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use countersign_core::request::Command as RequestCommand;
+use countersign_core::request::{Command as RequestCommand, Event as RequestEvent};
 use countersign_core::{ActionName, At, Command, Event, PrincipalId, Refusal, decide};
 use countersign_ledger::line::LINE_BYTES_MAX;
 use serde_json::value::RawValue;
@@ -124,7 +124,11 @@ impl Writer {
         draft: &mut Draft,
     ) -> Result<(), NotDone> {
         let index = self.live.index;
-        let committed = crate::index::commitments_in(event);
+        let mut committed = crate::index::commitments_in(event);
+        if let Event::Request(RequestEvent::Settled { .. }) = event {
+            let of_result = deed.ran.map(|ran| [ran.kept, ran.digest]);
+            committed.extend(of_result.into_iter().flatten().flatten());
+        }
         let carried = deed.fields.iter().filter(|field| committed.contains(&field.commitment()));
         let fields: Vec<Field> = carried.cloned().collect();
         draft.batch.puts.extend(history_puts(event, &line, index));

@@ -25,7 +25,7 @@ use countersign_policy::Compiled;
 
 use crate::line::{BadLine, Envelope, Place, Statement};
 use crate::ports::Ports;
-use crate::settings::SNAPSHOT_EVERY;
+use crate::settings::{GIVE_WAY_EVERY, SNAPSHOT_EVERY};
 use crate::sheet::Sheet;
 use crate::snapshot::{Snapshot, Topics};
 use crate::spending::Tally;
@@ -56,6 +56,8 @@ pub(crate) struct Writer {
     /// The batch whose transaction failed last turned out to be durable after all.
     survived: bool,
     since_snapshot: u64,
+    /// Nobody waits for what it writes next.
+    unhurried: bool,
     /// What it does wrong on purpose.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) mistake: Option<crate::testing::Mistake>,
@@ -125,7 +127,11 @@ impl Writer {
         let count = works.len();
         let mut draft = Draft::default();
         let mut replies: Vec<Reply> = Vec::with_capacity(count);
-        for work in works {
+        draft.batch.unhurried = self.unhurried;
+        for (nth, work) in works.iter().enumerate() {
+            if nth % GIVE_WAY_EVERY == GIVE_WAY_EVERY - 1 {
+                draft.batch.give_way();
+            }
             let reply = self.work(work, &mut draft);
             if work.must_be_written() && matches!(reply, Err(NotDone::Unavailable)) {
                 // It has happened: it waits for the store like everything else.

@@ -16,9 +16,10 @@ use super::tree::{Published, Tree};
 use super::work::{Deed, From, Note, Work};
 use super::{Live, Writer};
 use crate::house::House;
+use crate::keys::{HouseKeys, KeysError};
 use crate::line::{Header, Outcome, Stamp, State, Topic, feeds_the_book, read_event};
 use crate::ports::Ports;
-use crate::seal::{Keyring, MasterKey};
+use crate::seal::Keyring;
 use crate::settings::Settings;
 use crate::store::{Drawer, Order, Put, Scan, Store, StoreError, StoredLine};
 
@@ -28,9 +29,11 @@ pub(crate) const TREE_KEY: &[u8] = b"tree";
 /// Where the snapshot of the book is kept.
 const BOOK_KEY: &[u8] = b"book";
 
-const LOG_KEY: &[u8] = b"log-key";
+/// Where the log's key is kept.
+pub(crate) const LOG_KEY: &[u8] = b"log-key";
 const ORIGIN: &[u8] = b"origin";
-const MASTER_CHECK: &[u8] = b"master-key";
+/// What tells whether the keys of the house are those that the store was made with.
+pub(crate) const MASTER_CHECK: &[u8] = b"master-key";
 
 /// How many lines are read at a time.
 const READ_MAX: usize = 4_096;
@@ -46,6 +49,9 @@ pub enum StartError {
         "the master key is not the one this ledger was made with; start with the key that lay beside it then"
     )]
     MasterKey,
+    /// The keys of the house can't be had.
+    #[error("the keys of the house can't be had")]
+    Keys(#[source] KeysError),
     /// Another ledger than the settings say.
     #[error(
         "this ledger's origin is `{found}`, not `{expected}`; correct the setting, or use another folder"
@@ -116,11 +122,11 @@ impl Unread {
     /// The ledger in `store`, or a new one.
     pub(crate) fn find(
         store: Arc<dyn Store>,
-        master: &MasterKey,
+        keys: &HouseKeys,
         ports: Ports,
         settings: Settings,
     ) -> Result<Self, StartError> {
-        let keyring = Keyring::new(master);
+        let keyring = Keyring::new(&keys.ring);
         let signer = identity(&*store, &keyring, &ports, &settings)?;
         let house = Arc::new(House::new(store, keyring, ports, settings));
         Ok(Self {
@@ -150,6 +156,7 @@ impl Unread {
             broken: None,
             survived: false,
             since_snapshot: 0,
+            unhurried: false,
             #[cfg(any(test, feature = "testing"))]
             mistake: self.mistake,
         };

@@ -287,11 +287,11 @@ pub(crate) fn turn_or_keep(
     batch: Vec<Item>,
 ) -> Option<VecDeque<Item>> {
     let (works, replies): (Vec<Work>, Vec<_>) = batch.into_iter().map(|item| (item.work, item.reply)).unzip();
+    writer.unhurried = replies.iter().all(Option::is_none);
     let turn = writer.turn(&works);
     if writer.broken().is_some() {
-        let kept = refuse(works, replies);
         herald.health(writer);
-        return Some(kept);
+        return Some(refuse(works, replies));
     }
     herald.publish(writer, &turn);
     answer(replies, turn.replies);

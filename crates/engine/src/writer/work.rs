@@ -12,7 +12,8 @@ use countersign_core::{
 use countersign_policy::Compiled;
 use countersign_policy::context::Via;
 
-use crate::line::{Envelope, Outcome, Policies, Ran, Statement, Topic};
+use crate::action::capture::KeptResult;
+use crate::line::{Envelope, Outcome, Policies, Ran, Sealed, Statement, Topic};
 use crate::people::Proof;
 use crate::seal::Field;
 use crate::store::Put;
@@ -107,7 +108,7 @@ pub(crate) enum Say {
     /// It may not.
     Blocked { body: Body, reason: String },
     /// The one that was allowed in the line of `of` ended.
-    Completed { of: Arc<Entry>, ended: Ended },
+    Completed { of: Arc<Entry>, ended: Ended, kept: Option<KeptResult> },
 }
 
 /// How a statement ended.
@@ -170,6 +171,8 @@ impl Ended {
         let completed = crate::line::Completed {
             bytes: self.ran.bytes,
             code,
+            digest: self.ran.digest.map(Sealed),
+            kept: self.ran.kept.map(Sealed),
             micros: self.ran.micros,
             of,
             result,
@@ -235,7 +238,7 @@ impl Work {
                 Say::Allowed { body, .. } | Say::Blocked { body, .. } => {
                     LINE + body.text.len() + body.parameters.as_ref().map_or(0, |bytes| bytes.len())
                 }
-                Say::Completed { .. } => LINE,
+                Say::Completed { kept, .. } => LINE + kept.as_ref().map_or(0, |kept| kept.field.bytes.len()),
             },
         }
     }

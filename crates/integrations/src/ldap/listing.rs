@@ -48,6 +48,7 @@ pub(super) async fn list(
     let mut connection = Connection::open(settings, password).await?;
     let mut attributes = ACCOUNT.to_vec();
     attributes.push(&settings.name);
+    attributes.extend(settings.number.as_deref());
     let users = connection.search(&settings.users_base, &settings.users_filter, &attributes).await?;
     let mut skipped = Vec::new();
     let groups = match settings.kind {
@@ -80,6 +81,7 @@ fn account(settings: &LdapSettings, user: &Entry, now: At) -> Result<Listed, Str
         profile: Profile {
             display: user.text("displayName").or_else(|| user.text("cn")).map(str::to_owned),
             email: user.text("mail").map(str::to_owned),
+            number: settings.number.as_deref().and_then(|number| user.text(number)).map(str::to_owned),
         },
     })
 }

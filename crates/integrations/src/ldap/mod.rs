@@ -61,6 +61,8 @@ pub struct LdapSettings {
     pub groups_base: String,
     /// Which attribute is an account's name.
     pub name: String,
+    /// Which attribute says something of the human and not of the account: `employeeNumber`.
+    pub number: Option<String>,
     /// How long after one listing the next begins.
     pub every: Duration,
 }

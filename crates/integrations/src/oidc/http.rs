@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, RequestBuilder, StatusCode, redirect};
+use reqwest::{Client, ClientBuilder, RequestBuilder, StatusCode, redirect};
 use url::Url;
 
 /// How long a provider may take.
@@ -11,21 +11,24 @@ const CALL: Duration = Duration::from_secs(10);
 /// The largest answer that is read: a document, a set of keys, a token.
 const ANSWER_BYTES_MAX: usize = 512 * 1024;
 
+/// A client that takes no longer than this, and goes where it is sent and nowhere else.
+pub(crate) fn outgoing(call: Duration) -> ClientBuilder {
+    Client::builder()
+        .user_agent(concat!("countersign/", env!("CARGO_PKG_VERSION")))
+        .timeout(call)
+        .connect_timeout(call)
+        // Where somebody is, is known before; an answer that leads elsewhere is none.
+        .redirect(redirect::Policy::none())
+        .no_proxy()
+}
+
 /// A client that goes to providers.
 #[derive(Clone, Debug)]
 pub(crate) struct Http(Client);
 
 impl Http {
     pub(crate) fn new() -> Result<Self, reqwest::Error> {
-        let client = Client::builder()
-            .user_agent(concat!("countersign/", env!("CARGO_PKG_VERSION")))
-            .timeout(CALL)
-            .connect_timeout(CALL)
-            // Where a provider is, its document says; an answer that leads elsewhere is none.
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .build()?;
-        Ok(Self(client))
+        Ok(Self(outgoing(CALL).build()?))
     }
 
     pub(crate) async fn get(&self, url: &Url) -> Result<Vec<u8>, String> {

@@ -26,6 +26,8 @@ use countersign_engine::ports::Clock;
 pub use provider::ProviderSettings;
 pub use workload::WorkloadIssuers;
 
+pub(crate) use http::{outgoing, safe as safe_url};
+
 use http::Http;
 use provider::Provider;
 

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use countersign_core::catalogue::{Catalogue, Place, Rule};
-use countersign_core::{DirectoryName, GroupId, PersonId, PrincipalId, ResourceId};
+use countersign_core::{DirectoryName, GroupId, PersonId, PrincipalId, ResourceId, RoleId};
 
-use super::{Files, servers};
+use super::{Files, servers, tools};
 use crate::actions;
 use crate::diagnostic::{Problems, did_you_mean};
 use crate::text::{Read, Table};
@@ -30,6 +30,17 @@ impl Check<'_, '_> {
             for (name, table) in file.root.tables(kind) {
                 if let Some(owner) = table.maybe_text("owner") {
                     self.user(file, &format!("{kind}.{name}.owner"), owner);
+                }
+            }
+        }
+        for (name, table) in file.root.tables("agent") {
+            for (index, role) in table.indexed("roles") {
+                self.role(file, &format!("agent.{name}.roles[{index}]"), role);
+            }
+            for (index, action) in table.indexed("actions") {
+                let path = format!("agent.{name}.actions[{index}]");
+                if !actions::is_group_of_acts(action) {
+                    self.action(file, &path, action);
                 }
             }
         }
@@ -168,7 +179,9 @@ impl Check<'_, '_> {
         let Some((_, found)) = resources.root.tables("resource").find(|(name, _)| *name == resource) else {
             return;
         };
-        if !servers::knows(found, account) {
+        // A server of tools may know of no accounts.
+        let is_open = tools::is(found) && found.pairs("secrets").next().is_none();
+        if !is_open && !servers::knows(found, account) {
             let message = format!("`{resource}` has no secret for the account `{account}`");
             let hint = format!("add `{account} = \"env:...\"` to `[resource.{resource}.secrets]`");
             let place = file.place(&format!("role.{role}.account"));
@@ -279,6 +292,14 @@ impl Check<'_, '_> {
         if !known.contains_key(&GroupId::new(name)) {
             let hint = did_you_mean(name, known.keys().map(GroupId::as_str));
             self.problems.error(file.within, file.place(path), format!("there is no group `{name}`"), hint);
+        }
+    }
+
+    fn role(&mut self, file: &Read<'_>, path: &str, name: &str) {
+        let known = &self.catalogue.roles;
+        if !known.contains_key(&RoleId::new(name)) {
+            let hint = did_you_mean(name, known.keys().map(RoleId::as_str));
+            self.problems.error(file.within, file.place(path), format!("there is no role `{name}`"), hint);
         }
     }
 

@@ -10,6 +10,7 @@ mod resources;
 mod roles;
 mod rules;
 mod servers;
+mod tools;
 mod workloads;
 
 use countersign_core::catalogue::Catalogue;

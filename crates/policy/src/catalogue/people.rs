@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use countersign_core::catalogue::{Directory, Group, Principal, PrincipalKind};
-use countersign_core::{DirectoryName, GroupId, PersonId, PrincipalId};
+use countersign_core::catalogue::{AgentCeiling, Directory, Group, LinkBy, Principal, PrincipalKind};
+use countersign_core::{ActionName, DirectoryName, GroupId, PersonId, PrincipalId, RoleId};
 
 use super::workloads;
 use crate::diagnostic::Problems;
@@ -15,7 +15,7 @@ pub(super) const SHAPE: Shape = Shape {
     fields: &[
         optional("user", Kind::Map(true, &Kind::Table(&USER)), "people who sign in, by name"),
         optional("service", Kind::Map(true, &Kind::Table(&OWNED)), "jobs that run without a person, by name"),
-        optional("agent", Kind::Map(true, &Kind::Table(&OWNED)), "AI agents, by name"),
+        optional("agent", Kind::Map(true, &Kind::Table(&AGENT)), "AI agents, by name"),
         optional("group", Kind::Map(true, &Kind::Table(&GROUP)), "sets of principals, by name"),
         optional(
             "directory",
@@ -69,6 +69,11 @@ const DIRECTORY: Shape = Shape {
             Kind::Map(true, &Kind::Name),
             "the human behind an account, where they have another account; accounts of one human count once",
         ),
+        optional(
+            "link_by",
+            Kind::List(&Kind::Word(&["number", "mail"])),
+            "by what its accounts are found to be one human's: the number of an employee, a mail address",
+        ),
     ],
 };
 
@@ -77,6 +82,24 @@ const OWNED: Shape = Shape {
     fields: &[
         required("owner", Kind::Name, "the user who answers for it"),
         optional("name", Kind::Text, "how people call it"),
+    ],
+};
+
+const AGENT: Shape = Shape {
+    doc: "An AI agent: it acts for its owner, within its ceiling, and never approves, makes credentials or governs.",
+    fields: &[
+        required("owner", Kind::Name, "the user who answers for it"),
+        optional("name", Kind::Text, "how people call it"),
+        optional(
+            "roles",
+            Kind::List(&Kind::Name),
+            "its ceiling: the roles that it may ask for and hold, whoever approves; none if absent",
+        ),
+        optional(
+            "actions",
+            Kind::List(&Kind::Name),
+            "its ceiling: what it may do in them, for example \"sql.read\" or all of \"sql\"; nothing if absent",
+        ),
     ],
 };
 
@@ -99,7 +122,8 @@ pub(super) fn principals(file: &Read<'_>, problems: &mut Problems) -> BTreeMap<P
         ("service", name, owned(file, name, table, |owner| PrincipalKind::Service { owner }))
     });
     let agents = file.root.tables("agent").map(|(name, table)| {
-        ("agent", name, owned(file, name, table, |owner| PrincipalKind::Agent { owner }))
+        let kind = |owner| PrincipalKind::Agent { owner, ceiling: ceiling(table) };
+        ("agent", name, owned(file, name, table, kind))
     });
     let mut principals = BTreeMap::new();
     for (kind, name, principal) in users.chain(services).chain(agents) {
@@ -143,10 +167,15 @@ pub(super) fn directories(file: &Read<'_>) -> BTreeMap<DirectoryName, Directory>
                 .pairs("persons")
                 .map(|(account, person)| (PrincipalId::new(account), PersonId::new(person)))
                 .collect(),
+            link_by: table.texts("link_by").map(link_by).collect(),
         };
         (DirectoryName::new(name), directory)
     });
     directories.collect()
+}
+
+fn link_by(word: &str) -> LinkBy {
+    if word == "number" { LinkBy::Number } else { LinkBy::Mail }
 }
 
 fn user(name: &str, table: &Table) -> Principal {
@@ -156,6 +185,13 @@ fn user(name: &str, table: &Table) -> Principal {
         display: table.text("name").to_owned(),
         email: table.maybe_text("email").map(ToOwned::to_owned),
         directory: table.maybe_text("directory").map(DirectoryName::new),
+    }
+}
+
+fn ceiling(table: &Table) -> AgentCeiling {
+    AgentCeiling {
+        roles: table.texts("roles").map(RoleId::new).collect(),
+        actions: table.texts("actions").map(ActionName::new).collect(),
     }
 }
 

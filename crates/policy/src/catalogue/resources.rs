@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use countersign_core::ResourceId;
 use countersign_core::catalogue::{Impact, Recording, Resource};
 
-use super::{relations, servers};
+use super::{relations, servers, tools};
+use crate::actions;
 use crate::diagnostic::Problems;
 use crate::text::{Kind, Read, Shape, Table, optional, required};
 
 /// The words for kinds of resources.
-const KINDS: &[&str] = &["postgres"];
+const KINDS: &[&str] = &[actions::DATABASE, actions::TOOLS];
 
 pub(super) const SHAPE: Shape = Shape {
     doc: "What is protected.",
@@ -36,11 +37,14 @@ const RESOURCE: Shape = Shape {
         ),
         servers::HOST,
         servers::PORT,
-        required("database", Kind::Text, "the database on the server"),
+        optional("database", Kind::Text, "for kind postgres, which must have it: the database on the server"),
         servers::ATTRIBUTES,
         servers::TIMEOUT,
         servers::TLS,
         servers::AUTHORITY,
+        tools::ADDRESS,
+        tools::PROGRAM,
+        tools::TOOLS,
         servers::CERTIFICATES,
         optional(
             "look_account",
@@ -50,7 +54,7 @@ const RESOURCE: Shape = Shape {
         optional(
             "secrets",
             Kind::Map(false, &Kind::Reference),
-            "where the password of each upstream account is; never the password",
+            "where the password, or for kind mcp the bearer token, of each upstream account is; never the secret itself",
         ),
         optional(
             "masking",
@@ -58,9 +62,30 @@ const RESOURCE: Shape = Shape {
             "what is done with masked columns beside showing masks, and what is searched for in all others",
         ),
         optional(
+            "capture",
+            Kind::Table(&CAPTURE),
+            "how results are kept of what policies permit `sql.capture`; without it none is kept",
+        ),
+        optional(
             "relation",
             Kind::Map(false, &Kind::Table(&relations::RELATION)),
             "what is said of single relations, by `schema.name` as the database keeps it",
+        ),
+    ],
+};
+
+const CAPTURE: Shape = Shape {
+    doc: "How results are kept, sealed and encrypted, beside the ledger.",
+    fields: &[
+        optional(
+            "bytes",
+            Kind::Whole(1_024, 262_144),
+            "at most so much of what one statement gives back (default 65536); what is more is left out, which is told",
+        ),
+        optional(
+            "days",
+            Kind::Whole(1, 3_650),
+            "for how many days they can be read (default 30); then their key is destroyed",
         ),
     ],
 };
@@ -104,6 +129,14 @@ fn masking(table: &Table, settings: &mut BTreeMap<String, String>) {
     }
 }
 
+/// What the gateway reads of how results are kept.
+fn capture(table: &Table, settings: &mut BTreeMap<String, String>) {
+    let Some(capture) = table.table("capture") else { return };
+    for (key, usual) in [("bytes", 65_536), ("days", 30)] {
+        settings.insert(format!("capture_{key}"), capture.whole(key).unwrap_or(usual).to_string());
+    }
+}
+
 pub(super) fn resources(file: &Read<'_>, problems: &mut Problems) -> BTreeMap<ResourceId, Resource> {
     let tables = file.root.tables("resource");
     let resources = tables.map(|(name, table)| {
@@ -116,8 +149,9 @@ pub(super) fn resources(file: &Read<'_>, problems: &mut Problems) -> BTreeMap<Re
 }
 
 fn resource(table: &Table) -> Resource {
-    let mut settings = servers::settings(table);
+    let mut settings = if tools::is(table) { tools::settings(table) } else { servers::settings(table) };
     masking(table, &mut settings);
+    capture(table, &mut settings);
     Resource {
         kind: table.text("kind").to_owned(),
         title: table.text("title").to_owned(),
@@ -136,7 +170,12 @@ fn resource(table: &Table) -> Resource {
 }
 
 fn check(file: &Read<'_>, name: &str, table: &Table, problems: &mut Problems) {
-    servers::check(file, name, table, problems);
+    if tools::is(table) {
+        tools::check(file, name, table, problems);
+    } else {
+        tools::check_others(file, name, table, problems);
+        servers::check(file, name, table, problems);
+    }
     let at = |key: &str| file.place(&format!("resource.{name}.{key}"));
     for key in ["database", "look_account"] {
         if table.text(key).contains('\0') {

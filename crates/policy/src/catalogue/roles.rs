@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use countersign_core::budget::{Budget, Limits, Over};
+use countersign_core::budget::{Budget, Limits, Longer, Over};
 use countersign_core::catalogue::Role;
 use countersign_core::{ActionName, ResourceId, RoleId};
 
@@ -30,7 +30,18 @@ const BUDGET: Shape = Shape {
     fields: &[
         optional("grant", Kind::Table(&LIMITS), "by everything that is done under one grant"),
         optional("session", Kind::Table(&LIMITS), "by everything that is done in one session"),
-        optional("statement", Kind::Table(&ONE), "by one statement; what exceeds it is cut while it runs"),
+        optional("statement", Kind::Table(&ONE), "by one statement"),
+        optional(
+            "tools",
+            Kind::Map(false, &Kind::Table(&CALLS)),
+            "of servers of tools: by calls of one tool in one session, by the tool's name",
+        ),
+        optional(
+            "statement_over",
+            Kind::Word(&["cut", "flag"]),
+            "what becomes of a statement that gives or takes more while it runs: it is cut (default), or it goes on, and \
+             policies see it in what follows in its session (`context.over_budget`)",
+        ),
         optional(
             "over",
             Kind::Word(&["deny", "policy"]),
@@ -47,6 +58,11 @@ const LIMITS: Shape = Shape {
         optional("rows", MANY, "rows that they gave or touched"),
         optional("bytes", MANY, "bytes of their answers"),
         optional("time", Kind::Span, "how long the target worked on them"),
+        optional(
+            "relations",
+            FEW,
+            "different relations that they touch, those of the server's own catalogue aside",
+        ),
     ],
 };
 
@@ -56,20 +72,39 @@ const ONE: Shape = Shape {
         optional("rows", MANY, "rows that it gives"),
         optional("bytes", MANY, "bytes of its answer"),
         optional("time", Kind::Span, "how long the target works on it"),
+        optional(
+            "relations",
+            FEW,
+            "different relations that it touches, those of the server's own catalogue aside",
+        ),
+    ],
+};
+
+const CALLS: Shape = Shape {
+    doc: "What calls of one tool may take in one session. What is not named has no limit.",
+    fields: &[
+        optional("calls", MANY, "calls that were passed on"),
+        optional("bytes", MANY, "bytes of their answers"),
+        optional("time", Kind::Span, "how long the server worked on them"),
     ],
 };
 
 const MANY: Kind = Kind::Whole(1, i64::MAX);
+/// More are not told apart.
+const FEW: Kind = Kind::Whole(1, 4_096);
 
 pub(super) fn roles(file: &Read<'_>) -> BTreeMap<RoleId, Role> {
     let roles = file.root.tables("role").map(|(name, table)| {
+        let tools: BTreeMap<_, _> = table.table("budget").map(tools).unwrap_or_default();
+        let limits = |budget: &Budget| budget.limits_anything() || !tools.is_empty();
         let role = Role {
             title: table.text("title").to_owned(),
             actions: table.texts("actions").map(ActionName::new).collect(),
             resources: table.texts("resources").map(ResourceId::new).collect(),
             account: table.text("account").to_owned(),
             longest: table.span("longest").unwrap_or_default(),
-            budget: table.table("budget").map(budget).filter(|budget| budget.limits_anything()),
+            budget: table.table("budget").map(budget).filter(limits),
+            tools,
         };
         (RoleId::new(name), role)
     });
@@ -79,15 +114,29 @@ pub(super) fn roles(file: &Read<'_>) -> BTreeMap<RoleId, Role> {
 fn budget(table: &Table) -> Budget {
     let limits = |key| table.table(key).map(limits).unwrap_or_default();
     let over = if table.maybe_text("over") == Some("policy") { Over::Policy } else { Over::Deny };
-    Budget { grant: limits("grant"), session: limits("session"), over, statement: limits("statement") }
+    let statement_over =
+        if table.maybe_text("statement_over") == Some("flag") { Longer::Flag } else { Longer::Cut };
+    let (grant, session, statement) = (limits("grant"), limits("session"), limits("statement"));
+    Budget { grant, session, over, statement, statement_over }
+}
+
+fn tools(budget: &Table) -> BTreeMap<String, Limits> {
+    let each = budget
+        .tables("tools")
+        .map(|(name, table)| (name.to_owned(), Limits { statements: many(table, "calls"), ..limits(table) }));
+    each.filter(|(_, limits)| !limits.is_none()).collect()
 }
 
 fn limits(table: &Table) -> Limits {
-    let many = |key| table.whole(key).and_then(|many| u64::try_from(many).ok());
     Limits {
-        statements: many("statements"),
-        rows: many("rows"),
-        bytes: many("bytes"),
+        statements: many(table, "statements"),
+        rows: many(table, "rows"),
+        bytes: many(table, "bytes"),
         time: table.span("time"),
+        relations: many(table, "relations"),
     }
+}
+
+fn many(table: &Table, key: &str) -> Option<u64> {
+    table.whole(key).and_then(|many| u64::try_from(many).ok())
 }

@@ -29,10 +29,10 @@ const MICROS_A_MILLISECOND: i64 = 1_000;
 /// The settings that are kept as they are written. The others are put into the door's form here.
 const KEPT: &[&str] = &["database", "target_session_attrs", "tls", "tls_ca", "look_account"];
 
-pub(super) const HOST: Field = required(
+pub(super) const HOST: Field = optional(
     "host",
     Kind::OneOrMore(&Kind::Text),
-    "the server's name or address; or those of several that hold the same database, as they are tried, each with a port \
+    "for kind postgres, which must have it: the server's name or address; or those of several that hold the same database, as they are tried, each with a port \
      of its own if it has one (\"db2.example:5433\")",
 );
 pub(super) const PORT: Field =

@@ -10,6 +10,7 @@ use countersign_core::{GroupId, PersonId, ResourceId, RoleId, Span};
 
 use super::{Demands, forbids, rule_of};
 use crate::actions::{self, ACTIONS, On};
+use crate::ceiling;
 use crate::compiled::Judged;
 use crate::floor;
 use crate::scope::Side;
@@ -19,6 +20,7 @@ impl Demands<'_> {
         self.people();
         self.directories();
         self.workloads();
+        self.agents();
         self.groups();
         self.resources();
         self.addresses();
@@ -83,6 +85,31 @@ impl Demands<'_> {
         for (name, is) in &new.workloads {
             if old.workloads.get(name) != Some(is) && old.principals.contains_key(&is.service) {
                 reasons.push(format!("other jobs are the service `{}`", is.service));
+            }
+        }
+        for reason in reasons {
+            self.demand_of_governors(floor::FACTS, &reason);
+        }
+    }
+
+    /// An agent may hold or do more than before: nobody lifts a ceiling by themselves.
+    fn agents(&mut self) {
+        let (old, new) = (&self.old.catalogue.principals, &self.new.catalogue.principals);
+        let both = old.iter().filter_map(|(id, was)| Some((id, &was.kind, &new.get(id)?.kind)));
+        let mut reasons = Vec::new();
+        for (id, was, is) in both {
+            let (
+                PrincipalKind::Agent { ceiling: was, owner: had },
+                PrincipalKind::Agent { ceiling: is, owner: has },
+            ) = (was, is)
+            else {
+                continue;
+            };
+            if ceiling::is_raised(was, is) {
+                reasons.push(format!("the ceiling of the agent `{id}` is raised"));
+            }
+            if had != has {
+                reasons.push(format!("somebody else answers for the agent `{id}`"));
             }
         }
         for reason in reasons {

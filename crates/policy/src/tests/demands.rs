@@ -298,7 +298,7 @@ fn what_a_gate_looks_at_is_changed_only_with_the_word_of_those_it_asks() {
     );
     let told = format!("{:?}", from_demo(&among));
     assert!(told.contains("`spare` is where the resource `shop` was"), "{told}");
-    let wider = demo_but("roles.toml", "actions = [\"sql.read\"]", "actions = [\"sql.read\", \"sql.write\"]");
+    let wider = demo_but("roles.toml", "[\"sql.read\", \"sql.export\"]", "[\"sql.read\", \"sql.write\"]");
     assert_eq!(one(&wider), pair("shop-access", "the role `shop-reader` permits more"));
 }
 

@@ -1,5 +1,6 @@
 //! Given a bundle, when somebody asks, then policy says.
 
+mod agents;
 mod broken;
 mod demands;
 mod demo;
@@ -8,6 +9,7 @@ mod floor;
 mod properties;
 mod reference;
 mod relations;
+mod tools;
 mod verdicts;
 mod workloads;
 
@@ -21,7 +23,7 @@ use countersign_core::{
     Span,
 };
 
-use crate::context::{Access, Plain, Sql, Unmask, Via};
+use crate::context::{Access, Mcp, Plain, Sql, Unmask, Via};
 use crate::{Compiled, Diagnostic, Source, compile};
 
 /// A Tuesday at 14:00 UTC.
@@ -114,6 +116,22 @@ fn sql() -> Sql {
     }
 }
 
+/// A call of `read_file` with some arguments.
+fn mcp() -> Context {
+    let call = Mcp {
+        purpose: "find a report".into(),
+        verbs: ["tools/call".to_owned()].into(),
+        tool: "read_file".into(),
+        claims: ["read-only".to_owned()].into(),
+        args: [("path".to_owned(), "/srv/reports/march".to_owned())].into(),
+        numbers: [("lines".to_owned(), 20)].into(),
+        ..Mcp::default()
+    };
+    let mut context = plain().into();
+    call.tell(&mut context);
+    context
+}
+
 fn unmask() -> Unmask {
     Unmask {
         plain: plain(),
@@ -132,7 +150,7 @@ fn access(duration: Span) -> Access {
 fn asks(principal: &str, roles: &[&str], action: &str) -> Question {
     let (principal_of_it, person) = (PrincipalId::new("alice"), PersonId::new("alice"));
     let target = match action.split('.').next().unwrap() {
-        "sql" | "credential" => Target::Resource(ResourceId::new("shop")),
+        "sql" | "mcp" | "credential" => Target::Resource(ResourceId::new("shop")),
         "access" => Target::Role(RoleId::new("shop-writer")),
         "request" => Target::Request {
             id: RequestId(1),
@@ -151,7 +169,9 @@ fn asks(principal: &str, roles: &[&str], action: &str) -> Question {
     };
     let context: Context = match action.split('.').next().unwrap() {
         "sql" if action == "sql.unmask" => unmask().into(),
+        "sql" if action == "sql.export" => plain().into(),
         "sql" => sql().into(),
+        "mcp" => mcp(),
         "access" => access(Span::minutes(30)).into(),
         _ => plain().into(),
     };

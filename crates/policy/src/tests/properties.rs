@@ -102,6 +102,8 @@ const NAMES: &[&str] = &[
     "verbs",
     "rows",
     "has_where",
+    "args",
+    "numbers",
     "nonsense",
 ];
 
@@ -114,6 +116,8 @@ fn value() -> impl Strategy<Value = Value> {
         (0..i64::MAX).prop_map(|micros| Value::Span(Span(micros))),
         (-62_000_000_000_000_000..250_000_000_000_000_000i64).prop_map(|micros| Value::At(At(micros))),
         any::<std::net::IpAddr>().prop_map(Value::Ip),
+        prop::collection::btree_map(".{0,8}", ".{0,8}", 0..3).prop_map(Value::Fields),
+        prop::collection::btree_map(".{0,8}", any::<i64>(), 0..3).prop_map(Value::Numbers),
     ]
 }
 

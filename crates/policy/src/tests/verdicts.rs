@@ -87,6 +87,29 @@ fn circumstances_must_be_those_of_the_schema() {
 }
 
 #[test]
+fn of_several_actions_each_is_told_its_own_circumstances() {
+    let policy = "@id(\"mail\") permit (principal, action == Action::\"sql.unmask\", resource)\
+                  when { context.column == \"public.customers.email\" && context.labels.contains(\"personal\") };";
+    let actions = ["sql.select", "sql.unmask"].map(countersign_core::ActionName::new);
+    let ruled = |change: &dyn Fn(&mut countersign_core::question::Question)| {
+        let mut question = asks("alice", &["shop-writer"], "sql.select");
+        question.context.extend(asks("alice", &["shop-writer"], "sql.unmask").context);
+        change(&mut question);
+        let compiled = compiled(&demo_with(policy));
+        super::said(&compiled.rule_all(&book(&compiled), &question, &actions))
+    };
+    assert_eq!(ruled(&|_| ()), "allow");
+    assert_eq!(
+        ruled(&|q| {
+            q.context.insert("column", Value::Text("public.customers.name".into()));
+        }),
+        "-"
+    );
+    insta::assert_snapshot!(ruled(&|q| { q.context.remove("column"); }), @"error the question about `sql.unmask` is malformed: the circumstance `column` is missing");
+    insta::assert_snapshot!(ruled(&|q| { q.context.insert("verb", Value::Bool(true)); }), @"error the question about `sql.select` is malformed: there is no circumstance `verb` here; the question about `sql.unmask` is malformed: there is no circumstance `verb` here");
+}
+
+#[test]
 fn policies_see_the_circumstances() {
     let sees = |condition: &str| {
         let policy = format!(

@@ -7,10 +7,11 @@ use countersign_engine::accesses::{ACTS_MAX, AccessQuery};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::bad;
 use super::trial::instant;
 use crate::extract::Query;
 use crate::guard::SignedIn;
-use crate::problem::{Kind, Problem, Problems};
+use crate::problem::{Problem, Problems};
 use crate::rooms::Rooms;
 use crate::shapes::accesses::{AccessFilter, AccessReport};
 
@@ -31,7 +32,6 @@ async fn accesses(
     SignedIn(caller): SignedIn,
     Query(filter): Query<AccessFilter>,
 ) -> Result<Json<AccessReport>, Problem> {
-    let bad = |bad: countersign_core::ids::BadId| Problem::new(Kind::Invalid, bad.to_string());
     let query = AccessQuery {
         resource: filter.resource.map(|name| name.parse::<ResourceId>()).transpose().map_err(bad)?,
         person: filter.person.map(|name| name.parse::<PersonId>()).transpose().map_err(bad)?,

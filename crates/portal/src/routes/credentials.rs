@@ -5,12 +5,15 @@ use std::path::Path;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use countersign_core::{ResourceId, catalogue};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use countersign_core::{PrincipalId, ResourceId, catalogue};
 use countersign_engine::Minted;
 use url::Url;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::bad;
 use super::roles::offered;
 use crate::extract::Json as Body;
 use crate::guard::SignedIn;
@@ -25,6 +28,9 @@ pub(crate) fn router() -> OpenApiRouter<Rooms> {
     OpenApiRouter::new().routes(routes!(resources)).routes(routes!(mint))
 }
 
+/// The kind of resources whose clients send a bearer token to an endpoint.
+const TOOLS: &str = "mcp";
+
 /// Resources that the caller can reach, or could with a role.
 #[utoipa::path(
     get, path = "/resources", tag = "credentials", operation_id = "resources",
@@ -38,7 +44,7 @@ async fn resources(State(rooms): State<Rooms>, SignedIn(caller): SignedIn) -> Js
     Json(List { items: items.collect() })
 }
 
-/// Mints a credential for one's own client.
+/// Mints a credential for one's own client, or for an agent of one's own.
 #[utoipa::path(
     post, path = "/credentials", tag = "credentials", operation_id = "mint",
     request_body = MintCredential,
@@ -52,7 +58,6 @@ async fn mint(
     SignedIn(caller): SignedIn,
     Body(wanted): Body<MintCredential>,
 ) -> Result<(StatusCode, Json<Credential>), Problem> {
-    let bad = |bad: countersign_core::ids::BadId| Problem::new(Kind::Invalid, bad.to_string());
     let resource: ResourceId = wanted.resource.parse().map_err(bad)?;
     let snapshot = rooms.engine.snapshot();
     let kind = snapshot.book.catalogue.resources.get(&resource).map(|found| found.kind.clone());
@@ -63,8 +68,24 @@ async fn mint(
     let door = rooms.door(&kind).cloned().ok_or_else(|| {
         Problem::new(Kind::Conflict, format!("no door is open for resources of kind `{kind}`"))
     })?;
-    let minted = rooms.engine.mint_credential(&caller, &resource).await?;
+    let bound = wanted.certificate.as_deref().map(thumbprint).transpose()?;
+    let minted = match (&wanted.agent, bound) {
+        (Some(agent), bound) => {
+            let agent: PrincipalId = agent.parse().map_err(bad)?;
+            rooms.engine.mint_credential_for(&caller, &agent, &resource, bound).await?
+        }
+        (None, Some(bound)) => rooms.engine.mint_bound(&caller, &resource, bound).await?,
+        (None, None) => rooms.engine.mint_credential(&caller, &resource).await?,
+    };
     Ok((StatusCode::CREATED, Json(credential(&rooms, &door, &resource, &minted)?)))
+}
+
+fn thumbprint(text: &str) -> Result<[u8; 32], Problem> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| bytes.try_into().ok());
+    bytes.ok_or_else(|| {
+        Problem::new(Kind::Invalid, "`certificate` is no SHA-256 of a certificate")
+            .hint("it is the hash of its DER form, base64url without padding")
+    })
 }
 
 fn resource(rooms: &Rooms, roles: &[Role], id: &ResourceId, found: &catalogue::Resource) -> Option<Resource> {
@@ -98,8 +119,12 @@ fn credential(
 ) -> Result<Credential, Problem> {
     let authority = rooms.settings.authority.as_ref();
     let path = authority.and_then(|authority| authority.path.as_deref());
-    let url = libpq_url(door, resource, minted, path)
-        .ok_or_else(|| Problem::new(Kind::Internal, "the door's address makes no URL"))?;
+    let is_of_tools = door.kind == TOOLS;
+    let url = match is_of_tools {
+        true => Some(format!("{}/mcp/{resource}", rooms.settings.public_url.trim_end_matches('/'))),
+        false => libpq_url(door, resource, minted, path),
+    };
+    let url = url.ok_or_else(|| Problem::new(Kind::Internal, "the door's address makes no URL"))?;
     Ok(Credential {
         id: minted.id.to_string(),
         state: CredentialState::Live,
@@ -111,6 +136,7 @@ fn credential(
         database: resource.to_string(),
         expires_at: minted.expires_at.rfc3339(),
         url,
+        token: is_of_tools.then(|| format!("{}~{}", minted.user, minted.password.as_str())),
         ca: authority.map(|authority| authority.pem.clone()),
     })
 }

@@ -17,7 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::guard::SignedIn;
-use crate::problem::{Kind, Problem, Problems};
+use crate::problem::{Problem, Problems};
 use crate::rooms::Rooms;
 use crate::serve::Stopping;
 use crate::shapes::status::{Change, Topic};
@@ -52,9 +52,7 @@ async fn events(
     SignedIn(caller): SignedIn,
     stopping: Option<Extension<Stopping>>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
-    let place = rooms.streams.enter(&caller.principal).ok_or_else(|| {
-        Problem::new(Kind::TooMany, "you hold too many event streams open").hint("close some windows")
-    })?;
+    let place = rooms.stream_of(&caller)?;
     let changed = rooms.engine.changed();
     let stopping = stopping.map(|stopping| stopping.0.0);
     let follow = Follow { rooms, caller, changed, told: None, stopping, _place: place };

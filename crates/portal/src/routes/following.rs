@@ -20,7 +20,7 @@ use utoipa_axum::routes;
 
 use crate::extract::{Query, Segment};
 use crate::guard::SignedIn;
-use crate::problem::{Kind, Problem, Problems};
+use crate::problem::{Problem, Problems};
 use crate::rooms::Rooms;
 use crate::serve::Stopping;
 use crate::shapes::sessions::{FollowFrom, FollowedLines};
@@ -56,9 +56,7 @@ async fn follow(
     Query(query): Query<FollowFrom>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let session: SessionId = id.parse()?;
-    let place = rooms.streams.enter(&caller.principal).ok_or_else(|| {
-        Problem::new(Kind::TooMany, "you hold too many event streams open").hint("close some windows")
-    })?;
+    let place = rooms.stream_of(&caller)?;
     let following = rooms.engine.follow_session(&caller, session, query.from).await?;
     let stopping = stopping.map(|stopping| stopping.0.0);
     let told =

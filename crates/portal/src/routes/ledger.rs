@@ -15,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::trial::instant;
-use super::{page, reading};
+use super::{bad, page, reading};
 use crate::extract::{Query, Segment};
 use crate::guard::SignedIn;
 use crate::problem::{Kind, Problem, Problems};
@@ -153,7 +153,6 @@ async fn content(
 }
 
 fn query(filter: EventFilter) -> Result<LedgerQuery, Problem> {
-    let bad = |bad: countersign_core::ids::BadId| Problem::new(Kind::Invalid, bad.to_string());
     let long = |words: &Option<String>| words.as_ref().is_some_and(|words| words.len() > TEXT_BYTES_MAX);
     if long(&filter.text) || long(&filter.relation) {
         let most = format!("lines are searched for at most {TEXT_BYTES_MAX} bytes of text");

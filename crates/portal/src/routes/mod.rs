@@ -5,6 +5,7 @@ mod accesses;
 mod bundle;
 mod catalogue;
 mod credentials;
+mod devices;
 mod directories;
 mod events;
 mod following;
@@ -18,11 +19,14 @@ mod programs;
 mod requests;
 mod roles;
 mod scripts;
+mod secrets;
 mod sessions;
 mod sign_in;
 mod status;
 mod trial;
+mod workbenches;
 
+use countersign_core::ids::BadId;
 use countersign_engine::Engine;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -47,6 +51,11 @@ async fn reading<T: Send + 'static>(
     })
 }
 
+/// What somebody wrote is no name of its kind.
+fn bad(bad: BadId) -> Problem {
+    Problem::new(Kind::Invalid, bad.to_string())
+}
+
 /// How much of a list is wanted.
 fn page(limit: Option<usize>) -> usize {
     limit.unwrap_or(PAGE).clamp(1, PAGE_MAX)
@@ -59,6 +68,7 @@ pub(crate) fn api() -> OpenApiRouter<Rooms> {
         .merge(bundle::router())
         .merge(catalogue::router())
         .merge(credentials::router())
+        .merge(devices::router())
         .merge(directories::router())
         .merge(events::router())
         .merge(following::router())
@@ -72,8 +82,10 @@ pub(crate) fn api() -> OpenApiRouter<Rooms> {
         .merge(requests::router())
         .merge(roles::router())
         .merge(scripts::router())
+        .merge(secrets::router())
         .merge(sessions::router())
         .merge(sign_in::router())
         .merge(status::router())
         .merge(trial::router())
+        .merge(workbenches::router())
 }

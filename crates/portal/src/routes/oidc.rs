@@ -14,7 +14,7 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::sign_in::{From, too_many};
+use super::sign_in::{From, too_many, tried};
 use crate::extract::{Query, Segment};
 use crate::problem::{Kind, Problem, Problems};
 use crate::rooms::Rooms;
@@ -84,9 +84,9 @@ async fn begin(
     provider: Segment,
     Query(wanted): Query<Begin>,
 ) -> Result<Response, Problem> {
-    rooms.tries.take(from.client.source, rooms.engine.now()).map_err(too_many)?;
-    let begun = rooms.engine.begin_federated(&provider.0, wanted.to.as_deref().unwrap_or("/")).await?;
-    rooms.tries.give_back(from.client.source);
+    let to = wanted.to.as_deref().unwrap_or("/");
+    let begun = tried(&rooms, &from, async |_| Ok(rooms.engine.begin_federated(&provider.0, to).await?));
+    let begun = begun.await?;
     let seconds = begun.expires_at.since(rooms.engine.now()).millis() / 1_000;
     let cookie = rooms.home.begun_cookie(&begun.browser, seconds);
     led(&begun.url, cookie.into_iter())

@@ -12,16 +12,16 @@ use countersign_engine::DeviceStep;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::sign_in::{From, program_let_in, said, too_many};
+use super::sign_in::{From, program_let_in, said, too_many, tried};
 use crate::dpop::Shown;
-use crate::extract::Json;
+use crate::extract::{Json, Segment};
 use crate::guard::{SignedIn as Caller, proof};
 use crate::problem::{Kind, Problem, Problems};
 use crate::rooms::Rooms;
 use crate::shapes::people::SignedIn;
 use crate::shapes::programs::{
-    DeviceAsked, DeviceBegun, DeviceCode, DeviceWaits, JobToken, Machine, ProgramAllowed, ProgramChallenge,
-    ProgramCode, UserAnswer, UserCode,
+    AgentCode, AgentSignIn, DeviceAsked, DeviceBegun, DeviceCode, DeviceWaits, JobToken, Machine,
+    ProgramAllowed, ProgramChallenge, ProgramCode, UserAnswer, UserCode,
 };
 
 /// The page of the console where codes are typed in.
@@ -33,6 +33,8 @@ pub(crate) fn router() -> OpenApiRouter<Rooms> {
         .routes(routes!(redeem_device))
         .routes(routes!(redeem_program))
         .routes(routes!(sign_in_job))
+        .routes(routes!(sign_in_agent))
+        .routes(routes!(agent_code))
         .routes(routes!(device_asked))
         .routes(routes!(answer_device))
         .routes(routes!(allow_program))
@@ -78,12 +80,11 @@ async fn redeem_device(
     from: From,
     Json(asked): Json<DeviceCode>,
 ) -> Result<Response, Problem> {
-    let now = rooms.engine.now();
-    rooms.tries.take(from.client.source, now).map_err(too_many)?;
-    let step = rooms.engine.redeem_device(&asked.device_code, from.program()?).await;
-    let step = step.map_err(|refused| said(refused, now))?;
-    rooms.tries.give_back(from.client.source);
-    match step {
+    let step = tried(&rooms, &from, async |now| {
+        let step = rooms.engine.redeem_device(&asked.device_code, from.program()?).await;
+        step.map_err(|refused| said(refused, now))
+    });
+    match step.await? {
         DeviceStep::Done(signed_in) => Ok(program_let_in(signed_in)),
         DeviceStep::Waits(every) => {
             Ok((StatusCode::ACCEPTED, Answer(DeviceWaits { interval_s: seconds(every) })).into_response())
@@ -103,12 +104,11 @@ async fn redeem_program(
     from: From,
     Json(brought): Json<ProgramCode>,
 ) -> Result<Response, Problem> {
-    let now = rooms.engine.now();
-    rooms.tries.take(from.client.source, now).map_err(too_many)?;
-    let done = rooms.engine.redeem_program(&brought.code, &brought.verifier, from.program()?).await;
-    let signed_in = done.map_err(|refused| said(refused, now))?;
-    rooms.tries.give_back(from.client.source);
-    Ok(program_let_in(signed_in))
+    let signed_in = tried(&rooms, &from, async |now| {
+        let done = rooms.engine.redeem_program(&brought.code, &brought.verifier, from.program()?).await;
+        done.map_err(|refused| said(refused, now))
+    });
+    Ok(program_let_in(signed_in.await?))
 }
 
 /// Signs in a job by the token that its issuer gave it, and a key of its own: the call brings a proof of it (RFC 9449), and
@@ -123,23 +123,55 @@ async fn redeem_program(
 async fn sign_in_job(
     State(rooms): State<Rooms>,
     from: From,
-    Proved(shown): Proved,
+    proved: Proved,
     Json(job): Json<JobToken>,
 ) -> Result<Response, Problem> {
-    let now = rooms.engine.now();
-    rooms.tries.take(from.client.source, now).map_err(too_many)?;
-    let shown = shown.ok_or_else(|| {
-        Problem::new(
-            Kind::SignInRefused,
-            "a job shows a key of its own, and this call brings no proof of one",
-        )
-        .hint("send it in the header `DPoP` (RFC 9449), or let `countersign run` do it")
-    })?;
-    let wanted = (job.token.as_str(), job.service.as_deref());
-    let done = rooms.engine.sign_in_job(wanted, &shown.key, from.program()?).await;
-    let signed_in = done.map_err(|refused| said(refused, now))?;
-    rooms.tries.give_back(from.client.source);
-    Ok(program_let_in(signed_in))
+    let signed_in = tried(&rooms, &from, async |now| {
+        let key =
+            proved.key("a job", "send it in the header `DPoP` (RFC 9449), or let `countersign run` do it")?;
+        let wanted = (job.token.as_str(), job.service.as_deref());
+        let done = rooms.engine.sign_in_job(wanted, &key, from.program()?).await;
+        done.map_err(|refused| said(refused, now))
+    });
+    Ok(program_let_in(signed_in.await?))
+}
+
+/// Signs an agent in by a code of its owner's, and a key of its own: the call brings a proof of it (RFC 9449), and so does every
+/// call that is made with what it gets.
+#[utoipa::path(
+    post, path = "/sign-in/agent", tag = "sign-in", operation_id = "sign_in_agent",
+    params(("DPoP" = String, Header, description = "the proof of the agent's key (RFC 9449)")),
+    request_body = AgentSignIn,
+    responses((status = 200, description = "Signed in", body = SignedIn), Problems),
+    security(())
+)]
+async fn sign_in_agent(
+    State(rooms): State<Rooms>,
+    from: From,
+    proved: Proved,
+    Json(agent): Json<AgentSignIn>,
+) -> Result<Response, Problem> {
+    let signed_in = tried(&rooms, &from, async |now| {
+        let key = proved.key("an agent", "send it in the header `DPoP` (RFC 9449)")?;
+        let done = rooms.engine.sign_in_agent(&agent.code, &key, from.program()?).await;
+        done.map_err(|refused| said(refused, now))
+    });
+    Ok(program_let_in(signed_in.await?))
+}
+
+/// Gives the owner of an agent a code for its program to sign in with.
+#[utoipa::path(
+    post, path = "/agents/{name}/code", tag = "principals", operation_id = "agent_code",
+    params(("name" = String, Path, description = "the agent's name")),
+    responses((status = 200, description = "The code; it is shown this once", body = AgentCode), Problems)
+)]
+async fn agent_code(
+    State(rooms): State<Rooms>,
+    Caller(caller): Caller,
+    name: Segment,
+) -> Result<Answer<AgentCode>, Problem> {
+    let given = rooms.engine.agent_code(&caller, &name.parse::<countersign_core::PrincipalId>()?)?;
+    Ok(Answer(AgentCode { code: given.code.to_string(), expires_at: given.expires_at.rfc3339() }))
 }
 
 /// What asks to be the caller, on a machine that shows this code.
@@ -198,6 +230,16 @@ impl FromRequestParts<Rooms> for Proved {
 
     async fn from_request_parts(parts: &mut Parts, rooms: &Rooms) -> Result<Self, Self::Rejection> {
         Ok(Self(proof(rooms, parts, None)))
+    }
+}
+
+impl Proved {
+    /// The key that it proves; without one nobody signs in so.
+    fn key(self, whose: &str, hint: &str) -> Result<[u8; 32], Problem> {
+        self.0.map(|shown| shown.key).ok_or_else(|| {
+            let none = format!("{whose} shows a key of its own, and this call brings no proof of one");
+            Problem::new(Kind::SignInRefused, none).hint(hint)
+        })
     }
 }
 

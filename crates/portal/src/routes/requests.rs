@@ -11,10 +11,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::roles::span;
-use super::{page, reading};
+use super::{bad, page, reading};
 use crate::extract::{Json as Body, MaybeJson, Query, Segment};
 use crate::guard::SignedIn;
-use crate::problem::{Kind, Problem, Problems};
+use crate::problem::{Problem, Problems};
 use crate::rooms::Rooms;
 use crate::shapes::List;
 use crate::shapes::requests::{
@@ -66,7 +66,6 @@ async fn ask(
     SignedIn(caller): SignedIn,
     Body(wanted): Body<AskAccess>,
 ) -> Result<(StatusCode, Json<Request>), Problem> {
-    let bad = |bad: countersign_core::ids::BadId| Problem::new(Kind::Invalid, bad.to_string());
     let role: RoleId = wanted.role.parse().map_err(bad)?;
     let ask = Ask { role, lasting: span(&wanted.lasting)?, purpose: wanted.reason, ticket: wanted.ticket };
     let id = rooms.engine.ask(&caller, ask).await?;
@@ -132,7 +131,6 @@ fn said(
     digest: Option<String>,
     (uses, lasting, envelope): (Option<u32>, Option<String>, Option<Bounds>),
 ) -> Result<(Option<Digest>, Terms), Problem> {
-    let bad = |bad: countersign_core::ids::BadId| Problem::new(Kind::Invalid, bad.to_string());
     let digest = digest.map(|digest| digest.parse::<Digest>()).transpose().map_err(bad)?;
     let valid_for = lasting.as_deref().map(span).transpose()?;
     let envelope = envelope.map(|said| Envelope { rows: said.rows, total: said.total });

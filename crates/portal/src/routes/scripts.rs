@@ -8,10 +8,11 @@ use countersign_engine::AskScript as Script;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::bad;
 use super::requests::one;
 use crate::extract::Json as Body;
 use crate::guard::SignedIn;
-use crate::problem::{Kind, Problem, Problems};
+use crate::problem::{Problem, Problems};
 use crate::rooms::Rooms;
 use crate::shapes::requests::{AskScript, Request};
 
@@ -36,10 +37,10 @@ async fn ask_script(
     SignedIn(caller): SignedIn,
     Body(wanted): Body<AskScript>,
 ) -> Result<(StatusCode, Json<Request>), Problem> {
-    let bad = |bad: countersign_core::ids::BadId| Problem::new(Kind::Invalid, bad.to_string());
     let role: Option<RoleId> = wanted.role.as_deref().map(str::parse).transpose().map_err(bad)?;
     let resource: ResourceId = wanted.resource.parse().map_err(bad)?;
-    let AskScript { text, reason: purpose, ticket, .. } = wanted;
-    let id = rooms.engine.ask_script(&caller, Script { resource, role, text, purpose, ticket }).await?;
+    let AskScript { text, settings, reason: purpose, ticket, .. } = wanted;
+    let script = Script { resource, role, text, settings, purpose, ticket };
+    let id = rooms.engine.ask_script(&caller, script).await?;
     Ok((StatusCode::CREATED, one(&rooms, caller, id).await?))
 }

@@ -12,6 +12,7 @@ use countersign_core::At;
 use countersign_engine::{self as engine, SignInClient, SignInRefused, SignInStep, Via};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+use zeroize::Zeroizing;
 
 use crate::extract::Json;
 use crate::guard::{SignedIn as Caller, program};
@@ -73,14 +74,14 @@ impl<S: Send + Sync> FromRequestParts<S> for From {
 async fn sign_in(
     State(rooms): State<Rooms>,
     from: From,
-    Json(who): Json<SignIn>,
+    Json(SignIn { user, password }): Json<SignIn>,
 ) -> Result<Response, Problem> {
-    let now = rooms.engine.now();
-    rooms.tries.take(from.client.source, now).map_err(too_many)?;
-    let step = rooms.engine.sign_in(&who.user, &who.password, from.client.clone()).await;
-    let step = step.map_err(|refused| said(refused, now))?;
-    rooms.tries.give_back(from.client.source);
-    match step {
+    let password = Zeroizing::new(password);
+    let step = tried(&rooms, &from, async |now| {
+        let step = rooms.engine.sign_in(&user, &password, from.client.clone()).await;
+        step.map_err(|refused| said(refused, now))
+    });
+    match step.await? {
         SignInStep::Done(signed_in) => let_in(&rooms, &from, signed_in),
         SignInStep::Second(step) => {
             Ok((StatusCode::ACCEPTED, Answer(SecondStep::from(step))).into_response())
@@ -100,12 +101,11 @@ async fn sign_in_second(
     from: From,
     Json(second): Json<SecondSignIn>,
 ) -> Result<Response, Problem> {
-    let now = rooms.engine.now();
-    rooms.tries.take(from.client.source, now).map_err(too_many)?;
-    let done = rooms.engine.sign_in_second(&second.pending, &second.code, from.client.clone()).await;
-    let signed_in = done.map_err(|refused| said(refused, now))?;
-    rooms.tries.give_back(from.client.source);
-    let_in(&rooms, &from, signed_in)
+    let signed_in = tried(&rooms, &from, async |now| {
+        let done = rooms.engine.sign_in_second(&second.pending, &second.code, from.client.clone()).await;
+        done.map_err(|refused| said(refused, now))
+    });
+    let_in(&rooms, &from, signed_in.await?)
 }
 
 /// Asks for a passkey: whoever it belongs to signs in.
@@ -130,32 +130,29 @@ async fn sign_in_passkey(
     from: From,
     Json(shown): Json<PasskeyShown>,
 ) -> Result<Response, Problem> {
-    let now = rooms.engine.now();
-    rooms.tries.take(from.client.source, now).map_err(too_many)?;
-    let done = rooms.engine.sign_in_passkey(shown.try_into()?, from.client.clone()).await;
-    let signed_in = done.map_err(|refused| said(refused, now))?;
-    rooms.tries.give_back(from.client.source);
-    let_in(&rooms, &from, signed_in)
+    let signed_in = tried(&rooms, &from, async |now| {
+        let done = rooms.engine.sign_in_passkey(shown.try_into()?, from.client.clone()).await;
+        done.map_err(|refused| said(refused, now))
+    });
+    let_in(&rooms, &from, signed_in.await?)
 }
 
 /// The answer to a program that was let in.
 pub(super) fn program_let_in(signed_in: engine::SignedIn) -> Response {
-    let answer = SignedIn {
-        token: Some(signed_in.token.to_string()),
+    Answer(told(&signed_in, true)).into_response()
+}
+
+fn told(signed_in: &engine::SignedIn, with_token: bool) -> SignedIn {
+    SignedIn {
+        token: with_token.then(|| signed_in.token.to_string()),
         expires_at: signed_in.expires_at.rfc3339(),
         principal: signed_in.principal.to_string(),
-    };
-    Answer(answer).into_response()
+    }
 }
 
 /// The answer to whoever is signed in: a token, or a cookie that carries it.
 fn let_in(rooms: &Rooms, from: &From, signed_in: engine::SignedIn) -> Result<Response, Problem> {
-    let answer = SignedIn {
-        token: (!from.is_browser).then(|| signed_in.token.to_string()),
-        expires_at: signed_in.expires_at.rfc3339(),
-        principal: signed_in.principal.to_string(),
-    };
-    let mut response = Answer(answer).into_response();
+    let mut response = Answer(told(&signed_in, !from.is_browser)).into_response();
     if from.is_browser {
         let seconds = signed_in.expires_at.since(rooms.engine.now()).millis() / 1_000;
         let cookie = rooms.home.cookie(&signed_in.token, seconds);
@@ -182,6 +179,19 @@ async fn sign_out(State(rooms): State<Rooms>, Caller(caller): Caller) -> Respons
 fn user_agent(headers: &HeaderMap) -> Option<String> {
     let agent = headers.get(header::USER_AGENT)?.to_str().ok()?;
     Some(agent.chars().take(USER_AGENT_BYTES_MAX).collect())
+}
+
+/// Does what an address may try only so often. What succeeds is given back, what fails is not.
+pub(super) async fn tried<T>(
+    rooms: &Rooms,
+    from: &From,
+    work: impl AsyncFnOnce(At) -> Result<T, Problem>,
+) -> Result<T, Problem> {
+    let now = rooms.engine.now();
+    rooms.tries.take(from.client.source, now).map_err(too_many)?;
+    let done = work(now).await?;
+    rooms.tries.give_back(from.client.source);
+    Ok(done)
 }
 
 pub(super) fn too_many(wait_s: u64) -> Problem {

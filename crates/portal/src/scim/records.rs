@@ -141,6 +141,12 @@ impl Record {
         Some(primary.or(all.first())?.get("value")?.as_str()?.to_owned())
     }
 
+    /// The number of an employee, of the extension for companies.
+    fn number(&self) -> Option<String> {
+        let number = self.resource.get(super::schema::ENTERPRISE)?.get("employeeNumber")?;
+        number.as_str().map(str::to_owned)
+    }
+
     fn full_name(&self) -> Option<String> {
         let parts = ["givenName", "familyName"].map(|part| self.resource.get("name")?.get(part)?.as_str());
         let parts: Vec<&str> = parts.into_iter().flatten().collect();
@@ -286,6 +292,7 @@ impl Records {
             profile: Profile {
                 display: record.display().map(str::to_owned).or_else(|| record.full_name()),
                 email: record.email(),
+                number: record.number(),
             },
         }
     }

@@ -115,6 +115,9 @@ pub struct Spent {
     pub bytes: u64,
     /// How long the target worked on them, in milliseconds.
     pub time_ms: u64,
+    /// Different relations that they touched; counted only where that is limited.
+    #[serde(default)]
+    pub relations: u64,
 }
 
 /// What may be taken; what is absent has no limit.
@@ -136,13 +139,17 @@ pub struct Limits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub time_ms: Option<u64>,
+    /// Different relations that they touch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub relations: Option<u64>,
 }
 
 impl Limits {
     pub(super) fn of(limits: budget::Limits) -> Option<Self> {
-        let budget::Limits { statements, rows, bytes, time } = limits;
+        let budget::Limits { statements, rows, bytes, time, relations } = limits;
         let time_ms = time.map(|time| u64::try_from(time.millis()).unwrap_or_default());
-        (!limits.is_none()).then_some(Self { statements, rows, bytes, time_ms })
+        (!limits.is_none()).then_some(Self { statements, rows, bytes, time_ms, relations })
     }
 }
 
@@ -192,6 +199,7 @@ impl From<GrantView> for Grant {
                 rows: view.spent.rows,
                 bytes: view.spent.bytes,
                 time_ms: view.spent.micros / 1_000,
+                relations: view.spent.relations,
             },
             budget: view.budget.and_then(|budget| Limits::of(budget.grant)),
             session_budget: view.budget.and_then(|budget| Limits::of(budget.session)),

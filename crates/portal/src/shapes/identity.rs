@@ -26,6 +26,8 @@ pub enum Means {
     OidcTwoFactors,
     /// An issuer's word of a job, and a key of the job's own.
     Workload,
+    /// The word of an agent's owner, and a key of the agent's own.
+    Agent,
 }
 
 impl Means {
@@ -40,6 +42,7 @@ impl Means {
             Self::Oidc => "oidc",
             Self::OidcTwoFactors => "oidc-two-factors",
             Self::Workload => "workload",
+            Self::Agent => "agent",
         }
     }
 }
@@ -219,6 +222,7 @@ impl From<engine::Means> for Means {
             engine::Means::Oidc => Self::Oidc,
             engine::Means::OidcTwoFactors => Self::OidcTwoFactors,
             engine::Means::Workload => Self::Workload,
+            engine::Means::Agent => Self::Agent,
         }
     }
 }

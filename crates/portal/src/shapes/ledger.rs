@@ -229,6 +229,8 @@ pub enum ContentState {
     Kept,
     /// Erased or aged out. The proof of the line is not affected.
     Erased,
+    /// What a statement gave back, which policy does not let the caller read (`session.results`).
+    Withheld,
 }
 
 /// Which lines' content is exported.
@@ -319,7 +321,11 @@ impl From<audit::EventDetail> for EventDetail {
 
 impl From<audit::ContentView> for Content {
     fn from(view: audit::ContentView) -> Self {
-        let state = if view.kept.is_some() { ContentState::Kept } else { ContentState::Erased };
+        let state = match &view.kept {
+            Some(_) => ContentState::Kept,
+            None if view.withheld => ContentState::Withheld,
+            None => ContentState::Erased,
+        };
         let text = view.kept.and_then(|kept| String::from_utf8(kept.bytes).ok());
         Self { pointer: view.pointer, text, state }
     }

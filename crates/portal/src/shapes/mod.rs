@@ -7,6 +7,7 @@
 pub mod accesses;
 pub mod bundle;
 pub mod catalogue;
+pub mod devices;
 pub mod grants;
 pub mod identity;
 pub mod ledger;
@@ -14,9 +15,11 @@ pub mod people;
 pub mod programs;
 pub mod requests;
 pub mod roles;
+pub mod secrets;
 pub mod sessions;
 pub mod status;
 pub mod trial;
+pub mod workbenches;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -133,6 +133,25 @@ pub struct JobToken {
     pub service: Option<String>,
 }
 
+/// A code for an agent's program to sign in with.
+#[derive(Serialize, Deserialize, ToSchema)]
+pub struct AgentCode {
+    /// The code. It is shown this once, and counts once.
+    pub code: String,
+    /// Until when it counts.
+    #[schema(format = DateTime)]
+    pub expires_at: String,
+}
+
+/// An agent that signs in.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AgentSignIn {
+    /// The code that its owner got for it.
+    #[schema(max_length = 64)]
+    pub code: String,
+}
+
 impl From<engine::DeviceAsked> for DeviceAsked {
     fn from(asked: engine::DeviceAsked) -> Self {
         Self {

@@ -14,7 +14,7 @@ use super::identity::PasskeyShown;
 
 pub use foreseen::{
     Branch, Cascade, Earlier, Effects, RewriteRule, RowPolicy, RowSecurity, SoFar, SoFarStatement, Time,
-    Trigger,
+    Trigger, UnmaskedColumn,
 };
 pub use marks::{Mark, MarkKind};
 pub use outcome::{Outcome, OutcomeResult, OutcomeTransaction};

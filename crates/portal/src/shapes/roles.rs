@@ -126,6 +126,15 @@ pub struct MintCredential {
     /// The resource's name.
     #[schema(example = "shop")]
     pub resource: String,
+    /// The agent of the caller's that it is for, if it is for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 64, nullable = false)]
+    pub agent: Option<String>,
+    /// SHA-256 of the certificate that the client shows inside TLS, base64url (RFC 8705, `x5t#S256`): without it the credential is
+    /// of no use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 43, max_length = 43, nullable = false)]
+    pub certificate: Option<String>,
 }
 
 /// A credential: what a client presents to the gateway. It opens nothing by itself; every connection and
@@ -152,8 +161,12 @@ pub struct Credential {
     /// When it stops working.
     #[schema(format = DateTime)]
     pub expires_at: String,
-    /// The same as one URL for libpq.
+    /// The same as one URL for libpq; for a server of tools, its endpoint.
     pub url: String,
+    /// For a server of tools: what its client sends as a bearer token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = Password)]
+    pub token: Option<String>,
     /// The certificate authority of the gateway's own certificate, PEM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]

@@ -214,7 +214,8 @@ pub enum Presence {
 /// One difference.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct PolicyChange {
-    /// About what: `ask` for a role, `do` in a role, `house` for the gateway and what is not theirs.
+    /// About what: `ask` for a role, `do` in a role, `see` a column as it is in a role, `house` for the gateway and what
+    /// is not theirs.
     pub scope: PolicyScope,
     /// The role, if it is about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -224,6 +225,10 @@ pub struct PolicyChange {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub resource: Option<String>,
+    /// The column, if it is about one: `schema.relation.column`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub column: Option<String>,
     /// The actions.
     pub actions: Vec<String>,
     /// What is said of it now.
@@ -240,6 +245,8 @@ pub enum PolicyScope {
     Ask,
     /// Acting in a role.
     Do,
+    /// Seeing a masked column as it is, acting in a role.
+    See,
     /// The gateway itself, and what is not theirs.
     House,
 }
@@ -432,6 +439,14 @@ fn written(value: &Value) -> String {
         Value::Span(span) => format!("duration(\"{span}\")"),
         Value::At(at) => format!("datetime(\"{}\")", at.rfc3339()),
         Value::Ip(ip) => format!("ip(\"{ip}\")"),
+        Value::Fields(fields) => {
+            let fields = fields.iter().map(|(name, text)| format!("{name:?}: {text:?}"));
+            format!("{{{}}}", fields.collect::<Vec<_>>().join(", "))
+        }
+        Value::Numbers(numbers) => {
+            let numbers = numbers.iter().map(|(name, number)| format!("{name:?}: {number}"));
+            format!("{{{}}}", numbers.collect::<Vec<_>>().join(", "))
+        }
     }
 }
 
@@ -465,15 +480,18 @@ impl From<trial::PersonChange> for PersonChange {
 
 impl From<trial::Change> for PolicyChange {
     fn from(found: trial::Change) -> Self {
-        let (scope, role, resource) = match found.scope {
-            trial::Scope::Ask(role) => (PolicyScope::Ask, Some(role.to_string()), None),
-            trial::Scope::Do(role, resource) => {
-                (PolicyScope::Do, Some(role.to_string()), Some(resource.to_string()))
+        let (scope, role, resource, column) = match found.scope {
+            trial::Scope::Ask(role) => (PolicyScope::Ask, Some(role), None, None),
+            trial::Scope::Do(role, resource) => (PolicyScope::Do, Some(role), Some(resource), None),
+            trial::Scope::See(role, resource, column) => {
+                (PolicyScope::See, Some(role), Some(resource), Some(column))
             }
-            trial::Scope::House => (PolicyScope::House, None, None),
+            trial::Scope::House => (PolicyScope::House, None, None, None),
         };
+        let (role, resource) = (role.map(|id| id.to_string()), resource.map(|id| id.to_string()));
         let actions = found.actions.iter().map(ToString::to_string).collect();
-        Self { scope, role, resource, actions, before: found.before.into(), after: found.after.into() }
+        let (before, after) = (found.before.into(), found.after.into());
+        Self { scope, role, resource, column, actions, before, after }
     }
 }
 

@@ -31,15 +31,15 @@ impl Workloads for Vouches {
     }
 }
 
-/// A job's key.
-struct Key(EcdsaKeyPair);
+/// The key of a job, or of an agent.
+pub struct Key(EcdsaKeyPair);
 
 impl Key {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap())
     }
 
-    fn proof(&self, at: At, (method, path): (&str, &str), token: Option<&str>) -> String {
+    pub fn proof(&self, at: At, (method, path): (&str, &str), token: Option<&str>) -> String {
         let (x, y) = self.0.public_key().as_ref()[1..].split_at(32);
         let [x, y] = [x, y].map(|part| URL_SAFE_NO_PAD.encode(part));
         let header = json!({ "typ": "dpop+jwt", "alg": "ES256", "jwk": { "kty": "EC", "crv": "P-256", "x": x, "y": y } });
@@ -73,8 +73,8 @@ async fn sign_in(house: &House, key: &Key, token: &str) -> Answer {
     house.make(Call::post("/sign-in/job", &json!({ "token": token })).with("dpop", &proof)).await
 }
 
-/// A call as the job makes it.
-fn proved(house: &House, key: &Key, token: &str, call: Call) -> Call {
+/// A call as whoever has the key makes it.
+pub fn proved(house: &House, key: &Key, token: &str, call: Call) -> Call {
     let path = call.path.trim_start_matches("/api/v1").split('?').next().unwrap().to_owned();
     let proof = key.proof(house.engine.now(), (call.method.as_str(), &path), Some(token));
     call.with("authorization", &format!("DPoP {token}")).with("dpop", &proof)

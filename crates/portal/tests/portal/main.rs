@@ -7,6 +7,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod agents;
 mod document;
 mod hostile;
 mod house;
@@ -20,3 +21,4 @@ mod story;
 mod streams;
 mod trials;
 mod views;
+mod workbenches;

@@ -100,7 +100,11 @@ async fn tried(endpoint: &Endpoint, name: Option<&str>) -> StatusCode {
     let grant = house.grant("alice", "shop-writer").await.to_string();
     let session = house.connect("alice", "shop-writer").await.id().to_string();
     house.post("bob", "/principals/ci/disable", json!({})).await;
-    let somebody = if endpoint.path.ends_with("/enable") { "ci" } else { "alice" };
+    let somebody = match endpoint.path {
+        path if path.ends_with("/enable") => "ci",
+        path if path.starts_with("/agents") => "scribe",
+        _ => "alice",
+    };
     let path =
         endpoint.path.replace("{role}", "shop-reader").replace("{name}", somebody).replace("{seq}", "1");
     let path = match path.split('/').nth(1) {
@@ -152,14 +156,19 @@ fn body(endpoint: &Endpoint) -> Value {
         "/sign-in/device" => json!({ "machine": "laptop" }),
         "/sign-in/device/token" => json!({ "device_code": "guessed" }),
         "/sign-in/job" => json!({ "token": "guessed" }),
+        "/sign-in/agent" => json!({ "code": "guessed" }),
         "/sign-in/program" => json!({ "code": "guessed", "verifier": "a".repeat(43) }),
         "/me/device" => json!({ "user_code": "BCDF-GHJK" }),
         "/me/device/answer" => json!({ "user_code": "BCDF-GHJK", "allow": true }),
+        "/me/devices" => json!({ "endpoint": "https://push.example/x", "p256dh": "AA", "auth": "AA" }),
+        "/secrets" => json!({ "name": "spare", "value": "hush" }),
         "/me/program" => json!({ "challenge": "a".repeat(43) }),
         "/sign-in" => json!({ "user": "nobody", "password": "wrong" }),
         "/requests" => json!({ "role": "shop-reader", "for": "10m", "reason": "look" }),
         "/scripts" => json!({ "resource": "shop", "text": "DELETE FROM orders;", "reason": "look" }),
-        "/credentials" => json!({ "resource": "shop" }),
+        "/credentials" | "/workbenches" => json!({ "resource": "shop" }),
+        "/workbenches/{id}/run" => json!({ "text": "SELECT 1" }),
+        "/workbenches/{id}/export" => json!({ "text": "SELECT 1", "columns": ["a"], "rows": 1 }),
         "/bundle" | "/bundle/check" | "/bundle/compare" => json!({ "files": changed() }),
         "/bundle/replay" => json!({ "files": changed(), "days": 30 }),
         "/bundle/simulate" => {

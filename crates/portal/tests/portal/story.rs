@@ -115,6 +115,7 @@ async fn a_held_statement_is_shown_in_full() {
         can_bound_rows: true,
         rows_come_later: false,
         touches: Vec::new(),
+        no_envelope: None,
         holds_up: HoldsUp::Nothing,
         foreseen: Foreseen::default(),
     };

@@ -25,8 +25,11 @@ const PERSON: &str = "alice";
 const PERSON_PASSWORD: &str = "correct horse battery staple";
 /// The role that is held.
 const ROLE: &str = "bench";
-/// One resource for each way of recording; both are the same database.
-const RESOURCES: [(&str, &str); 2] = [("alongside", "alongside"), ("release", "before-release")];
+/// One resource for each way of recording, and one with a masked column; all are the same database.
+const RESOURCES: [(&str, &str); 3] =
+    [("alongside", "alongside"), ("release", "before-release"), (MASKED, "alongside")];
+/// The one with a masked column.
+const MASKED: &str = "masked";
 /// How many lines are read back at a time.
 const LINES: usize = 20_000;
 
@@ -38,6 +41,8 @@ pub struct Gateway {
     pub alongside: Login,
     /// The login for the resource whose reads are recorded before their answer is released.
     pub release: Login,
+    /// The login for the resource with a masked column.
+    pub masked: Login,
     leash: Leash,
     data: PathBuf,
     bursts: RefCell<Vec<Expected>>,
@@ -79,7 +84,7 @@ impl Gateway {
         std::fs::create_dir_all(&data)?;
         std::fs::create_dir_all(&config)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let [alongside, release] = runtime.block_on(prepare(&data, upstream))?;
+        let [alongside, release, masked] = runtime.block_on(prepare(&data, upstream))?;
         let (port, console) = (free_port()?, free_port()?);
         std::fs::write(
             config.join("countersign.toml"),
@@ -106,7 +111,7 @@ impl Gateway {
         };
         let leash = Leash::start(&dog)?;
         leash.listens(port, &log)?;
-        Ok(Self { port, alongside, release, leash, data, bursts: RefCell::default() })
+        Ok(Self { port, alongside, release, masked, leash, data, bursts: RefCell::default() })
     }
 
     /// Its process.
@@ -119,6 +124,7 @@ impl Gateway {
         let resource = match variant {
             Variant::Alongside => "alongside",
             Variant::Release => "release",
+            Variant::Masked => MASKED,
             Variant::Direct | Variant::Relay | Variant::Bouncer => return Began(None),
         };
         Began(Some((resource, now().rfc3339())))
@@ -214,7 +220,7 @@ impl Count {
 }
 
 /// The bundle in force, the role held, a credential for each resource.
-async fn prepare(data: &Path, upstream: u16) -> Result<[Login; 2]> {
+async fn prepare(data: &Path, upstream: u16) -> Result<[Login; 3]> {
     std::fs::write(data.join("master.key"), "07".repeat(32))?;
     let store = SqliteStore::open(&data.join("countersign.db"))?;
     let settings = Settings { credential_for: Span::hours(24), ..Settings::default() };
@@ -247,7 +253,7 @@ async fn prepare(data: &Path, upstream: u16) -> Result<[Login; 2]> {
         });
     }
     engine.stop().await;
-    logins.try_into().map_err(|_| anyhow!("there are not two credentials"))
+    logins.try_into().map_err(|_| anyhow!("there are not three credentials"))
 }
 
 /// A small company's policies: reads pass, what would be held or forbidden is not what is measured.
@@ -259,6 +265,10 @@ fn bundle(upstream: u16) -> BTreeMap<String, String> {
              tls = \"disable\"\nlook_account = \"{ACCOUNT}\"\nsecrets = {{ {ACCOUNT} = \"secret:{ACCOUNT}\" }}\n"
         )
     });
+    // Its balances are nothing but zeros, which is what they are masked as, so that as many bytes go through.
+    let masks = format!(
+        "[resource.{MASKED}.relation.\"public.pgbench_accounts\"]\ncolumns.abalance = {{ mask = \"full\" }}\n"
+    );
     let files = [
         ("bundle.toml", "name = \"bench\"\nformat = 1\n".to_owned()),
         (
@@ -267,12 +277,12 @@ fn bundle(upstream: u16) -> BTreeMap<String, String> {
                 "[user.{PERSON}]\nname = \"Alice\"\n[user.dave]\nname = \"Dave\"\n[group.admins]\nmembers = [\"dave\"]\n"
             ),
         ),
-        ("resources.toml", resources.concat()),
+        ("resources.toml", resources.concat() + &masks),
         (
             "roles.toml",
             format!(
                 "[role.{ROLE}]\ntitle = \"Bench\"\nactions = [\"sql.read\", \"sql.write\", \"sql.call\"]\n\
-                 resources = [\"alongside\", \"release\"]\naccount = \"{ACCOUNT}\"\nlongest = \"12h\"\n"
+                 resources = [\"alongside\", \"release\", \"{MASKED}\"]\naccount = \"{ACCOUNT}\"\nlongest = \"12h\"\n"
             ),
         ),
         (

@@ -149,11 +149,14 @@ impl Bench {
             Variant::Direct => (server.port, None),
             Variant::Relay => (self.relay.port, Some(self.relay.process())),
             Variant::Bouncer => (bouncer()?.port, Some(bouncer()?.process())),
-            Variant::Alongside | Variant::Release => (self.gateway.port, Some(self.gateway.process())),
+            Variant::Alongside | Variant::Release | Variant::Masked => {
+                (self.gateway.port, Some(self.gateway.process()))
+            }
         };
         let login = match variant {
             Variant::Alongside => &self.gateway.alongside,
             Variant::Release => &self.gateway.release,
+            Variant::Masked => &self.gateway.masked,
             Variant::Direct | Variant::Relay | Variant::Bouncer => &server.login,
         };
         Ok((port, login, process))

@@ -14,7 +14,7 @@ cargo xtask bench postgres [OPTIONS]
   --clients LIST   how many clients at once (default 1,8,32,64)
   --loads LIST     of simple, extended, prepared, update, select, copy-out, copy-in (default: all)
   --tls LIST       of off, on: TLS to the client (default: both)
-  --variants LIST  of direct, relay, pgbouncer, alongside, release (default: all)
+  --variants LIST  of direct, relay, pgbouncer, alongside, release, masked (default: all)
   --connections WHAT  only, or none, of: new, idle and busy connections (default: with everything else)
   --gateway PATH   the binary to measure (default: the one that was built together with the bench)
   --quick          one round of a few hundred statements at 1 and 8 clients: whether everything works";

@@ -34,6 +34,8 @@ pub enum Variant {
     Alongside,
     /// The gateway; provable reads are recorded before their answer is released.
     Release,
+    /// As `Alongside`, with a masked column in what is read.
+    Masked,
 }
 
 /// One cell.
@@ -88,7 +90,8 @@ impl Load {
 
 impl Variant {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Direct, Self::Relay, Self::Bouncer, Self::Alongside, Self::Release];
+    pub const ALL: [Self; 6] =
+        [Self::Direct, Self::Relay, Self::Bouncer, Self::Alongside, Self::Release, Self::Masked];
 
     /// In one word, for the command line.
     pub fn word(self) -> &'static str {
@@ -98,6 +101,7 @@ impl Variant {
             Self::Bouncer => "pgbouncer",
             Self::Alongside => "alongside",
             Self::Release => "release",
+            Self::Masked => "masked",
         }
     }
 
@@ -106,6 +110,7 @@ impl Variant {
         match self {
             Self::Alongside => "gateway, alongside",
             Self::Release => "gateway, before release",
+            Self::Masked => "gateway, masked",
             other => other.word(),
         }
     }
@@ -141,8 +146,8 @@ pub fn turn(cell: &Cell, options: &Options, bouncer: bool, round: u32) -> Vec<Va
     let wanted = |variant: &&Variant| {
         options.variants.contains(variant)
             && (**variant != Variant::Bouncer || bouncer)
-            // A write is recorded first, whatever the resource says of reads.
-            && (**variant != Variant::Alongside || !cell.load.is_write())
+            // A write is recorded first, whatever the resource says of reads, and gives nothing back to be masked.
+            && (!matches!(**variant, Variant::Alongside | Variant::Masked) || !cell.load.is_write())
     };
     let mut variants: Vec<Variant> = Variant::ALL.iter().filter(wanted).copied().collect();
     let shift = usize::try_from(round).unwrap_or(0) % variants.len().max(1);

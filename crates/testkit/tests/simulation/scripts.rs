@@ -1,6 +1,7 @@
 //! Scripts: somebody puts a few deletions forward as one, and somebody's sessions run them: mostly as they were approved,
 //! sometimes in another order, twice, with something in between, in two sessions at once, on another relation.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -48,6 +49,7 @@ pub async fn puts_forward(scene: Rc<Scene>) {
         resource: ResourceId::new("shop"),
         role: Some(RoleId::new("shop-writer")),
         text: format!("{}|{}", scene.relation.get(), texts.join("; ")),
+        settings: BTreeMap::new(),
         purpose: "clear the shelves".into(),
         ticket: None,
     };

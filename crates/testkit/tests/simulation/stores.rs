@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use countersign_engine::SqliteStore;
-use countersign_engine::store::{Batch, Drawer, Pair, Put, Scan, Store, StoreError, StoredLine};
+use countersign_engine::store::{Batch, Drawer, Pair, Put, Scan, Store, StoreError, StoredLine, Swap};
 
 /// Says that a batch is appended and appends it when the next one comes.
 pub struct Hasty {
@@ -66,6 +66,10 @@ impl Store for Hasty {
     fn put(&self, puts: &[Put]) -> Result<(), StoreError> {
         self.inner.put(puts)
     }
+
+    fn swap(&self, drawer: Drawer, swaps: &[Swap]) -> Result<u64, StoreError> {
+        self.inner.swap(drawer, swaps)
+    }
 }
 
 impl Store for Late {
@@ -78,7 +82,8 @@ impl Store for Late {
         let (late, now): (Vec<Put>, Vec<Put>) =
             batch.puts.iter().cloned().partition(|put| put.drawer == Drawer::Checkpoints);
         let puts = std::mem::take(&mut *kept).into_iter().chain(now).collect();
-        self.inner.append(expected, &Batch { lines: batch.lines.clone(), puts })?;
+        self.inner
+            .append(expected, &Batch { lines: batch.lines.clone(), puts, unhurried: batch.unhurried })?;
         *kept = late;
         Ok(())
     }
@@ -101,6 +106,10 @@ impl Store for Late {
 
     fn put(&self, puts: &[Put]) -> Result<(), StoreError> {
         self.inner.put(puts)
+    }
+
+    fn swap(&self, drawer: Drawer, swaps: &[Swap]) -> Result<u64, StoreError> {
+        self.inner.swap(drawer, swaps)
     }
 }
 

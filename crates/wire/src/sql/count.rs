@@ -76,6 +76,7 @@ pub(super) struct Affected {
 const CURSOR: &str = "which row it means depends on where a cursor stands";
 const WRITING_WITH: &str = "rows are changed in its WITH clause, and what follows depends on them";
 const UNREAD: &str = "what selects its rows is not understood";
+const SEVERAL: &str = "they are those of more than one statement";
 const MANY: &str = "it has more branches than are counted";
 
 /// Whether an INSERT anywhere in it updates what is there already.
@@ -114,6 +115,29 @@ pub(super) fn foresee(tree: &Tree, raw: &pb::Node) -> Option<Foreseen> {
         _ => return None,
     };
     Some(foreseen)
+}
+
+/// A query that counts the rows which a single SELECT, VALUES or TABLE gives, or COPY of one. Whether it may be run is to be
+/// judged like that of any read. Needs the same stack as parsing.
+///
+/// # Errors
+/// Why they can't be counted, in words.
+pub fn counting_question(text: &str) -> Result<String, &'static str> {
+    if text.len() > super::TEXT_BYTES_MAX {
+        return Err(UNREAD);
+    }
+    let parsed = pg_query::parse(text, 0).map_err(|_| UNREAD)?;
+    let [raw] = parsed.protobuf.stmts.as_slice() else { return Err(SEVERAL) };
+    let written = raw.stmt.as_deref().and_then(|node| node.node.as_ref()).ok_or(UNREAD)?;
+    let source = match written {
+        NodeEnum::SelectStmt(_) => node(written.clone()),
+        NodeEnum::CopyStmt(copy) if !copy.is_from => match copy.query.as_deref() {
+            Some(query) if matches!(query.node, Some(NodeEnum::SelectStmt(_))) => query.clone(),
+            _ => return Err(UNREAD),
+        },
+        _ => return Err(UNREAD),
+    };
+    Ok(queried(all_of(vec![func_count()], source, None))?.sql)
 }
 
 /// An UPDATE or DELETE: its table, and which of its rows.

@@ -60,6 +60,7 @@ pub mod fuzz_targets;
 
 pub use cache::{ClassCache, ClassKey};
 pub use catalogue::{CATALOGUE_ROWS_MAX, Catalogue, CatalogueError};
+pub use count::counting_question;
 pub use facts::{
     Access, Affected, BranchCount, Called, ColumnUse, CopyTarget, CountTarget, Facts, PartOf, Predicate,
     Prepared, PreparedUse, Relation, RelationKind, SettingChange, SettingScope, TransactionStep,

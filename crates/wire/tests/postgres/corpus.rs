@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use countersign_wire::postgres::fuzz_targets::{fuzz_backend, fuzz_frontend, fuzz_track, fuzz_values};
 
+use crate::random::Random;
 use crate::vectors::{From, VECTORS};
 
 const ROUNDS: u64 = 20_000;
@@ -139,22 +140,6 @@ fn sessions() -> Vec<(String, Vec<u8>)> {
         all.push((format!("session-{number}"), session));
     }
     all
-}
-
-/// SplitMix64: enough to choose mutations, and the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % (bound.max(1) as u64)) as usize
-    }
 }
 
 fn mutate(data: &mut Vec<u8>, others: &[Vec<u8>], random: &mut Random) {

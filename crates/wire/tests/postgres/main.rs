@@ -13,6 +13,8 @@ mod framing;
 mod golden;
 mod malformed;
 mod model;
+#[path = "../random/mod.rs"]
+mod random;
 mod recorded;
 mod roundtrip;
 mod scram;

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use countersign_wire::sql::fuzz_targets::fuzz_sql;
 
 use crate::corpus;
+use crate::random::Random;
 
 const ROUNDS: u64 = 3_000;
 const SEED: u64 = 0x7371_6c00;
@@ -67,22 +68,6 @@ fn folder() -> PathBuf {
 
 fn statements() -> Vec<Vec<u8>> {
     corpus::cases().into_iter().map(|case| case.sql.into_bytes()).collect()
-}
-
-/// SplitMix64: enough to choose mutations, and the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() % bound.max(1) as u64).unwrap()
-    }
 }
 
 fn mutate(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {

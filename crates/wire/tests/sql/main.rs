@@ -16,4 +16,6 @@ mod corpus;
 mod fixture;
 mod fuzz;
 mod live;
+#[path = "../random/mod.rs"]
+mod random;
 mod reach;

@@ -121,6 +121,7 @@ function Person({ of }: { of: Schemas["PersonChange"] }) {
 
 function what(of: Schemas["PolicyChange"]) {
   if (of.scope === "ask") return <>asking for <b>{of.role}</b></>;
+  if (of.scope === "see") return <>seeing <span className="mono small">{of.column}</span> on <b>{of.resource}</b> as it is, acting as {of.role}</>;
   const actions = <span className="mono small">{of.actions.join(", ")}</span>;
   return of.scope === "do" ? <>{actions} on <b>{of.resource}</b>, acting as {of.role}</> : actions;
 }

@@ -60,6 +60,8 @@ pub(crate) struct Counted<'a> {
     pub(crate) settings: &'a BTreeMap<String, String>,
     /// The database's own objects, if they are known.
     pub(crate) loaded: Option<Arc<Loaded>>,
+    /// What it gives is counted too.
+    pub(crate) gives: bool,
 }
 
 impl Counted<'_> {
@@ -219,7 +221,11 @@ pub(crate) async fn look(
     if more {
         return Err(too_much("foreign keys make more tables follow than can be shown"));
     }
-    let can_bound_rows = counted.understood.can_bound_rows();
+    let gives = counted.gives && facts.row_count.is_none();
+    if gives {
+        rows = counter.given().await;
+    }
+    let can_bound_rows = counted.understood.can_bound_rows() || (gives && rows.most.is_some());
     let rows_come_later = counted.understood.rows_come_later();
     if rows_come_later {
         notes.push(LATER.to_owned());
@@ -275,12 +281,8 @@ async fn effects(
 }
 
 fn too_much(what: &str) -> Refused {
-    Refused {
-        message: format!("{what}, so it can't wait for an approval"),
-        hint: Some("what is approved is shown in full; do it in smaller parts".to_owned()),
-        link: None,
-        code: RefusedCode::Invalid,
-    }
+    Refused::new(RefusedCode::Invalid, format!("{what}, so it can't wait for an approval"))
+        .hint("what is approved is shown in full; do it in smaller parts")
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use countersign_core::{At, Span};
 use countersign_engine::foreseen::{Branch, Cascade};
 use countersign_wire::postgres::Format;
-use countersign_wire::sql::{Context, CountTarget, SessionState, classify, parse};
+use countersign_wire::sql::{Context, CountTarget, SessionState, classify, counting_question, parse};
 
 use super::super::Shared;
 use super::super::query::{Bound, QueryError, Row, bound, parameter_types, simple};
@@ -73,6 +73,32 @@ impl Counter<'_> {
             Some(CountTarget::Unknown(why)) => of(Err(why.clone()), None),
             None => Rows::default(),
         }
+    }
+
+    /// How many rows the statement gives.
+    pub(super) async fn given(&self) -> Rows {
+        let counted = match self.counting().await {
+            Ok(question) => self.count(&question).await,
+            Err(why) => Err(why),
+        };
+        match counted {
+            Ok(most) => Rows { most: Some(most), ..Rows::default() },
+            Err(why) => Rows { unknown: Some(why), ..Rows::default() },
+        }
+    }
+
+    /// The question that counts what the statement gives, if that is a provable read.
+    async fn counting(&self) -> Result<String, String> {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let text = self.counted.text.to_owned();
+        let job = move || {
+            let _ = sender.send(counting_question(&text).map_err(str::to_owned));
+        };
+        let busy = || "the parser is busy".to_owned();
+        self.shared.parser_for(self.counted.text.len()).submit(job).map_err(|_| busy())?;
+        let question = receiver.await.unwrap_or_else(|_| Err(busy()))?;
+        self.is_read(&question).await?;
+        Ok(question)
     }
 
     /// How many rows the server's plan expects the statement to touch or give.

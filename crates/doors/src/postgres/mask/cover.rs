@@ -264,6 +264,7 @@ impl Cover {
             Layout::Columns(origins) if origins.len() != count => Treatment::Null,
             Layout::Columns(origins) => match origins.get(place) {
                 Some(Origin::Is(columns)) if self.hidden.meets(columns) => self.covered(columns, like),
+                Some(Origin::Is(columns)) if self.hidden.is_lifted(columns) => Treatment::Keep,
                 Some(Origin::From(columns)) if self.hidden.meets(columns) => Treatment::Null,
                 Some(_) => self.shown(like),
                 None => Treatment::Null,

@@ -42,6 +42,8 @@ pub(crate) struct Masks {
 pub(crate) struct Hidden {
     masking: Option<Arc<Masking>>,
     columns: Columns,
+    /// What is shown to it this once, because somebody has said yes.
+    lifted: Columns,
     detectors: Detectors,
     /// It may run code of users, which may say anything in an error or a notice.
     foreign: bool,
@@ -111,12 +113,25 @@ impl Masks {
         &self.protections
     }
 
+    /// The masked column of this name (`schema.relation.column`), if the resource has it.
+    pub(crate) fn named(&self, column: &str) -> Option<&Protection> {
+        self.protections.iter().find(|one| name(one) == column)
+    }
+
+    /// Whether a statement does anything with this column but have its relation.
+    pub(crate) fn uses(&self, facts: &Facts, column: &str) -> bool {
+        let Some(masking) = &facts.masking else { return false };
+        let Some(place) = masking.columns.iter().position(|one| one.name == column) else { return false };
+        masking.statements.iter().any(|traced| traced.uses().contains(&place))
+    }
+
     /// Whether there is anything that a session may not see.
     pub(crate) fn hide(&self, sees: impl Fn(&str, &BTreeSet<String>) -> bool) -> bool {
         self.protections.iter().any(|one| !sees(&name(one), &one.labels))
     }
 
-    /// What a session may not see of a statement, as policy says it by `sees`. Nothing: it may see everything.
+    /// What a session may not see of a statement, as policy says it by `sees`, but for the column whose mask is `lifted` for it.
+    /// Nothing: it may see everything.
     ///
     /// # Errors
     /// Why it may not run at all.
@@ -124,6 +139,7 @@ impl Masks {
         &self,
         facts: &Facts,
         decodes: bool,
+        lifted: Option<&str>,
         sees: impl Fn(&str, &BTreeSet<String>) -> bool,
     ) -> Result<Option<Hidden>, Masked> {
         let searched = !self.detectors.is_empty() && !sees(DETECTED, &self.detected);
@@ -131,6 +147,7 @@ impl Masks {
         let mut hidden = Hidden {
             masking: facts.masking.clone(),
             columns: Columns::new(),
+            lifted: Columns::new(),
             detectors,
             foreign: runs_foreign_code(facts),
             guesses: false,
@@ -141,8 +158,11 @@ impl Masks {
                     masking.statements.iter().flat_map(|one| one.touches.iter().copied()).collect();
                 let named =
                     touched.iter().filter_map(|column| Some((*column, masking.columns.get(*column)?)));
-                hidden.columns =
-                    named.filter(|(_, one)| !sees(&one.name, &one.labels)).map(|(place, _)| place).collect();
+                let unseen = named.filter(|(_, one)| !sees(&one.name, &one.labels));
+                let (lifted, columns): (Vec<_>, Vec<_>) =
+                    unseen.partition(|(_, one)| lifted == Some(one.name.as_str()));
+                hidden.lifted = lifted.into_iter().map(|(place, _)| place).collect();
+                hidden.columns = columns.into_iter().map(|(place, _)| place).collect();
                 for traced in &masking.statements {
                     self.consider(traced, &mut hidden)?;
                 }
@@ -171,10 +191,12 @@ impl Masks {
     }
 
     fn consider(&self, traced: &Traced, hidden: &mut Hidden) -> Result<(), Masked> {
-        if let Some(why) = traced.untraced.as_ref().filter(|_| hidden.meets(&traced.touches)) {
+        // What nobody can follow could do anything with it, and a copy would be there for everybody, for ever: neither is
+        // what a mask is lifted for.
+        if let Some(why) = traced.untraced.as_ref().filter(|_| hidden.concerns(&traced.touches)) {
             return Err(Masked::Untraced(why.clone()));
         }
-        if hidden.meets(&traced.copies) {
+        if hidden.concerns(&traced.copies) {
             return Err(Masked::Copies(hidden.names(&traced.copies)));
         }
         let guessed: Columns = traced.guesses.keys().copied().collect();
@@ -211,9 +233,19 @@ impl Hidden {
         !self.columns.is_disjoint(columns)
     }
 
+    /// Whether any is masked, though it may be shown this once.
+    fn concerns(&self, columns: &Columns) -> bool {
+        self.meets(columns) || !self.lifted.is_disjoint(columns)
+    }
+
+    /// Whether these are what is shown this once, and nothing else.
+    fn is_lifted(&self, columns: &Columns) -> bool {
+        !columns.is_empty() && columns.is_subset(&self.lifted)
+    }
+
     fn names(&self, columns: &Columns) -> String {
         let table = self.masking.as_ref().map(|masking| &masking.columns);
-        let hidden = columns.intersection(&self.columns);
+        let hidden = columns.iter().filter(|one| self.columns.contains(one) || self.lifted.contains(one));
         let names = hidden.filter_map(|column| table?.get(*column)).map(|one| format!("`{}`", one.name));
         names.collect::<Vec<_>>().join(", ")
     }

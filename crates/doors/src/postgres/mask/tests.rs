@@ -58,7 +58,7 @@ fn personal(_: &str, labels: &BTreeSet<String>) -> bool {
 fn what_policy_shows_is_not_hidden() {
     let masks = masks("mask", "refuse");
     let hidden = |sees: fn(&str, &BTreeSet<String>) -> bool| {
-        masks.weigh(&facts(|_| {}), true, sees).unwrap().map(|hidden| hidden.columns)
+        masks.weigh(&facts(|_| {}), true, None, sees).unwrap().map(|hidden| hidden.columns)
     };
     assert_eq!(hidden(nobody), Some([EMAIL, CARD].into()));
     assert_eq!(hidden(personal), Some([CARD].into()));
@@ -71,17 +71,20 @@ fn what_would_tell_is_refused_for_those_who_may_not_see() {
         traced.guesses.insert(EMAIL, "compares it");
     });
     let strict = masks("refuse", "refuse");
-    let refused = strict.weigh(&guesses, true, nobody).unwrap_err();
+    let refused = strict.weigh(&guesses, true, None, nobody).unwrap_err();
     assert_eq!(refused.to_string(), "it compares it: `public.people.email`, which is masked for you");
-    assert!(matches!(strict.weigh(&guesses, true, personal), Err(Masked::Derives(_))));
-    let recorded = masks("mask", "record").weigh(&guesses, true, nobody).unwrap().unwrap();
+    assert!(matches!(strict.weigh(&guesses, true, None, personal), Err(Masked::Derives(_))));
+    let recorded = masks("mask", "record").weigh(&guesses, true, None, nobody).unwrap().unwrap();
     assert!(recorded.guesses);
-    assert!(!masks("mask", "record").weigh(&guesses, true, personal).unwrap().unwrap().guesses);
+    assert!(!masks("mask", "record").weigh(&guesses, true, None, personal).unwrap().unwrap().guesses);
     let copies = facts(|traced| traced.copies = [CARD].into());
-    assert!(matches!(masks("mask", "record").weigh(&copies, true, personal), Err(Masked::Copies(_))));
+    assert!(matches!(masks("mask", "record").weigh(&copies, true, None, personal), Err(Masked::Copies(_))));
     let untraced = facts(|traced| traced.untraced = Some("it is a riddle".into()));
-    assert!(matches!(masks("mask", "record").weigh(&untraced, true, personal), Err(Masked::Untraced(_))));
-    assert!(masks("mask", "record").weigh(&untraced, true, |_, _| true).unwrap().is_none());
+    assert!(matches!(
+        masks("mask", "record").weigh(&untraced, true, None, personal),
+        Err(Masked::Untraced(_))
+    ));
+    assert!(masks("mask", "record").weigh(&untraced, true, None, |_, _| true).unwrap().is_none());
 }
 
 #[test]
@@ -89,17 +92,17 @@ fn without_a_catalogue_only_those_who_see_everything_go_on() {
     let masks = masks("mask", "refuse");
     let unknown = Facts::of(Kind::Call, "nothing is known".into());
     assert_eq!(
-        masks.weigh(&unknown, true, personal).unwrap_err(),
+        masks.weigh(&unknown, true, None, personal).unwrap_err(),
         Masked::Untraced("nothing is known".into())
     );
-    assert!(masks.weigh(&unknown, true, |_, _| true).unwrap().is_none());
+    assert!(masks.weigh(&unknown, true, None, |_, _| true).unwrap().is_none());
     let session = Facts::of(Kind::Session, String::new());
-    assert!(masks.weigh(&session, true, nobody).unwrap().is_none());
+    assert!(masks.weigh(&session, true, None, nobody).unwrap().is_none());
 }
 
 #[test]
 fn a_copy_that_cannot_be_taken_apart_is_refused() {
     let mut copied = facts(|_| {});
     copied.copies.insert(CopyTarget::ToClient);
-    assert_eq!(masks("mask", "refuse").weigh(&copied, true, nobody).unwrap_err(), Masked::Form);
+    assert_eq!(masks("mask", "refuse").weigh(&copied, true, None, nobody).unwrap_err(), Masked::Form);
 }

@@ -17,7 +17,8 @@ use countersign_wire::sql::Facts;
 use tokio_util::sync::ReusableBoxFuture;
 
 use super::super::mask::Cover;
-use super::tongue::Action;
+use super::action::Action;
+use super::kept::Kept;
 use super::transaction::Steps;
 
 /// The number of an action, counted from one in the order of forwarding.
@@ -67,6 +68,18 @@ struct Act {
     limits: Limits,
     /// How many rows it has given.
     given: u64,
+    /// What it gives back, where that is to be kept.
+    result: Option<Box<Kept>>,
+    /// How many it may give, where somebody has said yes to so many.
+    gives_max: Option<u64>,
+}
+
+/// What an action takes more of than it may.
+pub(super) enum Exceeds {
+    /// Of what its role lets one statement take, in words.
+    Limit(String),
+    /// Of the rows that somebody has said yes to.
+    Approved(u64),
 }
 
 /// The answer of a read whose record is not durable yet, and whatever came behind it.
@@ -147,6 +160,8 @@ impl Acts {
             transaction: None,
             limits,
             given: 0,
+            result: None,
+            gives_max: None,
         });
         self.next
     }
@@ -211,14 +226,42 @@ impl Acts {
         }
     }
 
-    /// It has given so many rows more: which limit it exceeds with that, if it does.
-    pub(super) fn gave(&mut self, id: ActId, rows: u64) -> Option<String> {
+    /// What it gives back is kept.
+    pub(super) fn keeps(&mut self, id: ActId, result: Box<Kept>) {
+        if let Some(act) = self.find(id) {
+            act.result = Some(result);
+        }
+    }
+
+    /// What is kept of what it gives back.
+    pub(super) fn result(&mut self, id: ActId) -> Option<&mut Kept> {
+        self.find(id)?.result.as_deref_mut()
+    }
+
+    /// It may give so many rows, and no more.
+    pub(super) fn gives_at_most(&mut self, id: ActId, rows: u64) {
+        if let Some(act) = self.find(id) {
+            act.gives_max = Some(rows);
+        }
+    }
+
+    /// It has given so many rows more: what it exceeds with that, if anything.
+    pub(super) fn gave(&mut self, id: ActId, rows: u64) -> Option<Exceeds> {
         let act = self.find(id)?;
         act.given = act.given.saturating_add(rows);
+        if let Some(most) = act.gives_max.filter(|most| act.given > *most) {
+            return Some(Exceeds::Approved(most));
+        }
         if act.limits.is_none() {
             return None;
         }
-        act.limits.exceeded(&Spent { rows: act.given, bytes: act.bytes, ..Spent::default() })
+        let given = Spent { rows: act.given, bytes: act.bytes, ..Spent::default() };
+        act.limits.exceeded(&given).map(Exceeds::Limit)
+    }
+
+    /// How many rows it has given.
+    pub(super) fn given(&mut self, id: ActId) -> u64 {
+        self.find(id).map_or(0, |act| act.given)
     }
 
     /// The first that has worked for longer than it may, and its limit.
@@ -251,8 +294,8 @@ impl Acts {
         if act.outcome.is_none() {
             let done = result == CompletionResult::Done;
             act.outcome = Some((result, now));
-            let (changing, recorded) = (act.changing, act.ran.is_some());
-            if !recorded {
+            let (changing, recorded, keeps) = (act.changing, act.ran.is_some(), act.result.is_some());
+            if !recorded && !keeps {
                 self.tell(id);
             }
             self.changing = self.changing.saturating_sub(usize::from(changing));
@@ -285,7 +328,11 @@ impl Acts {
     pub(super) fn next_done(&mut self) -> Option<(Ran, Completion, bool)> {
         let completion = self.acts.front().filter(|front| front.ran.is_some())?.completion()?;
         let act = self.acts.pop_front()?;
-        Some((act.ran?, completion, act.told))
+        let mut ran = act.ran?;
+        if let Some((bytes, keeping)) = act.result.and_then(|result| result.finish()) {
+            ran.has_result(bytes, keeping);
+        }
+        Some((ran, completion, act.told))
     }
 
     /// The record of the oldest read is durable, but nobody waits for its answer any more.

@@ -20,8 +20,8 @@ use super::super::Shared;
 use super::super::classify::{Statement, Understood};
 use super::super::query::simple;
 use super::super::target::Target;
+use super::action::Action;
 use super::sent::Show;
-use super::tongue::Action;
 use super::{End, Session};
 
 /// An argument up to this length is shown as it is, a longer one by its length and hash, in bytes.

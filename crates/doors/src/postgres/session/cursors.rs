@@ -13,8 +13,8 @@ use countersign_wire::postgres::track::Known;
 use countersign_wire::sql::{Facts, Kind};
 
 use super::super::classify::{Statement, Understood};
+use super::action::Action;
 use super::acts::ActId;
-use super::tongue::Action;
 use super::{End, Portal, Session};
 
 /// How many cursors declared by SQL are remembered for one session.

@@ -17,11 +17,11 @@ use countersign_wire::postgres::{Format, Frame, Limits, Phase, Target};
 
 use super::super::classify::Statement;
 use super::super::wording;
+use super::action::{Action, Granted};
 use super::acts::ActId;
 use super::cursors::{Meant, has_open_types};
 use super::said::{is_ours, ours_alone};
 use super::sent::{Sent, Show};
-use super::tongue::{Action, Granted};
 use super::{End, Portal, Session};
 
 /// How long a `Describe` and an `Execute` of a portal with a short name are, in bytes.

@@ -8,7 +8,7 @@ use countersign_core::At;
 use countersign_engine::CompletionResult;
 
 use super::super::wording;
-use super::acts::ActId;
+use super::acts::{ActId, Exceeds};
 use super::{End, Session};
 
 impl Session {
@@ -20,7 +20,8 @@ impl Session {
         let Some(act) = act else { return Ok(()) };
         match self.acts.gave(act, rows) {
             None => Ok(()),
-            Some(limit) => Err(self.exceeds(act, &limit)),
+            Some(Exceeds::Limit(limit)) => Err(self.exceeds(act, &limit)),
+            Some(Exceeds::Approved(rows)) => Err(self.shows_more(act, rows)),
         }
     }
 
@@ -48,6 +49,17 @@ impl Session {
             None => Ok(()),
             Some((act, limit)) => Err(self.exceeds(act, &limit)),
         }
+    }
+
+    /// It would show more of a masked column than somebody has said yes to.
+    fn shows_more(&mut self, act: ActId, approved: u64) -> End {
+        let (rows, now) = (self.acts.given(act), self.now());
+        self.acts.end(act, CompletionResult::BeyondBound { rows }, now);
+        let message = format!("a mask was lifted for {approved} rows, and this statement gives more");
+        let report = wording::fatal(wording::NOT_PERMITTED, message);
+        End::Broken(Box::new(
+            report.hint("the data has changed since it was shown; connect again and ask again"),
+        ))
     }
 
     fn exceeds(&mut self, act: ActId, limit: &str) -> End {

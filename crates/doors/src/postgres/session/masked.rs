@@ -8,12 +8,10 @@ use countersign_wire::mask::messages::{Scrub, scrubbed};
 use countersign_wire::mask::rows::Unmasked;
 use countersign_wire::postgres::backend::{Body, Message};
 
-use super::super::catalogue::Knowledge;
-use super::super::classify::Understood;
 use super::super::mask::{Cover, Hidden, Masked, Seen};
 use super::super::wording;
+use super::action::Action;
 use super::acts::ActId;
-use super::tongue::Action;
 use super::{End, Session};
 
 /// Encodings in which a byte below 128 is always the letter that it is in ASCII, so that lines and fields can be found.
@@ -24,17 +22,20 @@ impl Session {
     ///
     /// # Errors
     /// The session can't go on: what is masked has changed since it began.
-    pub(super) fn weigh(&mut self, understood: &Understood) -> Result<Result<Option<Hidden>, Masked>, End> {
+    pub(super) fn weigh(&mut self, action: &Action) -> Result<Result<Option<Hidden>, Masked>, End> {
         self.masks_hold()?;
         let Some(masks) = &self.target.masks else { return Ok(Ok(None)) };
         let encoding = self.known.shared_session().client_encoding.to_ascii_uppercase();
         let decodes = PLAIN_ENCODINGS.contains(&encoding.as_str());
         let (engine, me) = (&self.shared.engine, &self.me);
-        Ok(masks.weigh(&understood.facts, decodes, |column, labels| engine.may_unmask(me, column, labels)))
+        let lifted = action.lift.as_ref().map(|lift| lift.column());
+        Ok(masks.weigh(&action.understood.facts, decodes, lifted, |column, labels| {
+            engine.may_unmask(me, column, labels)
+        }))
     }
 
     /// What is masked is learnt when a session begins. A bundle that masks otherwise ends it.
-    fn masks_hold(&mut self) -> Result<(), End> {
+    pub(super) fn masks_hold(&mut self) -> Result<(), End> {
         if self.shared.engine.bundle() == self.masks_of {
             return Ok(());
         }
@@ -48,6 +49,7 @@ impl Session {
             return Err(End::Broken(Box::new(report)));
         }
         self.masks_of = bundle;
+        self.keeps = described.is_some_and(|described| described.settings.contains_key("capture_bytes"));
         let (engine, me) = (&self.shared.engine, &self.me);
         let masks = self.target.masks.as_ref();
         self.hides =
@@ -57,13 +59,10 @@ impl Session {
 
     /// What covers the answer to an action.
     pub(super) fn cover(&self, hidden: Hidden, action: &Action) -> Box<Cover> {
-        let catalogue = match self.target.knowledge(&self.shared) {
-            Knowledge::Fresh(loaded) | Knowledge::Ageing(loaded) => Some(Arc::clone(&loaded.catalogue)),
-            Knowledge::Old | Knowledge::Unavailable => None,
-        };
+        let known = self.target.knowledge(&self.shared).loaded();
         let seen = Seen {
             text: action.statement().raw.clone(),
-            catalogue,
+            catalogue: known.map(|loaded| Arc::clone(&loaded.catalogue)),
             temporary: self.known.may_have_temporary_objects(),
             key: MaskKey::new(self.shared.engine.mask_key(&self.target.resource)),
         };
@@ -81,12 +80,16 @@ impl Session {
         let Some(cover) = act.and_then(|act| self.acts.cover(act)).filter(|_| matches!(tag, b'D' | b'd'))
         else {
             self.append(raw);
+            if matches!(tag, b'D' | b'd') {
+                self.keep(act, raw, whole);
+            }
             return Ok(());
         };
         let mut out = BytesMut::new();
         let covered = if whole { cover.rows(tag, raw, &mut out) } else { cover.head(tag, raw) };
         covered.map_err(|unmasked| uncovered(&unmasked))?;
         self.append(&out);
+        self.keep(act, &out, whole);
         Ok(())
     }
 
@@ -104,6 +107,11 @@ impl Session {
 
     /// The server has said something about the answer to an action that is covered.
     pub(super) fn follow_cover(&mut self, act: Option<ActId>, body: &Body<'_>) -> Result<(), End> {
+        if let (true, Some(act), Body::RowDescription(columns)) = (self.keeps, act, body)
+            && let Some(result) = self.acts.result(act)
+        {
+            result.describe(columns);
+        }
         let Some(cover) = act.and_then(|act| self.acts.cover(act)) else { return Ok(()) };
         match body {
             Body::RowDescription(columns) => cover.describe(columns),

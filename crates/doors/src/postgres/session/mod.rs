@@ -9,6 +9,7 @@
 //!
 //! What not: no policy, no second task, no channel. The order of checks is [`crate::flow`]'s.
 
+mod action;
 mod acts;
 mod answers;
 mod bell;
@@ -19,12 +20,16 @@ mod copy;
 mod cursors;
 mod cut;
 mod extended;
+mod kept;
+mod lift;
 mod limits;
 mod locks;
 mod masked;
+mod meaning;
 mod messages;
 mod no;
 mod own;
+mod permit;
 mod pump;
 mod said;
 mod sent;
@@ -128,6 +133,10 @@ pub(super) struct Session {
     masks_of: Option<BundleHash>,
     /// Under it there were columns that this session may not see.
     hides: bool,
+    /// Under it results of this resource may have to be kept.
+    keeps: bool,
+    /// The masked column that the next statement which uses it is to be shown.
+    wish: Option<Arc<lift::Lift>>,
 }
 
 /// What a session starts with.
@@ -223,6 +232,8 @@ impl Session {
             long_copy: false,
             masks_of: None,
             hides: false,
+            keeps: false,
+            wish: None,
         }
     }
 

@@ -14,12 +14,7 @@ pub(super) const ABORTED: &str =
 
 /// Why something can't wait for anybody.
 pub(super) fn no_wait(message: &str, hint: &str) -> Refused {
-    Refused {
-        message: message.to_owned(),
-        hint: Some(hint.to_owned()),
-        link: None,
-        code: RefusedCode::Invalid,
-    }
+    Refused::new(RefusedCode::Invalid, message).hint(hint)
 }
 
 /// What the client reads when the answer is no.

@@ -2,11 +2,12 @@
 //!
 //! They are answered here, in the server's own way, and never reach it. Setting one is recorded as what it is, before it
 //! counts; from then on it is the purpose of what is asked, and policy sees it. As a reason is not the server's, it is not
-//! taken back by a rollback.
+//! taken back by a rollback. `unmask` is a wish for one statement ([`super::lift`]).
 
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use countersign_core::budget::Whose;
 use countersign_engine::{CompletionResult, Word};
 use countersign_wire::postgres::encode::server as to_client;
 use countersign_wire::postgres::encode::{Report, Severity};
@@ -15,10 +16,14 @@ use countersign_wire::sql::{Facts, GATEWAY_NAMESPACE, GatewaySetting, Kind, gate
 
 use super::super::classify::{Statement, Understood};
 use super::super::wording;
+use super::action::Action;
 use super::no::ABORTED;
-use super::tongue::Action;
 use super::{End, Session};
 
+/// The setting that wishes for a masked column.
+const UNMASK: &str = "unmask";
+/// The setting that tells what is left.
+const BUDGET: &str = "budget";
 /// The type `text`.
 const TEXT_OID: u32 = 25;
 
@@ -67,10 +72,19 @@ impl Session {
                 let message = format!("`{GATEWAY_NAMESPACE}{name}` is said as a session begins");
                 return Ok(Err(wording::error("55P02", message).hint("connect anew")));
             }
+            UNMASK => return self.wish_for(raw, text, said).await,
+            BUDGET if matches!(said, GatewaySetting::Show(_)) => return Ok(Ok(Some(self.budget()))),
+            BUDGET => {
+                let message = format!("`{GATEWAY_NAMESPACE}{BUDGET}` is what your role lets you take");
+                return Ok(Err(
+                    wording::error("55P02", message).hint("SHOW countersign.budget tells what is left")
+                ));
+            }
             _ => {
                 let message =
                     format!("the setting `{GATEWAY_NAMESPACE}{}` does not exist", wording::clean(name));
-                return Ok(Err(wording::error("42704", message).hint("there are `reason` and `ticket`")));
+                return Ok(Err(wording::error("42704", message)
+                    .hint("there are `reason`, `ticket`, `unmask` and `budget`")));
             }
         };
         let value = match said {
@@ -81,22 +95,78 @@ impl Session {
         if let Err(refused) = self.me.check_word(word, value) {
             return Ok(Err(wording::refused(Severity::Error, "22023", &refused)));
         }
+        if !self.record_said(raw, text).await? {
+            return Ok(Ok(None));
+        }
+        self.me.say(word, value);
+        Ok(Ok(Some(done(value.is_some()))))
+    }
+
+    /// What is said of the masked column that the next statement is to be shown.
+    async fn wish_for(
+        &mut self,
+        raw: &Bytes,
+        text: &Bytes,
+        said: &GatewaySetting,
+    ) -> Result<Result<Option<BytesMut>, Report>, End> {
+        self.masks_hold()?;
+        let wish = match said {
+            GatewaySetting::Show(name) => {
+                let wish = self.wish.as_ref().map_or("", |wish| wish.column());
+                return Ok(Ok(Some(shown(name, wish))));
+            }
+            GatewaySetting::Set(_, column) => match self.check_wish(column) {
+                Ok(wish) => Some(wish),
+                Err(report) => return Ok(Err(report)),
+            },
+            GatewaySetting::Reset(_) => None,
+        };
+        if !self.record_said(raw, text).await? {
+            return Ok(Ok(None));
+        }
+        let set = wish.is_some();
+        self.wish = wish;
+        Ok(Ok(Some(done(set))))
+    }
+
+    /// What is left of what may be taken, a row for each limit.
+    fn budget(&self) -> BytesMut {
+        let rows = self.me.allowance(&self.engine).into_iter().map(|one| {
+            let of = match one.whose {
+                Whose::Grant => "grant",
+                Whose::Session => "session",
+                Whose::Statement => "one statement",
+                Whose::Tool => "one tool",
+            };
+            let (what, size) = if one.what == "time" { ("seconds", 1_000_000) } else { (one.what, 1) };
+            let left = one.limit.saturating_sub(one.spent) / size;
+            [of.to_owned(), what.to_owned(), (one.limit / size).to_string(), left.to_string()]
+        });
+        table(&["of", "what", "limit", "left"], rows)
+    }
+
+    /// Records what is said, before it counts. False: it may not be, which was said.
+    async fn record_said(&mut self, raw: &Bytes, text: &Bytes) -> Result<bool, End> {
         let statement = Arc::new(Statement::new(text.clone(), Vec::new(), self.known.shared_session()));
         let facts =
             Facts::of(Kind::Session, "it is said to the gateway, and the server does not see it".to_owned());
         let facts = Facts { statements: 1, ..facts };
         let action = Action::new(&statement, Arc::new(Understood::of(Arc::new(facts))), raw.clone());
-        let Some(granted) = self.permit(action, true).await? else { return Ok(Ok(None)) };
+        let Some(granted) = self.permit(action, true).await? else { return Ok(false) };
         let act = self.begin(granted);
-        self.me.say(word, value);
         let now = self.now();
         self.acts.end(act, CompletionResult::Done, now);
-        let mut answer = BytesMut::new();
-        let tag: &[u8] = if value.is_some() { b"SET" } else { b"RESET" };
-        // A tag of ours can be written.
-        let _ = to_client::command_complete(&mut answer, tag);
-        Ok(Ok(Some(answer)))
+        Ok(true)
     }
+}
+
+/// The end of an answer to what was said.
+fn done(set: bool) -> BytesMut {
+    let mut answer = BytesMut::new();
+    let tag: &[u8] = if set { b"SET" } else { b"RESET" };
+    // A tag of ours can be written.
+    let _ = to_client::command_complete(&mut answer, tag);
+    answer
 }
 
 /// Whether a statement sets something that is the gateway's, beside other things or in a way that is not answered here.
@@ -112,9 +182,14 @@ pub(super) fn ours_alone() -> Report {
 
 /// One row with one value, as SHOW answers.
 fn shown(name: &str, value: &str) -> BytesMut {
-    let mut answer = BytesMut::new();
     let name = format!("{GATEWAY_NAMESPACE}{name}");
-    let column = Column {
+    table(&[&name], std::iter::once([wording::clean(value)]))
+}
+
+/// Rows of texts, as SHOW answers.
+fn table<const N: usize>(names: &[&str; N], rows: impl Iterator<Item = [String; N]>) -> BytesMut {
+    let mut answer = BytesMut::new();
+    let columns = names.map(|name| Column {
         name: name.as_bytes(),
         table: 0,
         number: 0,
@@ -122,11 +197,13 @@ fn shown(name: &str, value: &str) -> BytesMut {
         type_size: -1,
         type_modifier: -1,
         format: Format::Text,
-    };
-    let value = wording::clean(value);
+    });
     // Names and values of a few KiB can be written.
-    let _ = to_client::row_description(&mut answer, &[column]);
-    let _ = to_client::data_row(&mut answer, &[Some(value.as_bytes())]);
+    let _ = to_client::row_description(&mut answer, &columns);
+    for row in rows {
+        let values = row.each_ref().map(|value| Some(value.as_bytes()));
+        let _ = to_client::data_row(&mut answer, &values);
+    }
     let _ = to_client::command_complete(&mut answer, b"SHOW");
     answer
 }

@@ -7,9 +7,9 @@ use countersign_wire::postgres::TransactionStatus;
 use countersign_wire::postgres::track::Sent as Kind;
 
 use super::super::classify::Statement;
+use super::action::Action;
 use super::said::{is_ours, ours_alone};
 use super::sent::Show;
-use super::tongue::Action;
 use super::{End, Session};
 
 impl Session {

@@ -64,7 +64,8 @@ pub(crate) enum ConnectError {
 pub(crate) struct ServerError {
     /// The SQLSTATE.
     pub(crate) code: String,
-    message: String,
+    /// What it says of it.
+    pub(crate) message: String,
     detail: Option<String>,
     hint: Option<String>,
     /// It had accepted the account before.

@@ -92,6 +92,10 @@ pub(super) struct SettledData {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) data: Option<Digest>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) digest: Option<Sealed>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) kept: Option<Sealed>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) micros: Option<u64>,
     pub(super) result: ResultShape,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -59,4 +59,8 @@ pub(crate) struct Ran {
     pub(crate) micros: u64,
     /// The digest of data that came after the yes.
     pub(crate) data: Option<Digest>,
+    /// The commitment to what it gave back, if that is kept.
+    pub(crate) kept: Option<Digest>,
+    /// The commitment to digest and size of that, where a door tells them.
+    pub(crate) digest: Option<Digest>,
 }

@@ -101,8 +101,10 @@ fn encode_request(event: &RequestEvent, ran: Option<Ran>) -> Result<Raw, BadLine
             let (result, rows, code) = outcome_parts(outcome);
             let (bytes, micros) = (ran.map(|ran| ran.bytes), ran.map(|ran| ran.micros));
             let transaction = transaction.map(Into::into);
-            let digest = ran.and_then(|ran| ran.data);
-            let data = SettledData { bytes, code, data: digest, micros, result, rows, transaction };
+            let data = ran.and_then(|ran| ran.data);
+            let kept = ran.and_then(|ran| ran.kept).map(Sealed);
+            let digest = ran.and_then(|ran| ran.digest).map(Sealed);
+            let data = SettledData { bytes, code, data, digest, kept, micros, result, rows, transaction };
             let mut line = Envelope::new("action.completed", data);
             line.request = Some(*request);
             if result != ResultShape::Done {

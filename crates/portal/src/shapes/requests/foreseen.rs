@@ -33,6 +33,19 @@ pub struct Effects {
     pub rules: Vec<RewriteRule>,
     /// Row level security on what it touches.
     pub row_security: Vec<RowSecurity>,
+    /// Masked columns that it would show as they are, once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unmasks: Vec<UnmaskedColumn>,
+}
+
+/// A masked column that an action would show as it is: its values, what is computed from them, and what is chosen by them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UnmaskedColumn {
+    /// The column, as `schema.relation.column`.
+    pub column: String,
+    /// What kind of data it holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
 }
 
 /// A foreign key whose table follows what happens to the one it refers to.
@@ -225,7 +238,14 @@ impl Effects {
             triggers: foreseen.triggers.into_iter().map(Into::into).collect(),
             rules: foreseen.rules.into_iter().map(Into::into).collect(),
             row_security: foreseen.row_security.into_iter().map(Into::into).collect(),
+            unmasks: foreseen.unmasks.into_iter().map(Into::into).collect(),
         }
+    }
+}
+
+impl From<foreseen::UnmaskedColumn> for UnmaskedColumn {
+    fn from(one: foreseen::UnmaskedColumn) -> Self {
+        Self { column: one.column, labels: one.labels }
     }
 }
 

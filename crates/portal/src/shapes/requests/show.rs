@@ -22,10 +22,12 @@ use super::{
 impl From<RequestView> for Request {
     fn from(view: RequestView) -> Self {
         let (outcome, most) = (outcome(&view), most(&view));
-        let rows = view.rows.map(|rows| Rows::of(rows, &view.foreseen));
-        let is_action = view.kind == Kind::Action;
-        let layout = view.text.as_deref().filter(|_| is_action).and_then(layout);
-        let parts = view.text.as_deref().filter(|_| is_action).and_then(statements);
+        let is_statement = view.kind == Kind::Action && view.action.as_str().starts_with("sql.");
+        // What is no statement touches no rows and sets off no triggers.
+        let rows = view.rows.filter(|_| is_statement || view.kind != Kind::Action);
+        let rows = rows.map(|rows| Rows::of(rows, &view.foreseen));
+        let layout = view.text.as_deref().filter(|_| is_statement).and_then(layout);
+        let parts = view.text.as_deref().filter(|_| is_statement).and_then(statements);
         let statements = parts.into_iter().flatten().map(str::to_owned).collect();
         let steps = steps::all(&view);
         let text_marks = view.text.as_deref().map(marks).unwrap_or_default();
@@ -67,7 +69,7 @@ impl From<RequestView> for Request {
             functions: view.functions.into_iter().map(Into::into).collect(),
             settings: view.settings.into_iter().map(|(name, value)| Setting { name, value }).collect(),
             rows,
-            effects: is_action.then(|| Effects::of(view.foreseen)),
+            effects: is_statement.then(|| Effects::of(view.foreseen)),
             so_far: view.so_far.map(Into::into),
             earlier: view.earlier.map(Into::into),
             notes: view.notes,

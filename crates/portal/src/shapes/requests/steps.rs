@@ -1,5 +1,7 @@
 //! Scripts: how they are asked for, and each of their steps with what became of it.
 
+use std::collections::BTreeMap;
+
 use countersign_engine::views::{RequestView, StepView};
 use countersign_wire::sql::layout;
 use serde::{Deserialize, Serialize};
@@ -22,6 +24,10 @@ pub struct AskScript {
     /// The whole text.
     #[schema(min_length = 1, max_length = 262_144)]
     pub text: String,
+    /// Settings that the client which is to run it begins its session with, by name (`TimeZone`, `search_path`), beside
+    /// those that the server has. The approver sees them, and it runs under them alone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
     /// Why.
     #[schema(min_length = 1, max_length = 4000)]
     pub reason: String,

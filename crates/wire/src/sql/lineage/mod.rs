@@ -209,6 +209,19 @@ impl Origin {
 }
 
 impl Traced {
+    /// Protected columns that it gives back, computes with, or writes elsewhere.
+    #[must_use]
+    pub fn uses(&self) -> Columns {
+        let given = match &self.layout {
+            Layout::Clean => Columns::new(),
+            Layout::Unknown(columns) => columns.clone(),
+            Layout::Columns(origins) => {
+                origins.iter().filter_map(Origin::columns).flatten().copied().collect()
+            }
+        };
+        given.into_iter().chain(self.guesses.keys().copied()).chain(self.copies.iter().copied()).collect()
+    }
+
     pub(super) fn nothing() -> Traced {
         Traced {
             layout: Layout::Clean,

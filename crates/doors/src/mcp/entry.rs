@@ -1,0 +1,171 @@
+//! Letting clients in: who is it, for which resource, in which session.
+//!
+//! A credential opens a session, as a connection is opened with a password; whoever speaks in the session shows the same
+//! one. It may run out meanwhile: what a session stands on is its grant.
+
+use std::sync::Arc;
+
+use axum::http::{HeaderMap, header};
+use countersign_core::catalogue::Resource;
+use countersign_core::{PrincipalId, ResourceId, RoleId};
+use countersign_engine as engine;
+use countersign_engine::{Refused, RefusedCode, SessionRefused};
+use countersign_wire::mask::Detectors;
+use countersign_wire::mask::detect::Detector;
+use sha2::{Digest as _, Sha256};
+
+use super::session::Session;
+use super::upstream::Upstream;
+use super::{KIND, Peer, Shared, events};
+
+/// What stands between the name and the password in a bearer token.
+const BETWEEN: char = '~';
+/// The longest bearer token that is looked at, in bytes.
+const TOKEN_BYTES_MAX: usize = 512;
+/// How much of what a client calls itself is kept, in bytes.
+const AGENT_BYTES_MAX: usize = 256;
+
+/// A credential, as a client shows it.
+pub(crate) struct Shown<'a> {
+    token: &'a str,
+}
+
+/// What a client says of the session that it wants.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wanted {
+    /// In which role.
+    pub(crate) role: Option<String>,
+    /// Why.
+    pub(crate) purpose: Option<String>,
+    /// The ticket it belongs to.
+    pub(crate) ticket: Option<String>,
+}
+
+/// Why a client is not let in.
+#[derive(Debug)]
+pub(crate) enum NoEntry {
+    /// It has not proved who it is.
+    Unproved,
+    /// The engine says no.
+    Refused(Refused),
+    /// The server can't be had; the operator's log says why.
+    NoServer,
+    /// There are too many sessions.
+    Full,
+}
+
+impl<'a> Shown<'a> {
+    /// The credential in a call's headers.
+    pub(crate) fn of(headers: &'a HeaderMap) -> Option<Self> {
+        let mut values = headers.get_all(header::AUTHORIZATION).iter();
+        let (Some(value), None) = (values.next(), values.next()) else { return None };
+        let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+        let token = token.trim();
+        let is_one =
+            scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && token.len() <= TOKEN_BYTES_MAX;
+        is_one.then_some(Self { token })
+    }
+
+    /// Its hash, by which the calls of a session are known.
+    pub(crate) fn hash(&self) -> [u8; 32] {
+        Sha256::digest(self.token.as_bytes()).into()
+    }
+
+    fn parts(&self) -> Option<(&str, &str)> {
+        self.token.rsplit_once(BETWEEN)
+    }
+}
+
+/// The resource of this name, if it is one of this door's.
+pub(crate) fn resource(shared: &Shared, name: &str) -> Option<(ResourceId, Resource)> {
+    let id: ResourceId = name.parse().ok()?;
+    let snapshot = shared.engine.snapshot();
+    let found = snapshot.book.catalogue.resources.get(&id).filter(|found| found.kind == KIND)?.clone();
+    Some((id, found))
+}
+
+/// Who a client is.
+pub(crate) fn client(shared: &Shared, headers: &HeaderMap, peer: Peer) -> engine::Client {
+    let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    let application = agent.chars().take(AGENT_BYTES_MAX).collect();
+    engine::Client { address: peer.0, application, tls: shared.settings.public_url.starts_with("https:") }
+}
+
+/// Opens a session.
+pub(crate) async fn open(
+    shared: &Arc<Shared>,
+    name: &str,
+    (shown, client): (&Shown<'_>, engine::Client),
+    wanted: Wanted,
+) -> Result<Arc<Session>, NoEntry> {
+    let found = resource(shared, name);
+    let principal = prove(shared, found.as_ref().map(|(id, _)| id), shown).await;
+    let (Some(principal), Some((id, described))) = (principal, found) else {
+        let user = shown.parts().map(|(user, _)| user.to_owned()).unwrap_or_default();
+        let resource = resource(shared, name).map(|(id, _)| id);
+        let why = "the credential is wrong, over, or for another resource".to_owned();
+        shared.engine.refused(SessionRefused { resource, user, client, why }).await;
+        return Err(NoEntry::Unproved);
+    };
+    let role = wanted.role.map(|role| role.parse::<RoleId>()).transpose().map_err(|error| {
+        NoEntry::Refused(Refused::new(RefusedCode::Invalid, error.to_string()).hint("name a role, or none"))
+    })?;
+    let opened =
+        shared.engine.open_session(principal, id.clone(), role, KIND, client, wanted.purpose, wanted.ticket);
+    let engine = opened.await.map_err(NoEntry::Refused)?;
+    begin(shared, (&id, &described), engine, shown.hash()).await
+}
+
+async fn begin(
+    shared: &Arc<Shared>,
+    to: (&ResourceId, &Resource),
+    engine: engine::Session,
+    token: [u8; 32],
+) -> Result<Arc<Session>, NoEntry> {
+    use countersign_core::session::Ending;
+    let (upstream, from) = match Upstream::open(shared, to, engine.account()) {
+        Ok(opened) => opened,
+        Err(error) => {
+            tracing::error!(resource = %to.0, error = %chain(&error), "there is no server");
+            shared.engine.close_session(&engine, Ending::Upstream).await;
+            return Err(NoEntry::NoServer);
+        }
+    };
+    let detect = to.1.settings.get("masking_detect").map(String::as_str).unwrap_or_default();
+    let detectors: Detectors = detect.split(',').filter_map(Detector::named).collect();
+    let session = Arc::new(Session::new(Arc::clone(shared), engine, token, (upstream, detectors)));
+    if !shared.keep(&session) {
+        session.upstream.close().await;
+        shared.engine.close_session(&session.engine, Ending::Limit).await;
+        return Err(NoEntry::Full);
+    }
+    shared.tasks.spawn(Arc::clone(&session).keep());
+    tokio::spawn(events::take(Arc::clone(&session), from));
+    Ok(session)
+}
+
+/// Whose credential it is. An unknown resource takes as much work as one that is known.
+async fn prove(shared: &Shared, resource: Option<&ResourceId>, shown: &Shown<'_>) -> Option<PrincipalId> {
+    let (user, password) = shown.parts()?;
+    let resource = resource.cloned().unwrap_or_else(|| ResourceId::new("-"));
+    let _place = shared.proofs.acquire().await.ok()?;
+    let (engine, user, password) =
+        (shared.engine.clone(), user.to_owned(), zeroize::Zeroizing::new(password.to_owned()));
+    let work = tokio::task::spawn_blocking(move || {
+        engine.credential_of(&resource, &user, &password).and_then(|_| user.parse().ok())
+    });
+    work.await.ok().flatten()
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        words.push_str(": ");
+        words.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    words
+}

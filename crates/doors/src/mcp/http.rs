@@ -1,0 +1,377 @@
+//! The endpoints of streamable HTTP (revisions 2025-06-18 and 2025-11-25 of the protocol): POST brings a message, GET
+//! listens, DELETE ends the session.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Extension, Path, Query, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::post;
+use countersign_core::session::Ending;
+use countersign_wire::mcp::{Id, Json, MESSAGE_BYTES_MAX, Malformed, Message, REVISIONS, said};
+use futures_util::Stream;
+use tokio::sync::mpsc;
+
+use super::answer::{self, Words};
+use super::attempt::Subject;
+use super::call::{self, Begun, Request};
+use super::entry::{self, NoEntry, Shown, Wanted};
+use super::forward::one_line;
+use super::session::{Out, Session};
+use super::{Peer, Shared, asked};
+
+/// A session's name, in each call.
+const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+/// The revision that a client speaks, in each call.
+const REVISION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+/// How many messages may wait for a client to read them.
+const OUT_MAX: usize = 16;
+
+pub(super) fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/mcp/{resource}", post(take).get(listen).delete(leave))
+        .layer(DefaultBodyLimit::max(MESSAGE_BYTES_MAX))
+        .with_state(shared)
+}
+
+/// A call that is not served, in HTTP's own words and the protocol's.
+struct Unserved {
+    status: StatusCode,
+    body: String,
+    challenge: bool,
+}
+
+impl Unserved {
+    fn new(status: StatusCode, words: &Words) -> Self {
+        Self { status, body: answer::error(None, words), challenge: false }
+    }
+
+    fn plain(status: StatusCode, message: &str) -> Self {
+        Self::new(status, &Words::new(answer::INVALID, message))
+    }
+
+    fn unproved(endpoint: &str) -> Self {
+        let words = Words::new(answer::DENIED, "a credential for this resource is needed")
+            .hint(format!("get one with `countersign connect`, and send it as a bearer token to {endpoint}"));
+        Self { challenge: true, ..Self::new(StatusCode::UNAUTHORIZED, &words) }
+    }
+
+    fn malformed(error: &Malformed) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, body: call::malformed(None, error), challenge: false }
+    }
+
+    fn answer(self) -> Response {
+        let mut answer =
+            (self.status, [(header::CONTENT_TYPE, "application/json")], self.body).into_response();
+        if self.challenge {
+            let challenge = HeaderValue::from_static("Bearer realm=\"countersign\"");
+            answer.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        answer
+    }
+}
+
+async fn take(
+    State(shared): State<Arc<Shared>>,
+    Path(resource): Path<String>,
+    Query(wanted): Query<Wanted>,
+    peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    // In a task of its own: a client that hangs up must not leave a session half open, or half a message with the server.
+    let serving = tokio::spawn(async move {
+        let served = serve(&shared, (&resource, peer, &headers), wanted, &body).await;
+        served.unwrap_or_else(Unserved::answer)
+    });
+    serving.await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+}
+
+async fn serve(
+    shared: &Arc<Shared>,
+    (resource, peer, headers): (&str, Option<Extension<Peer>>, &HeaderMap),
+    wanted: Wanted,
+    body: &[u8],
+) -> Result<Response, Unserved> {
+    let peer = admit(shared, peer, headers)?;
+    let shown = Shown::of(headers).ok_or_else(|| unproved(shared, resource))?;
+    if !is_json(headers) {
+        return Err(Unserved::plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "messages are `application/json`"));
+    }
+    // Read as it came: a line break that stands where none may is not made good by being taken away.
+    let message = Message::read(body).map_err(|error| Unserved::malformed(&error))?;
+    let bytes = Bytes::from(one_line(body));
+    if let Message::Request { id, method, params } = &message
+        && method == "initialize"
+    {
+        let client = entry::client(shared, headers, peer);
+        let opened = entry::open(shared, resource, (&shown, client), wanted).await;
+        let session = opened.map_err(|no| not_let_in(shared, resource, id, no))?;
+        return Ok(initialize(&session, (id, params.as_ref()), headers).await);
+    }
+    let session = session(shared, resource, headers, &shown)?;
+    match message {
+        Message::Request { id, method, params } => {
+            let request = Request { id, method, params, bytes: bytes.clone() };
+            Ok(answer_to(&session, request, headers).await)
+        }
+        Message::Notification { method, params } => {
+            notified(&session, &method, params.as_ref(), &bytes).await
+        }
+        Message::Response { id, outcome } => {
+            match asked::answered(&session, &id, &outcome, bytes.clone()).await {
+                Ok(()) => Ok(StatusCode::ACCEPTED.into_response()),
+                Err(words) => Err(Unserved::new(StatusCode::BAD_REQUEST, &words)),
+            }
+        }
+    }
+}
+
+/// A page of somebody else's, or a secret in clear from elsewhere, comes no further.
+fn admit(shared: &Shared, peer: Option<Extension<Peer>>, headers: &HeaderMap) -> Result<Peer, Unserved> {
+    let refuse = |message| Unserved::plain(StatusCode::FORBIDDEN, message);
+    let Some(Extension(peer)) = peer else { return Err(refuse("nobody says from where this comes")) };
+    let own = shared.settings.public_url.trim_end_matches('/');
+    if headers.get_all(header::ORIGIN).iter().any(|origin| origin != own) {
+        return Err(refuse("pages of other sites may not call here"));
+    }
+    if !own.starts_with("https:") && !peer.0.ip().to_canonical().is_loopback() {
+        return Err(refuse("this door is entered with TLS only"));
+    }
+    Ok(peer)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
+}
+
+/// Whether a client can read a stream.
+fn reads_streams(headers: &HeaderMap) -> bool {
+    let kinds = headers.get_all(header::ACCEPT).iter().filter_map(|kinds| kinds.to_str().ok());
+    kinds.flat_map(|kinds| kinds.split(',')).any(|kind| {
+        ["text/event-stream", "text/*", "*/*"].contains(&kind.split(';').next().unwrap_or_default().trim())
+    })
+}
+
+fn unproved(shared: &Shared, resource: &str) -> Unserved {
+    let endpoint = resource.parse().map(|resource| shared.endpoint(&resource));
+    Unserved::unproved(&endpoint.unwrap_or_else(|_| "its endpoint".to_owned()))
+}
+
+fn not_let_in(shared: &Shared, resource: &str, id: &Id, no: NoEntry) -> Unserved {
+    let words = match no {
+        NoEntry::Unproved => return unproved(shared, resource),
+        NoEntry::Refused(refused) => {
+            let body = call::refused(id, &refused);
+            return Unserved { status: StatusCode::FORBIDDEN, body, challenge: false };
+        }
+        NoEntry::NoServer => Words::new(answer::NO_SERVER, "the server can't be reached")
+            .hint("whoever runs the gateway can see why in its log"),
+        NoEntry::Full => {
+            Words::new(answer::LIMIT, "there are too many sessions").hint("try again in a while")
+        }
+    };
+    Unserved {
+        body: answer::error(Some(id), &words),
+        ..Unserved::new(StatusCode::SERVICE_UNAVAILABLE, &words)
+    }
+}
+
+/// The session that a call belongs to. To whoever shows another credential, or asks at another resource, there is none.
+fn session(
+    shared: &Shared,
+    resource: &str,
+    headers: &HeaderMap,
+    shown: &Shown<'_>,
+) -> Result<Arc<Session>, Unserved> {
+    let name = headers.get(SESSION).and_then(|name| name.to_str().ok());
+    let Some(name) = name else {
+        let message = "this call names no session; one begins with `initialize`";
+        return Err(Unserved::plain(StatusCode::BAD_REQUEST, message));
+    };
+    let found = shared
+        .session(name)
+        .filter(|session| session.token == shown.hash() && session.engine.resource().as_str() == resource);
+    let session = found.ok_or_else(|| Unserved::plain(StatusCode::NOT_FOUND, "there is no such session"))?;
+    let speaks = headers.get(REVISION).and_then(|revision| revision.to_str().ok());
+    if speaks.is_some_and(|speaks| session.revision.get().is_some_and(|agreed| *agreed != speaks)) {
+        return Err(Unserved::plain(StatusCode::BAD_REQUEST, "another revision was agreed on"));
+    }
+    session.used();
+    Ok(session)
+}
+
+/// Begins the session. A client that asks for a revision that is not known is offered the newest that is.
+async fn initialize(
+    session: &Arc<Session>,
+    (id, params): (&Id, Option<&Json<'_>>),
+    headers: &HeaderMap,
+) -> Response {
+    let bytes = Bytes::from(one_line(greeting(id, params).as_bytes()));
+    let mut answer = match Message::read(&bytes) {
+        Ok(Message::Request { id, method, params }) => {
+            answer_to(session, Request { id, method, params, bytes: bytes.clone() }, headers).await
+        }
+        _ => Unserved::plain(StatusCode::BAD_REQUEST, "its parameters are not right").answer(),
+    };
+    match HeaderValue::from_str(&session.name) {
+        // Whatever the server says: without a revision there is no session.
+        Ok(name) if session.revision.get().is_some() => drop(answer.headers_mut().insert(SESSION, name)),
+        _ => session.end(Ending::Error),
+    }
+    answer
+}
+
+fn greeting(id: &Id, params: Option<&Json<'_>>) -> String {
+    let asked = params.and_then(|params| params.get("protocolVersion")?.text());
+    let newest = REVISIONS.last().copied().unwrap_or_default();
+    let revision = REVISIONS.iter().find(|known| Some(**known) == asked).copied().unwrap_or(newest);
+    let mut text = format!(
+        "{{\"jsonrpc\":\"2.0\",\"id\":{},\"method\":\"initialize\",\"params\":{{\"protocolVersion\":\"{revision}\"",
+        id.json()
+    );
+    for (name, value) in params.and_then(Json::members).unwrap_or_default() {
+        if name != "protocolVersion" {
+            text.push(',');
+            countersign_wire::mcp::json::write_text(name, &mut text);
+            text.push(':');
+            text.push_str(value.raw);
+        }
+    }
+    text.push_str("}}");
+    text
+}
+
+/// Answers a request: with one message if it comes at once, in a stream if the client has to wait or is told more.
+async fn answer_to(session: &Arc<Session>, request: Request<'_>, headers: &HeaderMap) -> Response {
+    let (out, mut from) = mpsc::channel(OUT_MAX);
+    let begun = match request.begin(session, out) {
+        Ok(begun) => begun,
+        Err(error) => return json(error),
+    };
+    let is_greeting = begun.speaker.subject.method == "initialize";
+    tokio::spawn(run(begun));
+    let reads_streams = reads_streams(headers) && !is_greeting;
+    loop {
+        match from.recv().await {
+            Some(Out::Final(message)) => return json(message),
+            Some(_) if !reads_streams => {}
+            Some(first) => return stream(Some(first), from),
+            None => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        }
+    }
+}
+
+async fn run(begun: Begun) {
+    let out = begun.speaker.flight.out.clone();
+    let answer = begun.run().await;
+    // A client that has hung up does not hear it; what became of it is recorded.
+    let _heard = out.send(Out::Final(answer)).await;
+}
+
+fn json(message: String) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], message).into_response()
+}
+
+fn stream(first: Option<Out>, from: mpsc::Receiver<Out>) -> Response {
+    let mut answer = Sse::new(events(first, from)).keep_alive(KeepAlive::default()).into_response();
+    // What stands between must not gather events before it passes them on.
+    answer.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+    answer
+}
+
+fn events(first: Option<Out>, from: mpsc::Receiver<Out>) -> impl Stream<Item = Result<Event, Infallible>> {
+    futures_util::stream::unfold((first, Some(from)), |(first, from)| async move {
+        let mut from = from?;
+        let next = match first {
+            Some(first) => first,
+            None => from.recv().await?,
+        };
+        let (event, from) = match next {
+            Out::Open => (Event::default().comment("it takes a while"), Some(from)),
+            Out::Interim(message) => (Event::default().event("message").data(message), Some(from)),
+            Out::Final(message) => (Event::default().event("message").data(message), None),
+        };
+        Some((Ok(event), (None, from)))
+    })
+}
+
+async fn notified(
+    session: &Arc<Session>,
+    method: &str,
+    params: Option<&Json<'_>>,
+    bytes: &Bytes,
+) -> Result<Response, Unserved> {
+    let told = said(method, params).map_err(|error| Unserved::malformed(&error))?;
+    if method == "notifications/cancelled" {
+        let flight = told.of.as_ref().and_then(|id| session.flight(id));
+        let Some(flight) = flight else { return Ok(StatusCode::ACCEPTED.into_response()) };
+        let was_sent = flight.is_sent.load(std::sync::atomic::Ordering::Relaxed);
+        flight.cancelled.cancel();
+        if !was_sent {
+            // The server has never heard of it.
+            return Ok(StatusCode::ACCEPTED.into_response());
+        }
+    }
+    let subject = Subject { method: method.to_owned(), said: told, definition: None, bytes: bytes.clone() };
+    match call::notify(Arc::clone(session), subject).await {
+        Ok(()) => {
+            if method == "notifications/initialized" {
+                session.upstream.begins();
+            }
+            Ok(StatusCode::ACCEPTED.into_response())
+        }
+        Err(words) => Err(Unserved::new(StatusCode::FORBIDDEN, &words)),
+    }
+}
+
+/// The session of a call that brings no message.
+fn session_of(
+    shared: &Shared,
+    resource: &str,
+    peer: Option<Extension<Peer>>,
+    headers: &HeaderMap,
+) -> Result<Arc<Session>, Unserved> {
+    admit(shared, peer, headers)?;
+    let shown = Shown::of(headers).ok_or_else(|| unproved(shared, resource))?;
+    session(shared, resource, headers, &shown)
+}
+
+async fn listen(
+    State(shared): State<Arc<Shared>>,
+    Path(resource): Path<String>,
+    peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
+) -> Response {
+    match session_of(&shared, &resource, peer, &headers) {
+        Err(unserved) => unserved.answer(),
+        Ok(_) if !reads_streams(&headers) => {
+            Unserved::plain(StatusCode::NOT_ACCEPTABLE, "this gives `text/event-stream`").answer()
+        }
+        Ok(session) => {
+            let (out, from) = mpsc::channel(OUT_MAX);
+            session.listens(out);
+            stream(Some(Out::Open), from)
+        }
+    }
+}
+
+async fn leave(
+    State(shared): State<Arc<Shared>>,
+    Path(resource): Path<String>,
+    peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
+) -> Response {
+    match session_of(&shared, &resource, peer, &headers) {
+        Err(unserved) => unserved.answer(),
+        Ok(session) => {
+            session.end(Ending::User);
+            StatusCode::NO_CONTENT.into_response()
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Devices on which people are told of what waits for them.
+
+use countersign_engine::people::devices::DeviceView;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// The caller's devices, and how a browser becomes one.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Devices {
+    /// The newest first.
+    pub items: Vec<Device>,
+    /// The gateway's key for push services (RFC 8292), base64url; absent where nobody is told on devices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub key: Option<String>,
+}
+
+/// A device on which somebody is told of what waits for them.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Device {
+    /// Which.
+    pub id: String,
+    /// It is told on.
+    pub state: DeviceState,
+    /// What its program called itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub program: Option<String>,
+    /// When it was added.
+    #[schema(format = DateTime)]
+    pub added_at: String,
+}
+
+/// Whether a device is told on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceState {
+    /// It is.
+    Live,
+}
+
+/// A browser's subscription at its push service (Push API, `PushSubscription.toJSON`).
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddDevice {
+    /// Its address there.
+    #[schema(max_length = 1024)]
+    pub endpoint: String,
+    /// Its public key, base64url.
+    pub p256dh: String,
+    /// Its authentication secret, base64url.
+    pub auth: String,
+}
+
+impl From<DeviceView> for Device {
+    fn from(view: DeviceView) -> Self {
+        let DeviceView { id, program, added_at } = view;
+        Self { id: id.to_string(), state: DeviceState::Live, program, added_at: added_at.rfc3339() }
+    }
+}

@@ -1,0 +1,13 @@
+//! Clients of tools through the door, before a server that remembers all that reached it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+
+mod budgets;
+mod evasions;
+mod program;
+mod story;
