@@ -21,36 +21,54 @@ self.addEventListener("fetch", (event) => {
   const { request } = event;
   const url = new URL(request.url);
   if (request.method !== "GET" || url.origin !== self.location.origin || url.pathname.startsWith("/api/") || url.pathname.startsWith("/scim/")) return;
-  if (request.mode === "navigate") event.respondWith(page(request));
-  else if (url.pathname.startsWith("/assets/")) event.respondWith(file(request));
+  if (request.mode === "navigate") event.respondWith(page(event));
+  else if (url.pathname.startsWith("/assets/")) event.respondWith(file(event));
 });
 
+/** Keeps something when it has been answered: nobody waits for that, and a browser without room for it is no reason to fail. */
+const later = (event, keeping) => event.waitUntil(keeping().catch(() => undefined));
+
 /** A page of the console: all of them are one. */
-async function page(request) {
-  const shell = await caches.open(SHELL);
+async function page(event) {
+  let answer;
   try {
-    const answer = await fetch(request);
-    if (answer.ok && answer.type === "basic" && (answer.headers.get("content-type") ?? "").startsWith("text/html")) await shell.put("/", answer.clone());
-    return answer;
+    answer = await fetch(event.request);
   } catch (error) {
-    const kept = await shell.match("/");
+    const kept = await found("/");
     if (kept) return kept;
     throw error;
   }
-}
-
-async function file(request) {
-  const shell = await caches.open(SHELL);
-  const kept = await shell.match(request);
-  if (kept) return kept;
-  const answer = await fetch(request);
-  if (answer.ok && answer.type === "basic") {
-    await shell.put(request, answer.clone());
-    const files = (await shell.keys()).filter((one) => new URL(one.url).pathname !== "/");
-    // The oldest come first.
-    await Promise.all(files.slice(0, Math.max(0, files.length - FILES_MAX)).map((one) => shell.delete(one)));
+  if (answer.ok && answer.type === "basic" && (answer.headers.get("content-type") ?? "").startsWith("text/html")) {
+    const copy = answer.clone();
+    later(event, async () => (await caches.open(SHELL)).put("/", copy));
   }
   return answer;
+}
+
+async function file(event) {
+  const kept = await found(event.request);
+  if (kept) return kept;
+  const answer = await fetch(event.request);
+  if (answer.ok && answer.type === "basic") {
+    const copy = answer.clone();
+    later(event, async () => {
+      const shell = await caches.open(SHELL);
+      await shell.put(event.request, copy);
+      const files = (await shell.keys()).filter((one) => new URL(one.url).pathname !== "/");
+      // The oldest come first.
+      await Promise.all(files.slice(0, Math.max(0, files.length - FILES_MAX)).map((one) => shell.delete(one)));
+    });
+  }
+  return answer;
+}
+
+/** What is kept of it; nothing where the browser keeps nothing. */
+async function found(request) {
+  try {
+    return await (await caches.open(SHELL)).match(request);
+  } catch {
+    return undefined;
+  }
 }
 
 // What is told was encrypted for this browser (RFC 8291). It is text, and it leads to a page of the console and nowhere else.

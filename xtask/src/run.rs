@@ -46,15 +46,16 @@ pub fn finish(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs quietly; what it printed is told only where it fails.
+/// Runs quietly; what it printed is told only where it fails, what went wrong before everything else.
 pub fn quietly(command: &mut Command) -> Result<()> {
     let shown = shown(command);
     let output = command.output().with_context(|| format!("could not run `{shown}`"))?;
     if output.status.success() {
         return Ok(());
     }
-    let said = [output.stdout, output.stderr].concat();
-    bail!("`{shown}` failed ({}):\n{}", output.status, String::from_utf8_lossy(&said).trim())
+    let [wrong, said] =
+        [&output.stderr, &output.stdout].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    bail!("`{shown}` failed ({}):\n{}\n{}", output.status, wrong.trim(), said.trim())
 }
 
 /// Becomes another program.

@@ -12,7 +12,7 @@ import { spawn } from "node:child_process";
 
 import { start } from "../mock.mjs";
 import {
-  base as given, fillIn, finish, FIRST_LOAD_BYTES_MAX, judge, launch, passwordOf, problems, seen, shot, steady, watched, weight,
+  base as given, fillIn, finish, FIRST_LOAD_BYTES_MAX, judge, launch, passwordOf, problems, seen, shot, steady, stranded, watched, weight,
 } from "./story.mjs";
 
 const mock = given ? undefined : await start();
@@ -75,7 +75,7 @@ async function story(alice, bob) {
   const link = new URL(alice.page.url()).pathname;
   await shot(alice.page, "story-2-waiting");
 
-  await bob.page.getByText(purpose).first().waitFor({ timeout: 10_000 });
+  await bob.page.getByText(purpose).first().waitFor();
   seen(true, "bob sees it without reloading");
   await bob.page.goto(`${base}/inbox?r=${link.split("/").pop()}`);
   await bob.page.locator("article").getByText(purpose).waitFor();
@@ -87,9 +87,9 @@ async function story(alice, bob) {
     await bob.page.keyboard.press("a");
     await yes.waitFor({ timeout: 2_000 }).catch(() => undefined);
   }
-  await yes.waitFor({ timeout: 1_000 });
+  await yes.waitFor();
   seen(true, "bob approves with one key");
-  await alice.page.getByText("You hold").first().waitFor({ timeout: 10_000 });
+  await alice.page.getByText("You hold").first().waitFor();
   seen(true, "alice sees the yes without reloading");
   await shot(alice.page, "story-4-granted");
   await alice.page.getByRole("button", { name: "Get a credential" }).first().click();
@@ -109,7 +109,7 @@ async function story(alice, bob) {
   await shot(bob.page, "story-6-deny");
   await bob.page.keyboard.press("Control+Enter");
   await bob.page.getByText("You said no").waitFor();
-  await alice.page.getByRole("main").getByText("Use shop-reader to look around").first().waitFor({ timeout: 10_000 });
+  await alice.page.getByRole("main").getByText("Use shop-reader to look around").first().waitFor();
   seen(true, "alice reads bob's no, in his words, without reloading");
 }
 
@@ -142,14 +142,14 @@ async function statement(alice, bob) {
   });
   await bob.page.goto(`${base}/inbox`);
   const held = bob.page.locator("article", { hasText: "wants to run a DELETE on shop" });
-  await held.or(bob.page.getByText("wants to run a DELETE on shop")).first().waitFor({ timeout: 15_000 });
+  await held.or(bob.page.getByText("wants to run a DELETE on shop")).first().waitFor();
   await bob.page.getByText("wants to run a DELETE on shop").first().click();
   await held.getByText("12 rows", { exact: true }).waitFor();
   seen((await held.locator(".sql code").allInnerTexts()).join("\n") === text, "bob reads what alice typed into psql, to the letter");
   await shot(bob.page, "story-7-statement");
   const session = (await bob.page.evaluate(() => fetch("/api/v1/sessions?state=live").then((answer) => answer.json()))).items[0];
   await bob.page.goto(`${base}/sessions/${session.id}`);
-  await bob.page.getByRole("log").getByText("WHERE status = 'duplicate'").first().waitFor({ timeout: 15_000 });
+  await bob.page.getByRole("log").getByText("WHERE status = 'duplicate'").first().waitFor();
   seen(true, "bob follows the session as it happens");
   await judge(bob.page, "following");
   await shot(bob.page, "session-live");
@@ -162,7 +162,7 @@ async function statement(alice, bob) {
     await held.getByText("12 rows", { exact: true }).waitFor();
     await bob.page.waitForTimeout(800);
     await bob.page.keyboard.press("a");
-    await bob.page.getByText("You said yes").waitFor({ timeout: 10_000 });
+    await bob.page.getByText("You said yes").waitFor();
     const last = await over;
     seen(last.includes("DELETE 12"), `the statement goes on in psql with his yes (${last.trim().split("\n").pop()})`);
   };
@@ -196,7 +196,7 @@ async function replay(bob) {
   await page.getByRole("button", { name: "Replay" }).click();
   await page.getByLabel("Speed").selectOption("20");
   await page.getByRole("button", { name: "Play" }).click();
-  await page.getByRole("log").getByText("select id, email from customers").waitFor({ timeout: 10_000 });
+  await page.getByRole("log").getByText("select id, email from customers").waitFor();
   seen((await page.getByRole("log").getByText("of silence").count()) === 1, "a session is played again, its long silences shortened");
   await page.getByRole("button", { name: "To the beginning" }).click();
   seen((await page.getByRole("log").locator("li").count()) === 1, "and goes back to its beginning");
@@ -219,7 +219,7 @@ async function told() {
   });
   await signIn({ user: "bob", page }, "/account");
   await page.getByRole("button", { name: "Tell me on this device" }).click();
-  await page.locator(".mark", { hasText: "this one" }).waitFor({ timeout: 15_000 });
+  await page.locator(".mark", { hasText: "this one" }).waitFor();
   seen(true, "a device is added by its owner");
   await judge(page, "devices");
   await shot(page, "account-told");
@@ -246,7 +246,7 @@ async function told() {
   });
   seen(seenAs >= 1 && titles[0] === "Alice Archer asks for shop-writer", `what is pushed is shown as a notification (${seenAs}, ${titles.join()})`);
   await page.getByRole("button", { name: "Tell it no more" }).click();
-  await page.getByRole("button", { name: "Tell me on this device" }).waitFor({ timeout: 15_000 });
+  await page.getByRole("button", { name: "Tell me on this device" }).waitFor();
   seen(true, "and is taken away again");
   await context.close();
 }
@@ -264,10 +264,10 @@ async function restarts(bob) {
   await page.getByLabel("Purpose").fill("half a sentence");
   away = true;
   await mock.away(true);
-  await page.getByText("Not connected, trying again").first().waitFor({ timeout: 20_000 });
+  await page.getByText("Not connected, trying again").first().waitFor();
   seen((await page.getByLabel("Purpose").inputValue()) === "half a sentence", "the gateway is away: the page says so, and what was typed is there");
   await page.reload();
-  await page.getByText("The gateway does not answer.").waitFor({ timeout: 30_000 });
+  await page.getByText("The gateway does not answer.").waitFor();
   const kept = await page.evaluate(async () => (await Promise.all((await caches.keys()).map(async (name) => (await (await caches.open(name)).keys()).map((one) => new URL(one.url).pathname)))).flat());
   seen(kept.length > 0 && kept.every((path) => path === "/" || path.startsWith("/assets/")), `the console opens without a gateway, from ${kept.length} files of its own`);
   await judge(page, "away");
@@ -276,9 +276,9 @@ async function restarts(bob) {
   await page.getByRole("button", { name: "Try again" }).click();
   await page.getByLabel("Purpose").fill("half a sentence");
   await mock.away(true);
-  await page.getByText("Not connected, trying again").first().waitFor({ timeout: 20_000 });
+  await page.getByText("Not connected, trying again").first().waitFor();
   await mock.away(false);
-  await page.getByText("Live", { exact: true }).first().waitFor({ timeout: 30_000 });
+  await page.getByText("Live", { exact: true }).first().waitFor();
   seen((await page.getByLabel("Purpose").inputValue()) === "half a sentence", "it is back: the page goes on by itself, nothing lost");
   away = false;
 }
@@ -323,7 +323,7 @@ async function policies(dave, carol) {
   await page.getByLabel("Acting as").selectOption("shop-writer");
   await page.getByRole("textbox", { name: "Statement" }).fill("delete from orders where status = 'duplicate'");
   await page.getByRole("button", { name: "What would happen?" }).click();
-  await page.getByText("It would wait for somebody's yes").waitFor({ timeout: 20_000 });
+  await page.getByText("It would wait for somebody's yes").waitFor();
   seen(await page.getByRole("link", { name: "writes-to-high-impact-need-the-dba" }).isVisible(), "a statement is tried, and the policy that holds it is named");
   await judge(page, "tried");
   await shot(page, "policies-tried");
@@ -352,7 +352,7 @@ async function policies(dave, carol) {
   await page.getByText("a draft").waitFor();
   seen(true, "a draft survives a reload");
   await page.getByText("Who would get in").click();
-  await page.getByText("Somebody has to say yes before it is in force").waitFor({ timeout: 30_000 });
+  await page.getByText("Somebody has to say yes before it is in force").waitFor();
   await judge(page, "who would get in");
   await shot(page, "policies-people");
   await page.getByRole("button", { name: "Apply", exact: true }).click();
@@ -366,9 +366,9 @@ async function policies(dave, carol) {
   await shot(carol.page, "policies-request");
   if (mock) return;
   await carol.page.getByRole("button", { name: "Approve" }).first().click();
-  await carol.page.getByText("You said yes").waitFor({ timeout: 10_000 });
+  await carol.page.getByText("You said yes").waitFor();
   await page.goto(`${base}/policies/versions`);
-  await page.getByText("Version 2").first().waitFor({ timeout: 10_000 });
+  await page.getByText("Version 2").first().waitFor();
   seen(true, "with her yes it is in force, and is a version");
 }
 
@@ -460,7 +460,7 @@ try {
   await goOn?.();
   await expiry(alice, link);
 } catch (error) {
-  failing("story", error.stack ?? String(error));
+  await stranded(browser, error);
 } finally {
   await browser.close();
   await mock?.stop();

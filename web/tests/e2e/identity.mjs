@@ -9,7 +9,7 @@
 
 import { createHmac } from "node:crypto";
 
-import { authenticator, base, fillIn, finish, launch, problems, seen, shot as picture } from "./story.mjs";
+import { authenticator, base, fillIn, finish, launch, seen, shot as picture, stranded } from "./story.mjs";
 
 
 const browser = await launch();
@@ -68,7 +68,7 @@ try {
   await signOut(page);
   await laptop.devtools.send("WebAuthn.setUserVerified", { authenticatorId: laptop.authenticatorId, isUserVerified: false });
   await page.getByRole("button", { name: "Use a passkey" }).click();
-  await page.getByText("No passkey was given").waitFor({ timeout: 20_000 });
+  await page.getByText("No passkey was given").waitFor();
   seen(true, "a device that does not know her signs nobody in");
   await laptop.devtools.send("WebAuthn.setUserVerified", { authenticatorId: laptop.authenticatorId, isUserVerified: true });
   await page.getByRole("button", { name: "Use a passkey" }).click();
@@ -134,7 +134,7 @@ try {
   await phone.page.getByText("Your password is all there is").waitFor();
   seen(true, "what alice had bound is taken away by an administrator, and she begins anew");
 } catch (error) {
-  problems.push(error.stack ?? String(error));
+  await stranded(browser, error);
 } finally {
   await browser.close();
 }

@@ -15,7 +15,7 @@ import { join } from "node:path";
 
 import Provider from "oidc-provider";
 
-import { env, finish, launch, problems, seen, shot as picture } from "./story.mjs";
+import { env, finish, launch, problems, seen, shot as picture, stranded } from "./story.mjs";
 
 const folder = mkdtempSync(join(tmpdir(), "countersign-oidc-"));
 
@@ -130,7 +130,8 @@ try {
   seen(gone.status() === 401, "and alice is signed out here");
   seen(!log.includes(secret), "the secret is not in the log");
 } catch (error) {
-  problems.push(error.stack ?? String(error), log);
+  await stranded(browser, error);
+  problems.push(log);
 } finally {
   await browser.close();
   server.close();

@@ -12,7 +12,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { base, env, fillIn, finish, launch, problems, seen, shot as picture } from "./story.mjs";
+import { base, env, fillIn, finish, launch, seen, shot as picture, stranded } from "./story.mjs";
 
 const home = mkdtempSync(join(tmpdir(), "countersign-programs-"));
 const started = [];
@@ -121,8 +121,7 @@ try {
   const out = countersign("logout");
   seen((await out.ended) === 0, "a terminal signs out by itself");
 } catch (error) {
-  problems.push(error.stack ?? String(error));
-  await shot("failed");
+  await stranded(browser, error);
 } finally {
   for (const child of started) child.kill();
   await browser.close();

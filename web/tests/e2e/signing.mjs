@@ -13,7 +13,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
-import { apply, authenticator, base, caller, env, fillIn, finish, launch, problems, seen, shot as picture } from "./story.mjs";
+import { apply, authenticator, base, caller, env, fillIn, finish, launch, seen, shot as picture, stranded } from "./story.mjs";
 
 const folder = mkdtempSync(join(tmpdir(), "countersign-signing-"));
 
@@ -59,7 +59,7 @@ try {
   await shot("1-asked");
   await devtools.send("WebAuthn.setUserVerified", { authenticatorId, isUserVerified: false });
   await page.getByRole("button", { name: "Approve with your passkey" }).click();
-  await page.getByText("nothing is signed", { exact: false }).waitFor({ timeout: 20_000 });
+  await page.getByText("nothing is signed", { exact: false }).waitFor();
   seen((await bob.call(`/requests/${first}`)).body.state === "pending", "a device that does not know bob signs nothing");
   await devtools.send("WebAuthn.setUserVerified", { authenticatorId, isUserVerified: true });
   await page.getByRole("button", { name: "Approve with your passkey" }).click();
@@ -86,7 +86,7 @@ try {
   const verified = await bob.program("audit", "verify", "--export", out);
   seen(verified.stdout.includes("2 approvals are signed by their approvers' passkeys."), `the export proves both, without the gateway (${verified.stdout.trim()})`);
 } catch (error) {
-  problems.push(error.stack ?? String(error));
+  await stranded(browser, error);
 } finally {
   await browser.close();
   rmSync(folder, { recursive: true });

@@ -25,13 +25,36 @@ export function finish() {
   process.exit(problems.length === 0 ? 0 : 1);
 }
 
-export const launch = () => chromium.launch({
-  executablePath: env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync"],
-});
+/** How long anything that is waited for may take: these machines have other work. */
+const PATIENCE_MS = 60_000;
+
+export async function launch() {
+  const browser = await chromium.launch({
+    executablePath: env.CHROMIUM ?? "/usr/bin/chromium",
+    args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+      "--disable-component-update", "--disable-sync"],
+  });
+  const open = browser.newContext.bind(browser);
+  browser.newContext = async (options) => {
+    const context = await open(options);
+    context.setDefaultTimeout(PATIENCE_MS);
+    return context;
+  };
+  return browser;
+}
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+/** A problem, with what everybody sees at that moment: without it nobody could say from a report what was waited for in vain. */
+export async function stranded(browser, error) {
+  problems.push(`story: ${error.stack ?? String(error)}`);
+  const pages = browser.contexts().flatMap((context) => context.pages());
+  for (const [i, page] of pages.entries()) {
+    const text = await page.locator("body").innerText({ timeout: 2_000 }).catch((gone) => `(${gone.message.split("\n")[0]})`);
+    console.error(`-- on ${page.url()}:\n${text.replace(/\n\s*\n+/g, "\n").slice(0, 2_000)}`);
+    await shot(page, `stranded-${i}`).catch(() => undefined);
+  }
+}
 
 /**
  * A page that counts what violates its policy, for `judge`, and what moves without anybody having touched it, for `steady`. axe is put into it

@@ -7,7 +7,7 @@
 
 import { readFileSync } from "node:fs";
 
-import { base, fillIn, finish, judge, launch, problems, seen, shot as picture, watched } from "./story.mjs";
+import { base, fillIn, finish, judge, launch, problems, seen, shot as picture, stranded, watched } from "./story.mjs";
 
 const shot = (page, name) => picture(page, name, {});
 
@@ -54,28 +54,28 @@ async function completes(alice) {
 
 async function waits(alice, bob) {
   await runs(alice, "SELECT sum(stock) AS before FROM products;\nUPDATE products SET stock = stock + 1 WHERE id <= 12 RETURNING id;\nSELECT sum(stock) AS after FROM products;");
-  await alice.getByText("This waits for an approval").waitFor({ timeout: 20_000 });
+  await alice.getByText("This waits for an approval").waitFor();
   seen(true, "a write waits in the workbench");
   await judge(alice, "waiting");
   await shot(alice, "workbench-waits");
   await bob.goto(`${base}/inbox`);
   await bob.getByText("wants to run an UPDATE on shop").first().click();
   const held = bob.locator("article", { hasText: "wants to run an UPDATE on shop" });
-  await held.getByText("12 rows", { exact: true }).waitFor({ timeout: 15_000 });
+  await held.getByText("12 rows", { exact: true }).waitFor();
   seen((await held.locator(".sql code").first().innerText()).startsWith("UPDATE products SET stock = stock + 1 WHERE id <= 12"), "bob reads that statement alone, with its rows counted");
   await bob.waitForTimeout(800);
   await bob.keyboard.press("a");
-  await bob.getByText("You said yes").waitFor({ timeout: 10_000 });
-  await alice.getByRole("tab", { name: /3 SELECT/ }).waitFor({ timeout: 20_000 });
+  await bob.getByText("You said yes").waitFor();
+  await alice.getByRole("tab", { name: /3 SELECT/ }).waitFor();
   await alice.getByRole("tab", { name: /2 UPDATE/ }).click();
   await alice.getByText("UPDATE 12").waitFor();
   seen((await alice.getByRole("row").count()) === 13, "with his yes it goes on by itself, and so does what follows");
   await shot(alice, "workbench-done");
 
   await runs(alice, "DELETE FROM orders");
-  await alice.getByText("This waits for an approval").waitFor({ timeout: 20_000 });
+  await alice.getByText("This waits for an approval").waitFor();
   await alice.getByRole("button", { name: "Cancel" }).click();
-  await alice.locator(".fault.bad").waitFor({ timeout: 20_000 });
+  await alice.locator(".fault.bad").waitFor();
   const left = await call(bob, "/requests?inbox=true");
   seen(left.items.length === 0, "cancelling withdraws what waits");
 }
@@ -83,7 +83,7 @@ async function waits(alice, bob) {
 async function scrolls(alice) {
   await alice.getByLabel("Rows of each result").selectOption("10000");
   await runs(alice, "SELECT n, 'row ' || n AS name, n * 1.5 AS half FROM generate_series(1, 30000) AS n");
-  await alice.getByText("SELECT 10000").waitFor({ timeout: 30_000 });
+  await alice.getByText("SELECT 10000").waitFor();
   const drawn = await alice.getByRole("row").count();
   seen(drawn < 120, `of 10,000 rows ${drawn} are drawn`);
   const worst = await alice.evaluate(async () => {
@@ -118,7 +118,7 @@ async function harmless(alice) {
 async function exports(alice) {
   await alice.getByLabel("Role").selectOption("shop-reader");
   await runs(alice, "SELECT id, status FROM orders ORDER BY id LIMIT 3");
-  await alice.getByText("SELECT 3").waitFor({ timeout: 20_000 });
+  await alice.getByText("SELECT 3").waitFor();
   const saving = alice.waitForEvent("download");
   await alice.getByRole("button", { name: "Save as CSV" }).click();
   const text = readFileSync(await (await saving).path(), "utf8");
@@ -132,9 +132,9 @@ async function narrow(alice) {
     const page = await context.newPage();
     await page.addInitScript(() => { globalThis.violations = []; });
     await page.goto(`${base}/sql/shop`);
-    await editor(page).waitFor({ timeout: 20_000 });
+    await editor(page).waitFor();
     await runs(page, "SELECT * FROM orders ORDER BY id");
-    await page.getByText("SELECT 1000").waitFor({ timeout: 20_000 });
+    await page.getByText("SELECT 1000").waitFor();
     await judge(page, `${scheme} ${width}`);
     await shot(page, `workbench-${scheme}-${width}`);
     await page.getByRole("button", { name: "Close" }).click();
@@ -147,7 +147,7 @@ async function ends(alice, bob) {
   await runs(alice, "DELETE FROM orders WHERE id = 1");
   const grants = (await call(bob, "/grants?state=live")).items.filter((one) => one.principal === "alice");
   for (const one of grants) await call(bob, `/grants/${one.id}/revoke`, { reason: "enough" });
-  await alice.getByText("This session is over.").waitFor({ timeout: 20_000 });
+  await alice.getByText("This session is over.").waitFor();
   seen((await editor(alice).inputValue()) === "DELETE FROM orders WHERE id = 1", "a revoked grant ends it at once, and what was written stays");
   await judge(alice, "over");
   await shot(alice, "workbench-over");
@@ -161,10 +161,10 @@ try {
   await grant(alice, bob, "shop-reader");
   await grant(alice, bob, "shop-writer");
   await alice.goto(`${base}/sql/shop`);
-  await alice.getByRole("button", { name: "orders", exact: true }).waitFor({ timeout: 20_000 });
+  await alice.getByRole("button", { name: "orders", exact: true }).waitFor();
   seen(true, "the names of tables are read in the session");
   await alice.getByLabel("Role").selectOption("shop-writer");
-  await alice.getByRole("button", { name: "orders", exact: true }).waitFor({ timeout: 20_000 });
+  await alice.getByRole("button", { name: "orders", exact: true }).waitFor();
   await completes(alice);
   await waits(alice, bob);
   await scrolls(alice);
@@ -173,7 +173,7 @@ try {
   await narrow(alice);
   await ends(alice, bob);
 } catch (error) {
-  problems.push(error.stack ?? String(error));
+  await stranded(browser, error);
 } finally {
   await browser.close();
 }
