@@ -242,6 +242,10 @@ function routes(world, passwords) {
     },
   });
   const sees = (who, owner) => who === owner || runs(who);
+  const canOf = (who, one) => {
+    const live = one.state === "live";
+    return { end: live, pause: live && !one.paused, resume: live && one.paused !== undefined && (one.paused.by === who || one.principal !== who) };
+  };
   const held = (grant, who) => ({ ...grant, can: { revoke: grant.state === "live" && runs(who) && grant.principal !== who, relinquish: grant.state === "live" && grant.principal === who } });
   const live = (who) => state.grants.filter((grant) => grant.principal === who && grant.state === "live" && grant.not_after > at());
   const find = (list, wanted, what) => list.find((one) => one.id === wanted) ?? refuse(404, `there is no ${what} \`${wanted}\` that you may see`);
@@ -339,13 +343,25 @@ function routes(world, passwords) {
     "POST /grants/:id/revoke": (who, [wanted]) => endGrant(find(state.grants, wanted, "grant"), "revoked", who),
     "POST /grants/:id/relinquish": (who, [wanted]) => endGrant(find(state.grants, wanted, "grant"), "relinquished", who),
     "GET /sessions": (who, _, query) => ({
-      items: state.sessions.filter((one) => one.state === (query.get("state") ?? "live") && sees(who, one.principal)).map((one) => ({ ...one, can: { end: one.state === "live" } })),
+      items: state.sessions.filter((one) => one.state === (query.get("state") ?? "live") && sees(who, one.principal)).map((one) => ({ ...one, can: canOf(who, one) })),
     }),
     "GET /sessions/:id": (who, [wanted]) => {
       const one = find(state.sessions, wanted, "session");
-      return sees(who, one.principal) ? { ...one, can: { end: one.state === "live" } } : refuse(404, `there is no session \`${wanted}\` that you may see`);
+      return sees(who, one.principal) ? { ...one, can: canOf(who, one) } : refuse(404, `there is no session \`${wanted}\` that you may see`);
     },
     "GET /sessions/:id/actions": (who, [wanted], query) => page(state.lines.filter((one) => one.session === wanted && one.type.startsWith("action.")), query),
+    "POST /sessions/:id/pause": (who, [wanted], _, body) => {
+      const one = find(state.sessions, wanted, "session");
+      one.paused = { ...by(who), at: at(), reason: body.reason };
+      changed("sessions", "ledger");
+      return { ...one, can: canOf(who, one) };
+    },
+    "POST /sessions/:id/resume": (who, [wanted]) => {
+      const one = find(state.sessions, wanted, "session");
+      delete one.paused;
+      changed("sessions", "ledger");
+      return { ...one, can: canOf(who, one) };
+    },
     "POST /sessions/:id/end": (who, [wanted]) => {
       end(find(state.sessions, wanted, "session"), "killed");
       record("session.closed", { actor: who, person: who, session: wanted });

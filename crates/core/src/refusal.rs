@@ -114,6 +114,17 @@ pub enum Refusal {
     /// The session is to end.
     #[error("session `{0}` is being ended")]
     SessionEnding(SessionId),
+    /// Nothing new is begun in the session.
+    #[error("session `{0}` is paused")]
+    SessionPaused(SessionId),
+    /// There is nothing to resume.
+    #[error("session `{0}` is not paused")]
+    SessionNotPaused(SessionId),
+    /// Somebody else paused the session, for whoever it is of.
+    #[error(
+        "session `{0}` was paused by somebody else, and nobody resumes a session of their own person then"
+    )]
+    PausedByAnother(SessionId),
     /// The bundle is in force already.
     #[error("this bundle is in force already")]
     AlreadyInForce,

@@ -27,6 +27,25 @@ pub enum Command {
         /// Who says so.
         by: PrincipalId,
     },
+    /// Somebody pauses a session: nothing new is begun in it until somebody resumes it. The ruling in the facts is on
+    /// `session.pause`.
+    Pause {
+        /// Which.
+        session: SessionId,
+        /// Who says so.
+        by: PrincipalId,
+        /// Commitment to why.
+        reason: Option<Digest>,
+    },
+    /// Somebody lets a paused session go on. The ruling in the facts is on `session.resume`.
+    Resume {
+        /// Which.
+        session: SessionId,
+        /// Who says so.
+        by: PrincipalId,
+        /// Commitment to why.
+        reason: Option<Digest>,
+    },
 }
 
 /// A session about to begin.
@@ -64,6 +83,24 @@ pub enum Event {
         session: SessionId,
         /// Who.
         by: PrincipalId,
+    },
+    /// Nothing new is begun in it from here on.
+    Locked {
+        /// Which.
+        session: SessionId,
+        /// Who paused it.
+        by: PrincipalId,
+        /// Commitment to why.
+        reason: Option<Digest>,
+    },
+    /// It goes on.
+    Unlocked {
+        /// Which.
+        session: SessionId,
+        /// Who resumed it.
+        by: PrincipalId,
+        /// Commitment to why.
+        reason: Option<Digest>,
     },
     /// It is over.
     Closed {
@@ -115,6 +152,19 @@ pub struct Session {
     pub opened_at: At,
     /// Who ordered its end.
     pub end_ordered: Option<PrincipalId>,
+    /// Nothing new is begun in it, if it is paused.
+    pub paused: Option<Pause>,
+}
+
+/// That a session is paused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// Who paused it.
+    pub by: PrincipalId,
+    /// Since when.
+    pub at: At,
+    /// Commitment to why.
+    pub reason: Option<Digest>,
 }
 
 impl Ending {

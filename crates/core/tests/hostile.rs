@@ -336,6 +336,12 @@ fn a_command() -> impl Strategy<Value = Command> {
         1 => (number(), principal()).prop_map(|(session, by)| {
             Command::Session(session::Command::End { session: SessionId(session), by })
         }),
+        1 => (number(), principal()).prop_map(|(session, by)| {
+            Command::Session(session::Command::Pause { session: SessionId(session), by, reason: None })
+        }),
+        1 => (number(), principal()).prop_map(|(session, by)| {
+            Command::Session(session::Command::Resume { session: SessionId(session), by, reason: None })
+        }),
         1 => (number(), principal()).prop_map(|(grant, by)| {
             Command::Grant(grant::Command::Revoke { grant: GrantId(grant), by, reason: None })
         }),
@@ -492,6 +498,8 @@ fn a_session_event() -> impl Strategy<Value = session::Event> {
         2 => (an_opening(), a_person(), number())
             .prop_map(|(opening, person, grant)| E::Opened { opening, person, grant: GrantId(grant) }),
         1 => (id(), principal()).prop_map(|(session, by)| E::EndOrdered { session, by }),
+        1 => (id(), principal()).prop_map(|(session, by)| E::Locked { session, by, reason: None }),
+        1 => (id(), principal()).prop_map(|(session, by)| E::Unlocked { session, by, reason: None }),
         1 => (id(), an_ending()).prop_map(|(session, why)| E::Closed { session, why }),
     ]
 }

@@ -174,6 +174,8 @@ fn action_of_command(command: &Command) -> String {
         Command::Request(_) => "request.approve",
         Command::Grant(_) => "grant.revoke",
         Command::Session(session::Command::Open(_)) => "session.open",
+        Command::Session(session::Command::Pause { .. }) => "session.pause",
+        Command::Session(session::Command::Resume { .. }) => "session.resume",
         Command::Session(_) => "session.end",
         Command::Principal(principal::Command::Disable { .. }) => "principal.disable",
         Command::Principal(principal::Command::Enable { .. }) => "principal.enable",
@@ -315,6 +317,14 @@ pub fn end(session: u128, by: &str) -> Command {
     Command::Session(session::Command::End { session: SessionId(session), by: who(by) })
 }
 
+pub fn pause(session: u128, by: &str) -> Command {
+    Command::Session(session::Command::Pause { session: SessionId(session), by: who(by), reason: None })
+}
+
+pub fn resume(session: u128, by: &str) -> Command {
+    Command::Session(session::Command::Resume { session: SessionId(session), by: who(by), reason: None })
+}
+
 pub fn revoke(grant: u128, by: &str) -> Command {
     Command::Grant(grant::Command::Revoke { grant: GrantId(grant), by: who(by), reason: None })
 }
@@ -419,6 +429,14 @@ pub fn relinquished(grant: u128) -> Event {
 
 pub fn closed(session: u128, why: Ending) -> Event {
     Event::Session(session::Event::Closed { session: SessionId(session), why })
+}
+
+pub fn locked(session: u128, by: &str) -> Event {
+    Event::Session(session::Event::Locked { session: SessionId(session), by: who(by), reason: None })
+}
+
+pub fn unlocked(session: u128, by: &str) -> Event {
+    Event::Session(session::Event::Unlocked { session: SessionId(session), by: who(by), reason: None })
 }
 
 pub fn disabled(principal: &str, by: &str) -> Event {

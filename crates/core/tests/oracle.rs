@@ -58,6 +58,7 @@ pub struct Opened {
     pub opening: Opening,
     pub person: PersonId,
     pub ending: bool,
+    pub paused: Option<PrincipalId>,
 }
 
 impl Oracle {
@@ -94,11 +95,19 @@ impl Oracle {
                 given.ended = true;
             }
             Event::Session(session::Event::Opened { opening, person, .. }) => {
-                let opened = Opened { opening: opening.clone(), person: person.clone(), ending: false };
+                let opened =
+                    Opened { opening: opening.clone(), person: person.clone(), ending: false, paused: None };
                 self.sessions.insert(opening.session, opened);
             }
             Event::Session(session::Event::EndOrdered { session, .. }) => {
                 self.sessions.get_mut(session).expect("what ends is open").ending = true;
+            }
+            Event::Session(session::Event::Locked { session, by, .. }) => {
+                self.sessions.get_mut(session).expect("what is paused is open").paused = Some(by.clone());
+            }
+            Event::Session(session::Event::Unlocked { session, .. }) => {
+                let found = self.sessions.get_mut(session).expect("what goes on is open");
+                assert!(found.paused.take().is_some(), "{session} goes on and was not paused");
             }
             Event::Session(session::Event::Closed { session, .. }) => {
                 self.sessions.remove(session).expect("what closes is open");

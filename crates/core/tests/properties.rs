@@ -151,6 +151,7 @@ fn a_receipt_is_used_exactly_if_it_may() {
                 && has_receipt(asked, step.before.now)
                 && bound(&step.known, asked, *session)
                 && ground_holds(&step.known, asked, *session, step.before.now)
+                && step.known.sessions.get(session).is_some_and(|session| session.paused.is_none())
                 && standing.is_some_and(|standing| lifts(asked, standing))
                 && step.known.is_complete(asked, step.before.now)
         });
@@ -159,6 +160,29 @@ fn a_receipt_is_used_exactly_if_it_may() {
         Ok(())
     });
     assert!(tried.borrow().iter().all(|times| *times > 50), "{tried:?}");
+}
+
+/// Whoever is paused by somebody else is let go on by somebody else: by no account, service or agent of the same person.
+#[test]
+fn nobody_lets_their_own_go_on() {
+    let seen = RefCell::new([0usize; 3]);
+    walks(200, 70, |step| {
+        let Command::Session(session::Command::Resume { session, by, .. }) = &step.command else {
+            return Ok(());
+        };
+        let Some(found) = step.known.sessions.get(session) else { return Ok(()) };
+        let Some(pauser) = &found.paused else {
+            prop_assert!(step.outcome.is_err(), "it was not paused");
+            return Ok(());
+        };
+        let own = step.known.catalogue.principals.get(by).is_none_or(|by| by.person == found.person);
+        let resumed = step.outcome.is_ok();
+        prop_assert!(!resumed || !own || pauser == by, "{by} resumed what {pauser} had paused");
+        prop_assert_eq!(step.learnt.sessions[session].paused.is_none(), resumed);
+        seen.borrow_mut()[usize::from(resumed) + usize::from(resumed && own)] += 1;
+        Ok(())
+    });
+    assert!(seen.borrow().iter().all(|times| *times > 2), "{seen:?}");
 }
 
 /// Invariant 4: over a whole life, no receipt is used more often than it says, nor before it was given, nor
@@ -325,7 +349,7 @@ fn replay_equals_life() {
         Ok(())
     });
     let kinds = kinds.into_inner();
-    assert_eq!(kinds.len(), 21, "the walks do not come everywhere: {kinds:?}");
+    assert_eq!(kinds.len(), 23, "the walks do not come everywhere: {kinds:?}");
 }
 
 /// Invariant 9: the deadlines and the list of grants that are held equal what is worked out from scratch.

@@ -213,3 +213,110 @@ fn a_receipt_for_several_uses_survives_a_restart_one_use_short() {
         .happens();
     assert_eq!(receipt(house.request(2)).used, 2);
 }
+
+#[test]
+fn nothing_is_used_in_a_paused_session() {
+    house_with_session()
+        .when(ask(2, "alice", act(1, 1, "sql.delete")))
+        .happens()
+        .when(pause(1, "bob"))
+        .then([locked(1, "bob")])
+        .when(approve(2, "bob"))
+        .happens()
+        .when(use_receipt(2, 1))
+        .refused(Refusal::SessionPaused(SessionId(1)))
+        .state(2, "approved")
+        .when(resume(1, "carol"))
+        .then([unlocked(1, "carol")])
+        .when(use_receipt(2, 1))
+        .happens();
+}
+
+#[test]
+fn a_pause_is_neither_doubled_nor_outlived() {
+    house_with_session()
+        .when(resume(1, "bob"))
+        .refused(Refusal::SessionNotPaused(SessionId(1)))
+        .when(pause(9, "bob"))
+        .refused(Refusal::NoSuchSession(SessionId(9)))
+        .when(pause(1, "bob"))
+        .happens()
+        .when(pause(1, "bob"))
+        .refused(Refusal::SessionPaused(SessionId(1)))
+        .when(pause(1, "carol"))
+        .refused(Refusal::SessionPaused(SessionId(1)))
+        .when(end(1, "bob"))
+        .happens()
+        .when(resume(1, "bob"))
+        .refused(Refusal::SessionEnding(SessionId(1)));
+    over(&house_with_session().when(pause(1, "bob")).happens().after(60), 1, Ending::GrantEnd);
+    house_with_session().after(60).when(pause(1, "bob")).refused(Refusal::SessionEnding(SessionId(1)));
+}
+
+/// What somebody else has paused, nobody resumes for their own person: not they, not their other account, not their agent.
+#[test]
+fn nobody_resumes_what_another_has_paused_of_theirs() {
+    let another = Refusal::PausedByAnother(SessionId(1));
+    house_with_session()
+        .when(pause(1, "bob"))
+        .happens()
+        .when(resume(1, "alice"))
+        .refused(another.clone())
+        .when(resume(1, "alice-admin"))
+        .refused(another)
+        .when(resume(1, "bot"))
+        .refused(Refusal::NotAUser(who("bot")))
+        .when(resume(1, "bob"))
+        .happens()
+        .when(pause(1, "alice"))
+        .happens()
+        .when(pause(1, "bob"))
+        .then([locked(1, "bob")])
+        .when(resume(1, "alice"))
+        .refused(Refusal::PausedByAnother(SessionId(1)))
+        .when(resume(1, "carol"))
+        .happens()
+        .when(pause(1, "alice"))
+        .happens()
+        .when(resume(1, "alice"))
+        .happens();
+}
+
+#[test]
+fn an_agent_does_not_go_on_when_its_owner_has_paused_it() {
+    house()
+        .when(ask(1, "bot", access("writer", 60)))
+        .happens()
+        .when(approve(1, "bob"))
+        .happens()
+        .when(open(1, "bot", "writer", "shop"))
+        .happens()
+        .when(pause(1, "alice"))
+        .happens()
+        .when(resume(1, "bot"))
+        .refused(Refusal::PausedByAnother(SessionId(1)))
+        .when(resume(1, "alice"))
+        .happens();
+}
+
+#[test]
+fn pausing_is_policys_to_permit() {
+    let world = World::base().changed(2, |world| {
+        world.says("session.pause", Law::Forbid);
+        world.says("session.resume", Law::NoPermit);
+    });
+    house_with_session()
+        .knows(&world)
+        .when(activate(2, "dave", None))
+        .happens()
+        .when(pause(1, "bob"))
+        .refused_with("not permitted")
+        .when(pause(1, "bot"))
+        .refused(Refusal::NotAUser(who("bot")))
+        .when(pause(1, "alice"))
+        .happens()
+        .when(resume(1, "bob"))
+        .refused_with("no policy permits it")
+        .when(resume(1, "alice"))
+        .happens();
+}

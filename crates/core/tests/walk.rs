@@ -47,6 +47,8 @@ pub enum What {
     Open,
     Close,
     End,
+    Pause,
+    Resume,
     Revoke,
     Relinquish,
     Disable,
@@ -127,6 +129,7 @@ fn a_move() -> impl Strategy<Value = Move> {
         20 => Just(Approve), 1 => Just(Deny), 1 => Just(Withdraw), 1 => Just(Void),
         14 => Just(Use), 7 => Just(Settle), 4 => Just(Conclude),
         4 => Just(Open), 1 => Just(Close), 1 => Just(End),
+        2 => Just(Pause), 5 => Just(Resume),
         2 => Just(Revoke), 1 => Just(Relinquish),
         3 => Just(Disable), 3 => Just(Enable), 2 => Just(Activate),
     ];
@@ -291,6 +294,8 @@ fn command(house: &House, step: Move) -> Command {
         }
         What::Close => close(some_session(book, which), Ending::User),
         What::End => end(some_session(book, which), by),
+        What::Pause => pause(some_session(book, which), by),
+        What::Resume => resume_some(book, which, by, also),
         What::Revoke => revoke(some_grant(house, which), user),
         What::Relinquish => {
             let id = some_grant(house, which);
@@ -364,6 +369,18 @@ fn some_request(book: &Book, dice: u8, worth: impl Fn(&request::Request) -> bool
         any()
     } else {
         good.get(usize::from(dice) % good.len().max(1)).copied().unwrap_or_else(any)
+    }
+}
+
+/// Lets a paused session go on, if there is one; half the time by whoever paused it.
+fn resume_some(book: &Book, which: u8, by: &str, also: u8) -> Command {
+    let paused: Vec<_> = book.sessions().filter_map(|one| Some((one, one.paused.as_ref()?))).collect();
+    match paused.get(usize::from(which) % paused.len().max(1)) {
+        Some((session, pause)) => {
+            let by = if also.is_multiple_of(2) { pause.by.as_str() } else { by };
+            resume(session.opening.session.0, by)
+        }
+        None => resume(some_session(book, which), by),
     }
 }
 

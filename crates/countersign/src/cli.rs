@@ -482,6 +482,16 @@ pub enum SessionCommand {
         /// Which.
         id: String,
     },
+    /// Begin nothing new in it until it is resumed; what runs goes on to its end.
+    Pause {
+        /// Which.
+        id: String,
+        /// Why, for whoever waits in it and for the record.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Let it go on.
+    Resume(Reasoned),
     /// Show what was done in it.
     Show {
         /// Which.

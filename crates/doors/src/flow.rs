@@ -14,7 +14,7 @@ use countersign_core::request::{Voidance, Withdrawal};
 use countersign_core::{PrincipalId, RequestId, Span};
 use countersign_engine::{
     Answer, Attempt, Covered, Engine, Ground, Held, Judgement, Look, NextStep, NotCovered, NotStepped,
-    NotUsed, Pending, Ran, Refused, Session, Unrecorded, Waiting,
+    NotUsed, Paused, Pending, Ran, Refused, Session, Unrecorded, Waiting,
 };
 
 /// How often one action is judged in all: again after looking at what it would do, because policy or grant moved
@@ -25,19 +25,26 @@ const ASKED_MAX: u32 = 2;
 /// How often a waiting client is told how much time is left.
 const REMIND: Span = Span::seconds(30);
 
-/// What a protocol supplies.
-pub trait Tongue: Send {
+/// A client that can be made to wait for a person.
+pub trait Attend: Send {
     /// Why its connections are over.
     type Lost: Send;
 
-    /// Drives both connections while `work` goes on. Nothing new of the client's is begun meanwhile.
-    fn during<W>(&mut self, work: W) -> impl Future<Output = Result<W::Output, Self::Lost>> + Send
+    /// Drives both connections while `work` goes on, which waits for a person. Nothing new of the client's is begun meanwhile;
+    /// its wish to cancel is heeded, and its leaving.
+    fn attend<W>(&mut self, work: W) -> impl Future<Output = Result<Attended<W::Output>, Self::Lost>> + Send
     where
         W: Future + Send,
         W::Output: Send;
 
-    /// As [`Tongue::during`], while a person is waited for: also heeds the client's wish to cancel, and its leaving.
-    fn attend<W>(&mut self, work: W) -> impl Future<Output = Result<Attended<W::Output>, Self::Lost>> + Send
+    /// Tells the client, at once, what it waits for.
+    fn tell(&mut self, news: News<'_>);
+}
+
+/// What a protocol supplies.
+pub trait Tongue: Attend {
+    /// Drives both connections while `work` goes on. Nothing new of the client's is begun meanwhile.
+    fn during<W>(&mut self, work: W) -> impl Future<Output = Result<W::Output, Self::Lost>> + Send
     where
         W: Future + Send,
         W::Output: Send;
@@ -57,9 +64,6 @@ pub trait Tongue: Send {
 
     /// What the action would mean now.
     fn ground(&mut self) -> impl Future<Output = Result<Ground, Self::Lost>> + Send;
-
-    /// Tells the client, at once, what it waits for.
-    fn tell(&mut self, news: News<'_>);
 
     /// What the end of the connections makes of a request that waits.
     fn withdrawal(lost: &Self::Lost) -> Withdrawal;
@@ -91,6 +95,10 @@ pub enum News<'a> {
     Ends(RequestId),
     /// It is none of the script's steps that could come now.
     Apart(&'a Apart),
+    /// Its session is paused, and it waits for the end of that.
+    Paused(&'a Paused),
+    /// Its session goes on, and so does this.
+    Resumed,
 }
 
 /// What was taken for a step of a script, and is none.
@@ -131,6 +139,8 @@ pub enum No {
     },
     /// Nobody answered in time.
     Lapsed,
+    /// The client wanted to wait no longer for the end of a pause.
+    Cancelled,
     /// Its ground moved, more than once.
     Void(Voidance),
     /// It was given up.
@@ -155,8 +165,9 @@ where
     T: Tongue,
     A: Fn(&T) -> Attempt + Sync,
 {
-    let (mut asked, mut looked) = (0, None);
-    for _ in 0..JUDGED_MAX {
+    let (mut judged, mut asked, mut looked) = (0, 0, None);
+    while judged < JUDGED_MAX {
+        judged += 1;
         let question = attempt(tongue);
         let read = question.provable_read;
         let judgement = match Box::pin(as_step(engine, session, tongue, question)).await? {
@@ -169,6 +180,13 @@ where
             Judgement::Deny(denied) => {
                 let told = tongue.during(engine.denied(denied)).await?;
                 return Ok(Err(No::Refused(told.unwrap_or_else(unrecorded))));
+            }
+            Judgement::Paused => {
+                // It was not judged, so it does not count.
+                judged -= 1;
+                if let Attended::Cancelled = while_paused(engine, session, tongue).await? {
+                    return Ok(Err(No::Cancelled));
+                }
             }
             Judgement::Allow(judged) if read => match tongue.during(engine.record_read(judged)).await? {
                 Ok((forward, pending)) => return Ok(Ok(Leave::Read(forward.into_bytes(), pending))),
@@ -198,7 +216,7 @@ where
                     Under::Nothing(held) => held,
                 };
                 asked += 1;
-                match Box::pin(ask(engine, tongue, *held, look)).await? {
+                match Box::pin(ask(engine, session, tongue, (*held, look))).await? {
                     Asked::Leave(leave) => return Ok(Ok(leave)),
                     Asked::No(no) => return Ok(Err(no)),
                     Asked::Void(why) if asked >= ASKED_MAX => return Ok(Err(No::Void(why))),
@@ -208,6 +226,36 @@ where
         }
     }
     Ok(Err(No::Restless))
+}
+
+/// Waits as long as a session is paused, and tells the client so, every now and then. Whatever begins something in a session
+/// waits here or is not begun: in a paused one nothing is judged, and nothing is recorded as begun.
+///
+/// # Errors
+/// The connections are over.
+pub async fn while_paused<T: Attend>(
+    engine: &Engine,
+    session: &Session,
+    client: &mut T,
+) -> Result<Attended<()>, T::Lost> {
+    let mut told = false;
+    while let Some(paused) = engine.paused(session) {
+        client.tell(News::Paused(&paused));
+        told = true;
+        let remind_at = engine.now().plus(REMIND);
+        let waited = match session.ending() {
+            None => client.attend(engine.resumed_by(session, remind_at)).await?,
+            // It does not go on any more, and the cut is felt while it is attended to.
+            Some(_) => client.attend(std::future::pending()).await?,
+        };
+        if let Attended::Cancelled = waited {
+            return Ok(Attended::Cancelled);
+        }
+    }
+    if told {
+        client.tell(News::Resumed);
+    }
+    Ok(Attended::Done(()))
 }
 
 /// Whether an action is a step of a script.
@@ -230,7 +278,7 @@ async fn as_step<T: Tongue>(
     let read = question.provable_read;
     let steps = engine.next_steps(session);
     let judgement = engine.judge(session, question);
-    if steps.is_empty() || matches!(judgement, Judgement::Deny(_)) {
+    if steps.is_empty() || matches!(judgement, Judgement::Deny(_) | Judgement::Paused) {
         return Ok(Step::None(Box::new(judgement)));
     }
     let under_way = steps.iter().find(|step| step.is_under_way()).map(apart_from);
@@ -335,41 +383,61 @@ enum Asked {
     Void(Voidance),
 }
 
-async fn ask<T: Tongue>(engine: &Engine, tongue: &mut T, held: Held, look: Look) -> Result<Asked, T::Lost> {
+async fn ask<T: Tongue>(
+    engine: &Engine,
+    session: &Session,
+    tongue: &mut T,
+    (held, look): (Held, Look),
+) -> Result<Asked, T::Lost> {
     let mut waiting = match tongue.during(engine.hold(held, look)).await? {
         Ok(waiting) => waiting,
         Err(refused) => return Ok(Asked::No(No::Refused(refused))),
     };
     tongue.tell(News::Waits(&waiting));
-    let answer = match wait(engine, tongue, &mut waiting).await {
-        Ok(Attended::Done(answer)) => answer,
-        Ok(Attended::Cancelled) => {
-            engine.withdraw(waiting, Withdrawal::Cancelled).await;
-            return Ok(Asked::No(No::Withdrawn(Withdrawal::Cancelled)));
-        }
-        Err(lost) => {
-            engine.withdraw(waiting, T::withdrawal(&lost)).await;
-            return Err(lost);
-        }
-    };
-    match answer {
-        Answer::Approved => redeem(engine, tongue, waiting).await,
-        Answer::Denied { by, comment } => Ok(Asked::No(No::Denied { by, comment })),
-        Answer::Lapsed => Ok(Asked::No(No::Lapsed)),
-        Answer::Void(why) => Ok(Asked::Void(why)),
-        Answer::Withdrawn(why) => Ok(Asked::No(No::Withdrawn(why))),
+    loop {
+        let answer = match wait(engine, session, tongue, &mut waiting).await {
+            Ok(Attended::Done(answer)) => answer,
+            Ok(Attended::Cancelled) => {
+                engine.withdraw(waiting, Withdrawal::Cancelled).await;
+                return Ok(Asked::No(No::Withdrawn(Withdrawal::Cancelled)));
+            }
+            Err(lost) => {
+                engine.withdraw(waiting, T::withdrawal(&lost)).await;
+                return Err(lost);
+            }
+        };
+        return Ok(match answer {
+            Answer::Approved => match redeem(engine, tongue, waiting).await? {
+                Ok(asked) => asked,
+                Err(still) => {
+                    waiting = *still;
+                    continue;
+                }
+            },
+            Answer::Denied { by, comment } => Asked::No(No::Denied { by, comment }),
+            Answer::Lapsed => Asked::No(No::Lapsed),
+            Answer::Void(why) => Asked::Void(why),
+            Answer::Withdrawn(why) => Asked::No(No::Withdrawn(why)),
+        });
     }
 }
 
-/// Waits for the answer, and says every now and then that it does, by the engine's clock.
+/// Waits for the answer, and says every now and then that it does, by the engine's clock. A yes counts when the session is
+/// not paused; what became of it until then is asked again.
 async fn wait<T: Tongue>(
     engine: &Engine,
+    session: &Session,
     tongue: &mut T,
     waiting: &mut Waiting,
 ) -> Result<Attended<Answer>, T::Lost> {
     loop {
         let remind_at = engine.now().plus(REMIND);
         match tongue.attend(waiting.answer_by(remind_at)).await? {
+            Attended::Done(Some(Answer::Approved)) if engine.is_paused(session) => {
+                if let Attended::Cancelled = while_paused(engine, session, tongue).await? {
+                    return Ok(Attended::Cancelled);
+                }
+            }
             Attended::Done(Some(answer)) => return Ok(Attended::Done(answer)),
             // Its hour is over, and that is about to be said.
             Attended::Done(None) if waiting.lapses_at() <= engine.now() => {}
@@ -379,8 +447,13 @@ async fn wait<T: Tongue>(
     }
 }
 
-/// Uses the yes: what would run now must be what was approved then.
-async fn redeem<T: Tongue>(engine: &Engine, tongue: &mut T, waiting: Waiting) -> Result<Asked, T::Lost> {
+/// Uses the yes: what would run now must be what was approved then. If the session was paused in the same moment, it waits on,
+/// and the yes is as good as before.
+async fn redeem<T: Tongue>(
+    engine: &Engine,
+    tongue: &mut T,
+    waiting: Waiting,
+) -> Result<Result<Asked, Box<Waiting>>, T::Lost> {
     let ground = match tongue.ground().await {
         Ok(ground) => ground,
         Err(lost) => {
@@ -389,15 +462,17 @@ async fn redeem<T: Tongue>(engine: &Engine, tongue: &mut T, waiting: Waiting) ->
         }
     };
     // Not driven together with the connections: between the receipt's use and its forwarding nothing may intervene.
-    match engine.use_receipt(waiting, ground).await {
+    let asked = match engine.use_receipt(waiting, ground).await {
         Ok(recorded) => {
             let (bytes, ran) = recorded.into_forward();
-            Ok(Asked::Leave(Leave::Recorded(bytes, ran)))
+            Asked::Leave(Leave::Recorded(bytes, ran))
         }
-        Err(NotUsed::Void(why)) => Ok(Asked::Void(why)),
-        Err(NotUsed::Refused(refused)) => Ok(Asked::No(No::Refused(refused))),
-        Err(NotUsed::Unrecorded(error)) => Ok(Asked::No(No::Refused(unrecorded(error)))),
-    }
+        Err(NotUsed::Paused(waiting)) => return Ok(Err(waiting)),
+        Err(NotUsed::Void(why)) => Asked::Void(why),
+        Err(NotUsed::Refused(refused)) => Asked::No(No::Refused(refused)),
+        Err(NotUsed::Unrecorded(error)) => Asked::No(No::Refused(unrecorded(error))),
+    };
+    Ok(Ok(asked))
 }
 
 fn unrecorded(error: Unrecorded) -> Refused {

@@ -1,6 +1,7 @@
 //! What every door says in the same words: hours, lengths of time, what to do next.
 
 use countersign_core::{At, Span};
+use countersign_engine::Paused;
 
 /// What to do next and where, in one sentence.
 pub(crate) fn hint(hint: Option<&str>, link: Option<&str>) -> Option<String> {
@@ -17,6 +18,12 @@ pub(crate) fn clock(at: At) -> String {
     let text = at.rfc3339();
     let time = text.get(11..19).unwrap_or(&text);
     format!("{time} UTC")
+}
+
+/// Who has paused a session, and why.
+pub(crate) fn paused(paused: &Paused) -> String {
+    let why = paused.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    format!("this session was paused by {} at {}{why}", paused.by, clock(paused.at))
 }
 
 /// A length of time in whole seconds, never `0s` while something is left.

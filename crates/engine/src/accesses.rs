@@ -38,14 +38,16 @@ const GRANTS_MAX: usize = 1_000;
 const ISSUED: &[u8] = b"\"type\":\"grant.issued\"";
 
 /// What somebody decides about others.
-const DECISIONS: [&str; 8] = [
+const DECISIONS: [&str; 10] = [
     "decision.approved",
     "decision.denied",
     "grant.revoked",
     "policy.activated",
     "identity.disabled",
     "identity.enabled",
+    "session.locked",
     "session.terminated",
+    "session.unlocked",
     "authenticator.revoked",
 ];
 

@@ -143,7 +143,16 @@ impl House {
 
     /// The lines that tell of something, in order.
     pub(crate) fn told(&self, key: &[u8], count: usize) -> Result<Vec<u64>, StoreError> {
-        let pairs = self.store.scan(Drawer::History, &Scan::of(key, count))?;
+        self.told_by(&Scan::of(key, count))
+    }
+
+    /// The last lines that tell of something, the latest first.
+    pub(crate) fn last_told(&self, key: &[u8], count: usize) -> Result<Vec<u64>, StoreError> {
+        self.told_by(&Scan { order: Order::Down, ..Scan::of(key, count) })
+    }
+
+    fn told_by(&self, scan: &Scan<'_>) -> Result<Vec<u64>, StoreError> {
+        let pairs = self.store.scan(Drawer::History, scan)?;
         let indices = pairs.iter().filter_map(|(found, _)| found.last_chunk::<8>().copied());
         Ok(indices.map(u64::from_be_bytes).collect())
     }

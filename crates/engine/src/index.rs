@@ -10,6 +10,7 @@ use countersign_core::catalogue::Catalogue;
 use countersign_core::grant::Event as GrantEvent;
 use countersign_core::principal::Event as PrincipalEvent;
 use countersign_core::request::{Ask, Event as RequestEvent};
+use countersign_core::session::Event as SessionEvent;
 use countersign_core::{Book, Digest, Event, GrantId, PrincipalId, RequestId, SessionId};
 
 use countersign_ledger::content::Commitment;
@@ -106,11 +107,11 @@ fn commitment_in(event: &Event) -> Option<Digest> {
         | Event::Principal(PrincipalEvent::Enabled { .. })
         | Event::Directory(_)
         | Event::Bundle(_) => None,
-        Event::Session(countersign_core::session::Event::Opened { opening, .. }) => opening.content,
-        Event::Session(
-            countersign_core::session::Event::EndOrdered { .. }
-            | countersign_core::session::Event::Closed { .. },
-        ) => None,
+        Event::Session(event) => match event {
+            SessionEvent::Opened { opening, .. } => opening.content,
+            SessionEvent::Locked { reason, .. } | SessionEvent::Unlocked { reason, .. } => *reason,
+            SessionEvent::EndOrdered { .. } | SessionEvent::Closed { .. } => None,
+        },
     }
 }
 

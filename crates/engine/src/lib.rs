@@ -20,6 +20,7 @@ mod house;
 mod index;
 mod keys;
 pub mod line;
+mod pause;
 pub mod people;
 pub mod ports;
 pub mod reading;
@@ -61,6 +62,7 @@ pub use keys::{
     Answer as KeeperAnswer, HouseKeys, Keeper, KeeperError, Keepers, KeysError, KeysView, MasterKey,
     MasterKeys, SECRET_BYTES_MAX, SecretView, Unwrapped,
 };
+pub use pause::Paused;
 pub use people::{
     AgentCode, AuthenticatorView, Caller, ClientIdentity, DeviceAsked, DeviceBegun, DeviceStep,
     FederatedAnswer, FederatedBegun, Means, MeansSet, Minted, NewPlace, PasskeyAsked, PasskeyMade,
@@ -76,8 +78,8 @@ pub use settings::Settings;
 pub use snapshot::{Changed, Health, Snapshot, Topics};
 pub use store::{SqliteStore, Store, StoreError};
 pub use views::{
-    GrantFilter, GrantView, ParameterView, RelationView, RequestFilter, RequestKind, RequestView, RowsView,
-    SaidView, SessionView, StageView,
+    GrantFilter, GrantView, ParameterView, PausedView, RelationView, RequestFilter, RequestKind, RequestView,
+    RowsView, SaidView, SessionView, StageView,
 };
 pub use words::{Refused, RefusedCode};
 pub use writer::open::{Broken, StartError};

@@ -87,6 +87,16 @@ struct Stand {
     from: At,
     until: At,
     statement: Arc<Statement>,
+    paused: bool,
+}
+
+/// What a session does not let an action begin by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rests {
+    /// It stands on nothing any more.
+    Over(Ending),
+    /// Somebody has paused it.
+    Paused,
 }
 
 impl std::fmt::Debug for Session {
@@ -213,12 +223,26 @@ impl Session {
 
     /// What it stands on at `now`, or why on nothing.
     pub(crate) fn stand(&self, snapshot: &Snapshot, now: At) -> Result<Arc<Statement>, Ending> {
+        self.stand_or_rest(snapshot, now).map(|(statement, _)| statement)
+    }
+
+    /// What something that begins at `now` stands on, or why nothing may begin.
+    pub(crate) fn begin(&self, snapshot: &Snapshot, now: At) -> Result<Arc<Statement>, Rests> {
+        match self.stand_or_rest(snapshot, now) {
+            Ok((statement, false)) => Ok(statement),
+            Ok((_, true)) => Err(Rests::Paused),
+            Err(ending) => Err(Rests::Over(ending)),
+        }
+    }
+
+    /// What it stands on at `now`, and whether it is paused.
+    fn stand_or_rest(&self, snapshot: &Snapshot, now: At) -> Result<(Arc<Statement>, bool), Ending> {
         let mut cached = self.0.stand.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(stand) = cached.as_ref()
             && stand.decided == snapshot.decided
             && (stand.from..stand.until).contains(&now)
         {
-            return Ok(Arc::clone(&stand.statement));
+            return Ok((Arc::clone(&stand.statement), stand.paused));
         }
         *cached = None;
         // A session that the book does not know any more was closed, by a stop or a restart.
@@ -237,14 +261,15 @@ impl Session {
             tools: Arc::new(tools),
         };
         let statement = Statement { account: Some(account), ..self.statement(Some(grant.id), in_force) };
-        let statement = Arc::new(statement);
+        let (statement, paused) = (Arc::new(statement), found.paused.is_some());
         *cached = Some(Stand {
             decided: snapshot.decided,
             from: grant.not_before,
             until: grant.not_after,
             statement: Arc::clone(&statement),
+            paused,
         });
-        Ok(statement)
+        Ok((statement, paused))
     }
 
     /// What was taken of what may be taken, limit by limit: under its grant, in it, and what one statement may. Nothing where

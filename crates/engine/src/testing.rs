@@ -244,6 +244,8 @@ pub enum Mistake {
     OwnYesCounts,
     /// Whoever revokes is told that it is done, and nothing is.
     RevokesNothing,
+    /// What was approved runs in a paused session too.
+    PauseHoldsNothing,
     /// What time has ended is not written down.
     SweepsNothing,
     /// What a gateway that is gone left open stays open.
@@ -267,6 +269,11 @@ impl Mistake {
                 Self::NotAskedAgain,
                 Command::Request(Asked::Use { request, session, .. }),
                 Ok(_) | Err(Refusal::OtherAction | Refusal::SessionEnding(_) | Refusal::Denied(_)),
+            ) => used(*request, *session),
+            (
+                Self::PauseHoldsNothing,
+                Command::Request(Asked::Use { request, session, .. }),
+                Err(Refusal::SessionPaused(_)),
             ) => used(*request, *session),
             (Self::RowsAreNotCounted, Command::Request(Asked::Use { request, session, .. }), Ok(events)) => {
                 let counted = events

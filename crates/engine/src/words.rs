@@ -88,6 +88,9 @@ fn kind(refusal: &Refusal) -> (RefusedCode, Option<&'static str>) {
         Refusal::NotAUser(_) | Refusal::OwnRequest | Refusal::NotYourGrant(_) => {
             (RefusedCode::NotPermitted, None)
         }
+        Refusal::PausedByAnother(_) => {
+            (RefusedCode::NotPermitted, Some("ask whoever paused it, or somebody else who may resume it"))
+        }
         Refusal::Unsigned(_) => (
             RefusedCode::Unsigned,
             Some(
@@ -136,6 +139,8 @@ fn kind(refusal: &Refusal) -> (RefusedCode, Option<&'static str>) {
         | Refusal::PlaceTaken(_)
         | Refusal::GrantOver(..)
         | Refusal::SessionEnding(_)
+        | Refusal::SessionPaused(_)
+        | Refusal::SessionNotPaused(_)
         | Refusal::AlreadyInForce => (RefusedCode::Conflict, None),
     }
 }

@@ -155,6 +155,8 @@ pub(crate) const ACTIONS: &[Spec] = &[
     // Not a look at the gateway's own records: what was read of a resource is read again.
     plain("session.results", Class::Reveal, On::Session),
     plain("session.end", Class::Decide, On::Session),
+    plain("session.pause", Class::Decide, On::Session),
+    plain("session.resume", Class::Decide, On::Session),
     plain("principal.read", Class::Read, On::Principal),
     plain("principal.disable", Class::Govern, On::Principal),
     plain("principal.enable", Class::Govern, On::Principal),

@@ -108,6 +108,8 @@ pub const ENDPOINTS: &[Endpoint] = &[
     get("/sessions/{id}/actions", "ledger.read", Judge::Engine),
     get("/sessions/{id}/follow", "ledger.read", Judge::Engine),
     post("/sessions/{id}/end", Class::Decide, "session.end", Judge::Engine),
+    post("/sessions/{id}/pause", Class::Decide, "session.pause", Judge::Engine),
+    post("/sessions/{id}/resume", Class::Decide, "session.resume", Judge::Engine),
     post("/credentials", Class::Mint, "credential.mint", Judge::Engine),
     post("/agents/{name}/code", Class::Mint, "", Judge::SignIn),
     get("/principals", "principal.read", Judge::Engine),

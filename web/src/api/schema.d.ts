@@ -1116,6 +1116,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sessions/{id}/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Pauses a session: nothing new is begun in it until it is resumed or ends. What runs already goes on to its end. */
+        post: operations["pause_session"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sessions/{id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Lets a paused session go on. */
+        post: operations["resume_session"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sign-in": {
         parameters: {
             query?: never;
@@ -3098,6 +3132,8 @@ export interface components {
                 grant: string;
                 /** @description Why it is needed: the grant's purpose. */
                 purpose?: string;
+                /** @description Nothing new is begun in it as long as this is here. */
+                paused?: components["schemas"]["SessionPaused"];
                 /** @description What the caller may do about it. */
                 can: components["schemas"]["SessionCan"];
             }[];
@@ -3452,6 +3488,11 @@ export interface components {
             authenticator_data: string;
             /** @description `signature`. */
             signature: string;
+        };
+        /** @description Why a session is paused. */
+        PauseReason: {
+            /** @description Why, for whoever waits in it and for the record. */
+            reason: string;
         };
         /** @description What changes for somebody. */
         PersonChange: {
@@ -4193,6 +4234,8 @@ export interface components {
             grant: string;
             /** @description Why it is needed: the grant's purpose. */
             purpose?: string;
+            /** @description Nothing new is begun in it as long as this is here. */
+            paused?: components["schemas"]["SessionPaused"];
             /** @description What the caller may do about it. */
             can: components["schemas"]["SessionCan"];
         };
@@ -4200,6 +4243,24 @@ export interface components {
         SessionCan: {
             /** @description End it. */
             end: boolean;
+            /** @description Pause it. */
+            pause: boolean;
+            /** @description Let it go on. */
+            resume: boolean;
+        };
+        /** @description That a session is paused. */
+        SessionPaused: {
+            /** @description Who paused it. */
+            by: string;
+            /** @description How people call them. */
+            display: string;
+            /**
+             * Format: date-time
+             * @description Since when.
+             */
+            at: string;
+            /** @description Why, in their words. */
+            reason?: string;
         };
         /**
          * @description Whether a session goes on.
@@ -6835,6 +6896,78 @@ export interface operations {
                 };
                 content: {
                     "text/event-stream": components["schemas"]["FollowedLines"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    pause_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the session's identifier */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PauseReason"];
+            };
+        };
+        responses: {
+            /** @description The session as it stands then */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    resume_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the session's identifier */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Reason"];
+            };
+        };
+        responses: {
+            /** @description The session as it stands then */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
                 };
             };
             /** @description A problem (RFC 9457) */

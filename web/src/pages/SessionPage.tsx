@@ -1,7 +1,7 @@
 // One session and what was done in it.
 
 import { Button } from "@mantine/core";
-import { IconListSearch, IconPlayerPlay, IconPlugConnectedX } from "@tabler/icons-react";
+import { IconListSearch, IconPlayerPause, IconPlayerPlay, IconPlugConnectedX } from "@tabler/icons-react";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { lazy, Suspense, useEffect, useRef, useState } from "react";
 import { Link } from "wouter";
@@ -12,6 +12,7 @@ import { actions, session } from "../api/queries";
 import { completion, ending } from "../lib/words";
 import { Facts, State, Verdict } from "../parts/Bits";
 import { useEndSession } from "../parts/endSession";
+import { usePauseSession } from "../parts/pauseSession";
 import { Blank, Bones, Head, Reading } from "../parts/Page";
 import { Plain, SqlLine } from "../parts/Sql";
 import { Ago, When } from "../parts/Time";
@@ -40,18 +41,27 @@ function Shown({ of }: { of: Session }) {
   // What began as a live session stays on the screen as it was followed, whatever becomes of it.
   const [live] = useState(of.state === "live");
   const { end, confirm } = useEndSession();
+  const { pause, resume, confirm: confirmPause } = usePauseSession();
   return (
     <>
       <Head
         title={`${of.display} on ${of.resource}`}
-        aside={of.can.end && of.state === "live" && <Button color="brick" onClick={() => end(of)}>End session</Button>}
+        aside={of.state === "live" && (
+          <span className="row">
+            {of.can.pause && <Button variant="default" leftSection={<IconPlayerPause size={16} />} onClick={() => pause(of)}>Pause</Button>}
+            {of.can.resume && <Button leftSection={<IconPlayerPlay size={16} />} onClick={() => resume(of)}>Resume</Button>}
+            {of.can.end && <Button color="brick" onClick={() => end(of)}>End session</Button>}
+          </span>
+        )}
       >
         {of.purpose && <Plain text={of.purpose} />}
       </Head>
       <div className="sheet pad" style={{ marginBottom: 24 }}>
         <Facts
           of={[
-            ["State", <span className="row"><State of={of.state} />{of.ending && <span className="quiet">{ending(of.ending)}</span>}</span>],
+            ["State", of.paused
+              ? <span className="row"><State of="paused" /><span>by {of.paused.display}, <Ago at={of.paused.at} />{of.paused.reason && <>: <Plain text={of.paused.reason} /></>}</span></span>
+              : <span className="row"><State of={of.state} />{of.ending && <span className="quiet">{ending(of.ending)}</span>}</span>],
             ["Who", <>{of.principal}{of.person !== of.principal && <span className="quiet">, for whom {of.person} answers</span>}</>],
             ["Role", of.role],
             ["Door", of.door],
@@ -65,6 +75,7 @@ function Shown({ of }: { of: Session }) {
       </div>
       {live ? <Live of={of} /> : <Recorded of={of} />}
       {confirm}
+      {confirmPause}
     </>
   );
 }

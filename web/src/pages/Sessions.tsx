@@ -9,7 +9,7 @@ import { useSearchParams } from "wouter";
 import type { Session } from "../api/client";
 import { sessions } from "../api/queries";
 import { ending } from "../lib/words";
-import { Named } from "../parts/Bits";
+import { Named, State } from "../parts/Bits";
 import { useEndSession } from "../parts/endSession";
 import { Blank, Bones, Head, Reading } from "../parts/Page";
 import { Plain } from "../parts/Sql";
@@ -99,6 +99,7 @@ function Table({ items }: { items: readonly Session[] }) {
               <td data-label="Since">
                 <span>
                   <Ago at={one.opened_at} />
+                  {one.paused && <span className="small" style={{ display: "block" }}><State of="paused" /> <span className="quiet">by {one.paused.display}, <Ago at={one.paused.at} /></span></span>}
                   {one.state === "ended" && <span className="small quiet">, {one.ending ? ending(one.ending) : "ended"}</span>}
                 </span>
               </td>

@@ -2,7 +2,7 @@
 
 import { ActionIcon, CopyButton, Tooltip } from "@mantine/core";
 import {
-  IconBan, IconCheck, IconClockPause, IconCopy, IconHourglass, IconPlayerStop, IconPlugConnected, IconX, type Icon,
+  IconBan, IconCheck, IconClockPause, IconCopy, IconHourglass, IconPlayerPause, IconPlayerStop, IconPlugConnected, IconX, type Icon,
 } from "@tabler/icons-react";
 import { Fragment, type ReactNode } from "react";
 import { Link } from "wouter";
@@ -28,6 +28,7 @@ const MARKS: Record<string, readonly [Tone, Icon, string?]> = {
   expired: ["", IconClockPause],
   revoked: ["no", IconBan],
   relinquished: ["", IconBan, "given back"],
+  paused: ["wait", IconPlayerPause],
   ended: ["", IconPlayerStop],
   open: ["yes", IconPlugConnected],
   held: ["yes", IconCheck],

@@ -153,6 +153,12 @@ async function statement(alice, bob) {
   seen(true, "bob follows the session as it happens");
   await judge(bob.page, "following");
   await shot(bob.page, "session-live");
+  await bob.page.getByRole("button", { name: "Pause" }).click();
+  await bob.page.getByLabel("Reason").fill("a look at this first");
+  await bob.page.getByRole("button", { name: "Pause session" }).click();
+  await bob.page.getByText("a look at this first").first().waitFor();
+  await judge(bob.page, "paused");
+  await shot(bob.page, "session-paused");
   await bob.page.goto(`${base}/inbox`);
   await bob.page.getByText("wants to run a DELETE on shop").first().click();
   await terms(bob);
@@ -163,7 +169,12 @@ async function statement(alice, bob) {
     await bob.page.waitForTimeout(800);
     await bob.page.keyboard.press("a");
     await bob.page.getByText("You said yes").waitFor();
+    const early = await Promise.race([over.then(() => true), bob.page.waitForTimeout(1_000).then(() => false)]);
+    seen(!early, "what is approved in a paused session waits for the session to go on");
+    await bob.page.goto(`${base}/sessions/${session.id}`);
+    await bob.page.getByRole("button", { name: "Resume" }).click();
     const last = await over;
+    seen(last.includes("paused by bob"), "alice reads in psql who has paused her session");
     seen(last.includes("DELETE 12"), `the statement goes on in psql with his yes (${last.trim().split("\n").pop()})`);
   };
 }

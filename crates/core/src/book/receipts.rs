@@ -63,6 +63,9 @@ pub(super) fn use_receipt(
     if using.end_ordered.is_some() {
         return Err(Refusal::SessionEnding(session));
     }
+    if using.paused.is_some() {
+        return Err(Refusal::SessionPaused(session));
+    }
     if let Some(over) = ground_moved(book, found, Some(using), facts)? {
         return Ok(vec![over]);
     }

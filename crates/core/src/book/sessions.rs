@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Book, Event, Facts};
-use crate::ids::SessionId;
+use super::{Book, Event, Facts, Standing};
+use crate::ids::{PrincipalId, SessionId};
 use crate::refusal::Refusal;
 use crate::request::{self, Ask, Outcome, Request, State, Withdrawal};
-use crate::session::{Command, Event as SessionEvent, Opening, Session};
+use crate::session::{Command, Event as SessionEvent, Opening, Pause, Session};
 use crate::time::At;
 
 pub(super) fn decide(book: &Book, command: Command, facts: &Facts) -> Result<Vec<Event>, Refusal> {
@@ -23,11 +23,20 @@ pub(super) fn decide(book: &Book, command: Command, facts: &Facts) -> Result<Vec
             if found.end_ordered.is_some() {
                 return Err(Refusal::SessionEnding(session));
             }
-            if found.opening.principal != by {
-                book.deciding_user(&by)?;
-                book.permitted(facts)?;
-            }
+            book.may_stop(&by, found, facts)?;
             Ok(vec![Event::Session(SessionEvent::EndOrdered { session, by })])
+        }
+        Command::Pause { session, by, reason } => {
+            let found = book.session(session).ok_or(Refusal::NoSuchSession(session))?;
+            book.may_stop(&by, found, facts)?;
+            book.can_pause(&by, found, facts.now)?;
+            Ok(vec![Event::Session(SessionEvent::Locked { session, by, reason })])
+        }
+        Command::Resume { session, by, reason } => {
+            let found = book.session(session).ok_or(Refusal::NoSuchSession(session))?;
+            book.may_stop(&by, found, facts)?;
+            book.can_resume(&by, found, facts.now)?;
+            Ok(vec![Event::Session(SessionEvent::Unlocked { session, by, reason })])
         }
     }
 }
@@ -50,6 +59,57 @@ fn open(book: &Book, opening: Opening, facts: &Facts) -> Result<Vec<Event>, Refu
 }
 
 impl Book {
+    /// Whether there is something that `by` could pause, if policy lets them. Somebody else's word counts beyond that of the
+    /// session's own person, who could otherwise pause it first and let it go on later.
+    ///
+    /// # Errors
+    /// The session is being ended, or paused already.
+    pub fn can_pause(&self, by: &PrincipalId, session: &Session, now: At) -> Result<(), Refusal> {
+        self.goes_on(session, now)?;
+        match &session.paused {
+            Some(pause) if !self.is_of(&pause.by, session) || self.is_of(by, session) => {
+                Err(Refusal::SessionPaused(session.opening.session))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Whether there is something that `by` could resume, if policy lets them. What somebody else has paused, nobody resumes
+    /// for their own person, whatever policy says: that is no policy's to give away, as little as a yes to one's own request.
+    ///
+    /// # Errors
+    /// The session is being ended, or not paused, or paused by somebody else than its own person.
+    pub fn can_resume(&self, by: &PrincipalId, session: &Session, now: At) -> Result<(), Refusal> {
+        self.goes_on(session, now)?;
+        let id = session.opening.session;
+        let pause = session.paused.as_ref().ok_or(Refusal::SessionNotPaused(id))?;
+        if pause.by != *by && self.is_of(by, session) {
+            return Err(Refusal::PausedByAnother(id));
+        }
+        Ok(())
+    }
+
+    fn goes_on(&self, session: &Session, now: At) -> Result<(), Refusal> {
+        match self.standing(session, now) {
+            Standing::On(_) => Ok(()),
+            Standing::Over(_) => Err(Refusal::SessionEnding(session.opening.session)),
+        }
+    }
+
+    /// Whoever a session is of may stop it; others if policy permits it.
+    fn may_stop(&self, by: &PrincipalId, session: &Session, facts: &Facts) -> Result<(), Refusal> {
+        if session.opening.principal != *by {
+            self.deciding_user(by)?;
+            self.permitted(facts)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a session is of the person of `by`. Of somebody who is not known it is, which is the stricter answer.
+    fn is_of(&self, by: &PrincipalId, session: &Session) -> bool {
+        self.person(by).is_none_or(|person| *person == session.person)
+    }
+
     /// The ends of what sessions that are `gone` leave behind: requests that wait in them, and uses without
     /// an outcome.
     pub(super) fn left_behind(&self, gone: impl Fn(SessionId) -> bool, why: Withdrawal) -> Vec<Event> {
@@ -65,6 +125,7 @@ impl Book {
                     grant: *grant,
                     opened_at: at,
                     end_ordered: None,
+                    paused: None,
                 };
                 self.sessions.insert(opening.session, Arc::new(opened));
             }
@@ -73,9 +134,20 @@ impl Book {
                     Arc::make_mut(found).end_ordered = Some(by.clone());
                 }
             }
+            SessionEvent::Locked { session, by, reason } => {
+                let pause = Pause { by: by.clone(), at, reason: *reason };
+                self.set_paused(*session, Some(pause));
+            }
+            SessionEvent::Unlocked { session, .. } => self.set_paused(*session, None),
             SessionEvent::Closed { session, .. } => {
                 self.sessions.remove(session);
             }
+        }
+    }
+
+    fn set_paused(&mut self, session: SessionId, pause: Option<Pause>) {
+        if let Some(found) = self.sessions.get_mut(&session) {
+            Arc::make_mut(found).paused = pause;
         }
     }
 

@@ -10,7 +10,7 @@ use super::local::{Listen, Local, Wanted};
 use super::people::encoded;
 use super::requests::with_state;
 use super::when;
-use crate::cli::{Cli, Connect, Print, SessionCommand, Sessions};
+use crate::cli::{Cli, Connect, Print, Reasoned, SessionCommand, Sessions};
 use crate::client::Client;
 use crate::home::Home;
 use crate::output::{Output, line, note, text_at};
@@ -22,7 +22,10 @@ pub async fn sessions(cli: &Cli, home: &Home, options: &Sessions) -> Result<()> 
         "No session is open.",
         &[
             ("id", &|session| text_at(session, "/id")),
-            ("state", &|session| text_at(session, "/state")),
+            ("state", &|session| match session.get("paused") {
+                Some(_) => "paused".to_owned(),
+                None => text_at(session, "/state"),
+            }),
             ("who", &|session| text_at(session, "/principal")),
             ("resource", &|session| text_at(session, "/resource")),
             ("role", &|session| text_at(session, "/role")),
@@ -37,6 +40,16 @@ pub async fn session(cli: &Cli, home: &Home, command: &SessionCommand) -> Result
         SessionCommand::End { id } => {
             let done = client.post(&format!("/sessions/{}/end", encoded(id)), json!({})).await?;
             Output(cli.output).thing(&done, |_| format!("{id} is being ended."))
+        }
+        SessionCommand::Pause { id, reason } => {
+            let path = format!("/sessions/{}/pause", encoded(id));
+            let done = client.post(&path, json!({ "reason": reason })).await?;
+            Output(cli.output).thing(&done, |_| format!("{id} is paused; what is sent in it waits."))
+        }
+        SessionCommand::Resume(Reasoned { id, reason }) => {
+            let path = format!("/sessions/{}/resume", encoded(id));
+            let done = client.post(&path, json!({ "reason": reason })).await?;
+            Output(cli.output).thing(&done, |_| format!("{id} goes on."))
         }
         SessionCommand::Show { id } => {
             let found = client.get(&format!("/sessions/{}/actions", encoded(id))).await?;

@@ -6,7 +6,7 @@ use countersign_wire::mcp::Id;
 use serde_json::{Value, json};
 
 use crate::flow::{Apart, News, No};
-use crate::words::{clock, hint, left};
+use crate::words::{self, clock, hint, left};
 
 /// The message is no JSON, no message, or has parameters that are not right (JSON-RPC 2.0, section 5.1).
 pub(crate) const INVALID: i64 = -32_600;
@@ -67,7 +67,7 @@ impl From<&No> for Words {
                 .hint("ask again when somebody can answer"),
             No::Void(_) => Self::new(DENIED, "what was approved is no longer what would run, so nothing ran")
                 .hint("send it again"),
-            No::Withdrawn(_) => Self::new(DENIED, "this was given up before it ran"),
+            No::Cancelled | No::Withdrawn(_) => Self::new(DENIED, "this was given up before it ran"),
             No::Restless => {
                 Self::new(DENIED, "grant or policy changed again and again while this was recorded")
                     .hint("send it again")
@@ -146,6 +146,13 @@ pub(crate) fn news(news: &News<'_>, now: countersign_core::At) -> String {
         News::Begins(request, _) | News::Ends(request) | News::Apart(Apart { request, .. }) => {
             format!("this belongs to {request}")
         }
+        News::Paused(paused) => {
+            format!(
+                "{}; this waits until somebody resumes it, and nothing has run yet",
+                words::paused(paused)
+            )
+        }
+        News::Resumed => "this session goes on".into(),
     }
 }
 

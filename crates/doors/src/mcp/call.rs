@@ -11,7 +11,7 @@ use super::attempt::Subject;
 use super::forward;
 use super::session::{Flight, Out, Session};
 use super::tongue::Speaker;
-use crate::flow;
+use crate::flow::{self, Attended, No};
 
 /// A request as it came.
 pub(crate) struct Request<'a> {
@@ -68,14 +68,20 @@ impl Begun {
     async fn answer(&mut self) -> String {
         let method = self.speaker.subject.method.clone();
         let no = |id: &Id, words: &Words| answer::no(id, &method, words);
-        if method == "tools/call"
-            && let Err(words) = self.understand().await
-        {
-            return no(&self.id, &words);
-        }
         let session = Arc::clone(&self.speaker.session);
         let (engine, attempt) =
             (session.shared.engine.clone(), |speaker: &Speaker| speaker.subject.attempt(&speaker.session));
+        if method == "tools/call" {
+            // The server is not asked about its tools either.
+            match flow::while_paused(&engine, &session.engine, &mut self.speaker).await {
+                Ok(Attended::Done(())) => {}
+                Ok(Attended::Cancelled) => return no(&self.id, &Words::from(&No::Cancelled)),
+                Err(lost) => return no(&self.id, &Words::from(lost)),
+            }
+            if let Err(words) = self.understand().await {
+                return no(&self.id, &words);
+            }
+        }
         let decided = Box::pin(flow::decide(&engine, &session.engine, &mut self.speaker, attempt)).await;
         match decided {
             Ok(Ok(leave)) => forward::forward(&mut self.speaker, &self.id, leave).await,
@@ -101,8 +107,15 @@ impl Begun {
         let unknown = Said { action: "mcp.unknown", ..subject.said.clone() };
         let unfit = Subject { said: unknown, ..subject.clone() };
         let session = &self.speaker.session;
-        if let Judgement::Deny(denied) = session.shared.engine.judge(&session.engine, unfit.attempt(session))
-            && let Err(error) = session.shared.engine.denied(denied).await
+        let engine = &session.shared.engine;
+        let judged = loop {
+            match engine.judge(&session.engine, unfit.attempt(session)) {
+                Judgement::Paused => engine.resumed(&session.engine).await,
+                other => break other,
+            }
+        };
+        if let Judgement::Deny(denied) = judged
+            && let Err(error) = engine.denied(denied).await
         {
             tracing::warn!(%error, "a call that does not fit could not be recorded");
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use countersign_core::session::Ending;
 use countersign_core::{At, Digest};
-use countersign_engine::{Completion, CompletionResult, Judgement, Ran};
+use countersign_engine::{Completion, CompletionResult, PreviewVerdict, Ran};
 use countersign_wire::mcp::{Id, Json, Message, Outcome, REVISIONS, Said, listing};
 use sha2::{Digest as _, Sha256};
 
@@ -216,7 +216,7 @@ fn may_see(session: &Session, method: &str, name: &str, item: &Json<'_>) -> bool
         context.insert("claims", countersign_core::question::Value::Texts(claims));
         attempt.context = Arc::new(context);
     }
-    matches!(session.shared.engine.judge(&session.engine, attempt), Judgement::Allow(_))
+    session.shared.engine.foretell(&session.engine, attempt) == PreviewVerdict::Allow
 }
 
 /// What the server may do, of that which is understood here; the revision and the server's name are remembered.

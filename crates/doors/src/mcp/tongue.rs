@@ -9,7 +9,7 @@ use countersign_engine::{Ground, Look, Refused};
 use super::answer::{self, Words};
 use super::attempt::Subject;
 use super::session::{Flight, Out, Session};
-use crate::flow::{Attended, News, Tongue};
+use crate::flow::{Attend, Attended, News, Tongue};
 
 /// Somebody speaks for a message of the client's, or of the server's.
 pub(crate) struct Speaker {
@@ -44,20 +44,8 @@ impl Speaker {
     }
 }
 
-impl Tongue for Speaker {
+impl Attend for Speaker {
     type Lost = Lost;
-
-    async fn during<W>(&mut self, work: W) -> Result<W::Output, Lost>
-    where
-        W: Future + Send,
-        W::Output: Send,
-    {
-        tokio::select! {
-            biased;
-            done = work => Ok(done),
-            () = self.session.over.cancelled() => Err(Lost::Over(self.session.ending())),
-        }
-    }
 
     async fn attend<W>(&mut self, work: W) -> Result<Attended<W::Output>, Lost>
     where
@@ -70,6 +58,31 @@ impl Tongue for Speaker {
             () = self.flight.cancelled.cancelled() => Ok(Attended::Cancelled),
             () = self.flight.out.closed() => Err(Lost::HungUp),
             done = work => Ok(Attended::Done(done)),
+        }
+    }
+
+    fn tell(&mut self, news: News<'_>) {
+        let words = answer::news(&news, self.session.shared.engine.now());
+        self.told = self.told.saturating_add(1);
+        let told = match &self.flight.progress {
+            Some(token) => Out::Interim(answer::progress(token, self.told, &words)),
+            None => Out::Open,
+        };
+        // A client that reads nothing misses the news, not the answer.
+        let _full_or_gone = self.flight.out.try_send(told);
+    }
+}
+
+impl Tongue for Speaker {
+    async fn during<W>(&mut self, work: W) -> Result<W::Output, Lost>
+    where
+        W: Future + Send,
+        W::Output: Send,
+    {
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            () = self.session.over.cancelled() => Err(Lost::Over(self.session.ending())),
         }
     }
 
@@ -99,17 +112,6 @@ impl Tongue for Speaker {
             self.subject.definition = found.unwrap_or_default();
         }
         Ok(Ground { settings: self.subject.settings(&self.session), ..Ground::default() })
-    }
-
-    fn tell(&mut self, news: News<'_>) {
-        let words = answer::news(&news, self.session.shared.engine.now());
-        self.told = self.told.saturating_add(1);
-        let told = match &self.flight.progress {
-            Some(token) => Out::Interim(answer::progress(token, self.told, &words)),
-            None => Out::Open,
-        };
-        // A client that reads nothing misses the news, not the answer.
-        let _full_or_gone = self.flight.out.try_send(told);
     }
 
     fn withdrawal(lost: &Lost) -> Withdrawal {

@@ -144,6 +144,8 @@ async fn record(
                 Err(error) => return Err(Box::new(unrecorded(&error))),
             },
             Judgement::Hold(_) => return Err(Box::new(held(name))),
+            // It was paused as soon as it was open.
+            Judgement::Paused => shared.engine.resumed(me).await,
             Judgement::Deny(denied) => {
                 let report = match shared.engine.denied(denied).await {
                     Ok(refused) => wording::refused(Severity::Fatal, wording::NOT_PERMITTED, &refused),

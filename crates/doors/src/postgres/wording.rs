@@ -4,7 +4,7 @@
 //! PostgreSQL itself would use for the like, so that drivers do the right thing.
 
 use countersign_core::{At, RequestId};
-use countersign_engine::{Covered, Refused, Waiting};
+use countersign_engine::{Covered, Paused, Refused, Waiting};
 use countersign_wire::postgres::encode::{Report, Severity};
 
 use crate::flow::Apart;
@@ -100,6 +100,13 @@ pub(crate) fn apart(apart: &Apart) -> Report {
         format!("this is not run as statement {number} of the script {request}: {why}")
     };
     notice(clean(&words)).hint("what is left of it needs an approval of its own")
+}
+
+/// The session is paused, and the client waits for the end of that.
+pub(crate) fn paused(paused: &Paused) -> Report {
+    notice(crate::words::paused(paused))
+        .detail("what is sent waits here until somebody resumes the session; nothing of it has run yet")
+        .hint("Ctrl-C gives it up")
 }
 
 /// The engine's no, with its hint and link.

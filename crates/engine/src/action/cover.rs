@@ -109,6 +109,9 @@ impl Engine {
                 let valid_until = left.map_or(At(0), |receipt| receipt.valid_until);
                 Ok(Covered { recorded, request: cover.id, uses_left, valid_until })
             }
+            Err(NotClaimed::Refused(Refusal::SessionPaused(_), _)) => {
+                Err(NotCovered::Unrecorded(Unrecorded::Stale))
+            }
             Err(NotClaimed::Refused(_, held)) => Err(NotCovered::Ask(held)),
             Err(NotClaimed::Unrecorded(error)) => Err(NotCovered::Unrecorded(error)),
             // The receipt ended with its ground: it is judged anew whether somebody has to be asked.

@@ -62,6 +62,9 @@ pub enum NotUsed {
     /// What was approved is no longer what would run, or may no longer run.
     #[error("what was approved is no longer so")]
     Void(Voidance),
+    /// The session was paused meanwhile. It waits on, and the yes is as good as before.
+    #[error("the session is paused")]
+    Paused(Box<Waiting>),
     /// The house said no.
     #[error(transparent)]
     Refused(Refused),
@@ -167,10 +170,13 @@ impl Engine {
     /// # Errors
     /// Nothing may run.
     pub async fn use_receipt(&self, waiting: Waiting, now: Ground) -> Result<Recorded, NotUsed> {
-        let Waiting { id, held, salt, mut action, bounds, .. } = waiting;
+        let Waiting { changed, id, held, salt, mut action, bounds, .. } = waiting;
         now.put_into(&mut action);
         let claim = claim(&action, &now, &salt, None);
         match self.claim_receipt((id, bounds, salt), held, claim).await {
+            Err(NotClaimed::Refused(Refusal::SessionPaused(_), held)) => {
+                Err(NotUsed::Paused(Box::new(self.waiting(changed, (id, salt, bounds), *held, action))))
+            }
             Err(NotClaimed::Refused(Refusal::OtherAction, _)) => {
                 Err(self.void(id, Voidance::MeaningChanged).await)
             }
@@ -201,9 +207,14 @@ impl Engine {
 
     /// The comment that goes with somebody's answer.
     pub(crate) fn comment(&self, request: RequestId, committed: Option<Digest>) -> Option<String> {
+        self.words_at(&crate::index::request_key(request), committed)
+    }
+
+    /// The words that one of the lines told under a key commits to.
+    pub(crate) fn words_at(&self, key: &[u8], committed: Option<Digest>) -> Option<String> {
         let committed = committed?;
-        let lines = self.0.house.told(&crate::index::request_key(request), 64).ok()?;
-        lines.iter().rev().find_map(|line| {
+        let lines = self.0.house.last_told(key, 64).ok()?;
+        lines.iter().find_map(|line| {
             let kept = self.0.house.content(*line).ok()?;
             let found = kept.into_iter().find(|kept| kept.commitment() == committed)?;
             String::from_utf8(found.bytes).ok()

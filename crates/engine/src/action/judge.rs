@@ -14,23 +14,48 @@ use countersign_policy::context::Plain;
 use super::again::Allowed;
 use super::attempt::Attempt;
 use super::proof::{Denied, Held, Judged, Judgement, Why};
+use crate::api::PreviewVerdict;
 use crate::engine::Engine;
 use crate::line::{OverBudget, Policies, PolicyShape, Statement};
-use crate::session::Session;
+use crate::session::{Rests, Session};
 use crate::snapshot::Snapshot;
 use crate::words::{Refused, RefusedCode, ask_command, ask_link};
 use crate::writer::work::{From as Whence, Standing};
 
 impl Engine {
-    /// Judges an attempt in a session, on the state as it is now.
+    /// Judges an attempt in a session, on the state as it is now. In a paused session nothing is judged.
     #[must_use]
     pub fn judge(&self, session: &Session, attempt: Attempt) -> Judgement {
         let snapshot = self.0.hall.snapshot.load();
         let at = self.now().max(snapshot.at);
-        let statement = match session.stand(&snapshot, at) {
+        let statement = match session.begin(&snapshot, at) {
             Ok(statement) => statement,
-            Err(ending) => return self.over(session, attempt, at, ending),
+            Err(Rests::Over(ending)) => return self.over(session, attempt, at, ending),
+            Err(Rests::Paused) => return Judgement::Paused,
         };
+        self.judge_on(&snapshot, statement, session, (attempt, at))
+    }
+
+    /// What would be said of an attempt, whether its session is paused or not. Nothing can be done by it.
+    #[must_use]
+    pub fn foretell(&self, session: &Session, attempt: Attempt) -> PreviewVerdict {
+        let snapshot = self.0.hall.snapshot.load();
+        let at = self.now().max(snapshot.at);
+        let Ok(statement) = session.stand(&snapshot, at) else { return PreviewVerdict::Deny };
+        match self.judge_on(&snapshot, statement, session, (attempt, at)) {
+            Judgement::Allow(_) => PreviewVerdict::Allow,
+            Judgement::Hold(_) => PreviewVerdict::Hold,
+            Judgement::Deny(_) | Judgement::Paused => PreviewVerdict::Deny,
+        }
+    }
+
+    fn judge_on(
+        &self,
+        snapshot: &Snapshot,
+        statement: Arc<Statement>,
+        session: &Session,
+        (attempt, at): (Attempt, At),
+    ) -> Judgement {
         let over =
             attempt.is_counted().then(|| statement.over_budget(&attempt.context, attempt.tool())).flatten();
         if let Some(OverBudget { denies: true, reached, .. }) = &over {
@@ -54,7 +79,7 @@ impl Engine {
         let ruling = policy.rule_all(&snapshot.book, &question, &attempt.actions);
         match ruling.verdict() {
             Verdict::Allow => {
-                let alongside = records_alongside(&snapshot, &statement);
+                let alongside = records_alongside(snapshot, &statement);
                 let allowed = Allowed { policies: shapes(&ruling.permits), alongside };
                 if over.is_none() && policy.is_lasting(&snapshot.book, &question, &attempt.actions) {
                     session.again().keep(&statement, &attempt, allowed.clone());
@@ -67,7 +92,7 @@ impl Engine {
                 Judgement::Hold(Held { session: session.clone(), statement, attempt, standing, reason })
             }
             Verdict::Deny(denial) => {
-                let refused = self.denial_words(&snapshot, &statement, (&attempt, &question), &denial);
+                let refused = self.denial_words(snapshot, &statement, (&attempt, &question), &denial);
                 let policies = shapes(against(&ruling));
                 Judgement::Deny(Denied { statement, attempt, policies, at, why: Why::Policy, refused })
             }

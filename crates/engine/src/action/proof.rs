@@ -27,6 +27,8 @@ pub enum Judgement {
     Deny(Denied),
     /// It may, if somebody says yes.
     Hold(Held),
+    /// It was not judged: the session is paused ([`crate::Engine::paused`]). It is judged when that is over.
+    Paused,
 }
 
 /// An action that may happen, once it is recorded.

@@ -168,6 +168,7 @@ impl Engine {
     ) -> Result<Stepped, NotStepped> {
         let (held, allowed) = match judgement {
             Judgement::Deny(_) => return Err(NotStepped::Apart(Box::new(judgement), String::new())),
+            Judgement::Paused => return Err(NotStepped::Stale),
             Judgement::Hold(held) => (held, None),
             Judgement::Allow(judged) => {
                 let as_it_was = (judged.allowed.clone(), judged.at);
@@ -191,6 +192,7 @@ impl Engine {
         let claim = Claim { digest: digest(&step.salt, &action.canonical()), reach: None, rows: None };
         match self.claim_receipt((step.id, step.bounds, step.salt), held, claim).await {
             Ok(recorded) => Ok(Stepped { recorded, request: step.id, number: step.number + 1, of: step.of }),
+            Err(NotClaimed::Refused(Refusal::SessionPaused(_), _)) => Err(NotStepped::Stale),
             Err(NotClaimed::Refused(refusal, held)) => Err(apart(*held, ended(refusal))),
             Err(NotClaimed::Void(_)) => Err(NotStepped::Stale),
             Err(NotClaimed::Unrecorded(Unrecorded::Stale)) => Err(NotStepped::Stale),

@@ -204,6 +204,54 @@ impl Engine {
         self.deed(Deed::new(Command::Session(command), caller.from())).await.map(|_| ())
     }
 
+    /// Pauses a session: from the line of it on nothing new is begun in it, until somebody resumes it. What runs already
+    /// goes on to its end.
+    ///
+    /// # Errors
+    /// The house said no, or there is no reason.
+    pub async fn pause_session(
+        &self,
+        caller: &Caller,
+        session: SessionId,
+        reason: String,
+    ) -> Result<(), Refused> {
+        if reason.trim().is_empty() {
+            return Err(Refused::new(RefusedCode::Invalid, "pausing a session needs a reason")
+                .hint("say why in a few words; whoever waits in it reads them"));
+        }
+        let by = caller.principal.clone();
+        let pause = |reason| SessionCommand::Pause { session, by, reason };
+        self.say_of_session(caller, Some(reason), pause).await
+    }
+
+    /// Lets a paused session go on.
+    ///
+    /// # Errors
+    /// The house said no.
+    pub async fn resume_session(
+        &self,
+        caller: &Caller,
+        session: SessionId,
+        reason: Option<String>,
+    ) -> Result<(), Refused> {
+        let by = caller.principal.clone();
+        let resume = |reason| SessionCommand::Resume { session, by, reason };
+        self.say_of_session(caller, reason, resume).await
+    }
+
+    async fn say_of_session(
+        &self,
+        caller: &Caller,
+        reason: Option<String>,
+        command: impl FnOnce(Option<Digest>) -> SessionCommand,
+    ) -> Result<(), Refused> {
+        let (fields, reason) = self.said("/data/reason", "reason", reason)?;
+        let mut deed = Deed::new(Command::Session(command(reason)), caller.from());
+        deed.key = format!("principal:{}", caller.principal).into();
+        deed.fields = fields;
+        self.deed(deed).await.map(|_| ())
+    }
+
     /// Shuts somebody out, with all that they answer for.
     ///
     /// # Errors

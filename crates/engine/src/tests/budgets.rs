@@ -29,6 +29,7 @@ async fn read(bench: &Bench, session: &Session, rows: u64) -> Result<(), String>
         }
         Judgement::Deny(denied) => Err(bench.engine.denied(denied).await.unwrap().message),
         Judgement::Hold(held) => Err(format!("held: {}", held.reason())),
+        Judgement::Paused => Err("paused".to_owned()),
     }
 }
 
@@ -158,6 +159,7 @@ async fn reads(bench: &Bench, session: &Session, relations: &[&str]) -> Result<(
         }
         Judgement::Deny(denied) => Err(denied.reason().to_owned()),
         Judgement::Hold(held) => Err(format!("held: {}", held.reason())),
+        Judgement::Paused => Err("paused".to_owned()),
     }
 }
 

@@ -202,6 +202,18 @@ fn events() -> Vec<(&'static str, Event)> {
         ("opened", opened(comment)),
         ("opened_bare", opened(None)),
         ("end_ordered", Event::Session(SessionEvent::EndOrdered { session: SessionId(2), by: who("bob") })),
+        (
+            "locked",
+            Event::Session(SessionEvent::Locked {
+                session: SessionId(2),
+                by: who("bob"),
+                reason: Some(Digest([4; 32])),
+            }),
+        ),
+        (
+            "unlocked",
+            Event::Session(SessionEvent::Unlocked { session: SessionId(2), by: who("bob"), reason: None }),
+        ),
         ("closed", Event::Session(SessionEvent::Closed { session: SessionId(2), why: Ending::GrantEnd })),
         (
             "disabled",

@@ -14,6 +14,7 @@ mod kept;
 mod keys;
 mod lines;
 pub(crate) mod passkeys;
+mod pauses;
 mod people;
 mod programs;
 mod sessions;
@@ -147,7 +148,8 @@ permit (principal is User, action in [Action::"request.approve", Action::"reques
 permit (
   principal in Group::"dba",
   action in [Action::"request.read", Action::"grant.read", Action::"grant.revoke", Action::"session.read",
-    Action::"session.end", Action::"principal.disable", Action::"principal.enable", Action::"ledger.read",
+    Action::"session.end", Action::"session.pause", Action::"session.resume",
+    Action::"principal.disable", Action::"principal.enable", Action::"ledger.read",
     Action::"ledger.export", Action::"sign_in.read", Action::"sign_in.end", Action::"authenticator.reset"],
   resource
 );

@@ -147,11 +147,7 @@ async fn what_is_tried_is_judged_as_it_would_be() {
         (drop_table("drop table orders"), "drop table orders"),
     ] {
         let tried = tried(statement("alice", "shop-writer", text), None).await;
-        let judged = match bench.engine.judge(&session, attempt) {
-            Judgement::Allow(_) => PreviewVerdict::Allow,
-            Judgement::Hold(_) => PreviewVerdict::Hold,
-            Judgement::Deny(_) => PreviewVerdict::Deny,
-        };
+        let judged = bench.engine.foretell(&session, attempt);
         assert_eq!((tried.verdict, tried.holds), (judged, Some(true)), "{text}");
     }
     let reader = tried(statement("carol", "shop-reader", "delete from orders"), None).await;

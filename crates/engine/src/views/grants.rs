@@ -5,7 +5,7 @@ use countersign_core::question::Target;
 use countersign_core::session::Ending;
 use countersign_core::{At, GrantId, Refusal, SessionId};
 
-use super::{GrantFilter, GrantView, Named, SessionView, TOLD_MAX, newest};
+use super::{GrantFilter, GrantView, Named, PausedView, SessionView, newest};
 use crate::engine::Engine;
 use crate::index::{grant_key, session_key};
 use crate::line::Line;
@@ -119,8 +119,7 @@ impl Engine {
 
     /// A session, from the line that opened it.
     fn session_of(&self, caller: &Caller, snapshot: &Snapshot, id: SessionId) -> Option<SessionView> {
-        let told = self.0.house.told(&session_key(id), TOLD_MAX).ok()?;
-        let opened = self.line(*told.first()?)?;
+        let opened = self.line(self.0.house.first_told(&session_key(id))?)?;
         let person = opened.person.clone()?;
         let principal = opened.actor.clone()?;
         let target = || Target::Session { id, principal: principal.clone(), person: person.clone() };
@@ -130,7 +129,7 @@ impl Engine {
         let live = snapshot.book.session(id);
         let ended = match live {
             Some(_) => None,
-            None => told.iter().rev().find_map(|index| ending(&self.line(*index)?)),
+            None => self.ending_told(id),
         };
         let content = self.0.house.content_at(&opened, "/data/content");
         let content: Option<serde_json::Value> =
@@ -141,6 +140,17 @@ impl Engine {
         };
         let can_end = live.is_some_and(|live| live.end_ordered.is_none())
             && self.may(caller, snapshot, "session.end", target());
+        let now = self.now().max(snapshot.at);
+        let (book, by) = (&snapshot.book, &caller.principal);
+        let can_pause = live.is_some_and(|live| book.can_pause(by, live, now).is_ok())
+            && self.may(caller, snapshot, "session.pause", target());
+        let can_resume = live.is_some_and(|live| book.can_resume(by, live, now).is_ok())
+            && self.may(caller, snapshot, "session.resume", target());
+        let paused = live.and_then(|live| live.paused.as_ref()).map(|pause| PausedView {
+            by: Named::of(snapshot, &pause.by),
+            at: pause.at,
+            reason: self.words_at(&session_key(id), pause.reason),
+        });
         Some(SessionView {
             id,
             state: if live.is_some() { "live" } else { "ended" },
@@ -154,9 +164,18 @@ impl Engine {
             opened_at: opened.at,
             ended,
             grant: opened.grant?,
+            paused,
             can_end,
+            can_pause,
+            can_resume,
             person,
         })
+    }
+
+    /// When and why a session ended.
+    fn ending_told(&self, id: SessionId) -> Option<(At, Ending)> {
+        let last = self.0.house.last_told(&session_key(id), ENDS_MAX).ok()?;
+        last.iter().find_map(|index| ending(&self.line(*index)?))
     }
 }
 
@@ -168,6 +187,9 @@ fn target_of_grant(grant: &Grant) -> Target {
         role: grant.role.clone(),
     }
 }
+
+/// How many of a session's last lines its end is looked for in: the order to end it may stand in front.
+const ENDS_MAX: usize = 4;
 
 /// When and why a line says that a session ended.
 fn ending(line: &Line) -> Option<(At, Ending)> {

@@ -382,8 +382,25 @@ pub struct SessionView {
     pub ended: Option<(At, Ending)>,
     /// The grant it stood on when it began.
     pub grant: GrantId,
+    /// Who has paused it, since when, and why.
+    pub paused: Option<PausedView>,
     /// The caller may end it.
     pub can_end: bool,
+    /// The caller may pause it.
+    pub can_pause: bool,
+    /// The caller may resume it.
+    pub can_resume: bool,
+}
+
+/// That a session is paused.
+#[derive(Clone, Debug)]
+pub struct PausedView {
+    /// Who paused it.
+    pub by: Named,
+    /// Since when.
+    pub at: At,
+    /// Why, in their words.
+    pub reason: Option<String>,
 }
 
 impl Engine {

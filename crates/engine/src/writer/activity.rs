@@ -112,7 +112,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Whether a statement's session still stands on the grant, or on any, and under the bundle that it was judged by.
+    /// Whether a statement's session is not paused, and still stands on the grant, or on any, and under the bundle that it
+    /// was judged by.
     fn stands(&self, statement: &Statement, on_any: bool, draft: &mut Draft) -> bool {
         let live = &self.live;
         if live.book.in_force.as_ref().map(|found| found.bundle) != statement.bundle {
@@ -120,7 +121,8 @@ impl Writer {
         }
         let now = self.now();
         let on = draft.claims.entry(statement.session).or_insert_with(|| {
-            let session = live.book.session(statement.session)?;
+            // Nothing is begun in a paused session, by whatever it was judged before.
+            let session = live.book.session(statement.session).filter(|found| found.paused.is_none())?;
             match live.book.standing(session, now) {
                 Standing::On(grant) => Some(grant.id),
                 Standing::Over(_) => None,

@@ -164,6 +164,8 @@ fn said_by(command: &Command) -> Option<(&PrincipalId, ActionName)> {
         Command::Grant(grant::Command::Revoke { by, .. }) => (by, "grant.revoke"),
         Command::Grant(grant::Command::Relinquish { by, .. }) => (by, "grant.relinquish"),
         Command::Session(session::Command::End { by, .. }) => (by, "session.end"),
+        Command::Session(session::Command::Pause { by, .. }) => (by, "session.pause"),
+        Command::Session(session::Command::Resume { by, .. }) => (by, "session.resume"),
         Command::Principal(principal::Command::Disable { by, .. }) => (by, "principal.disable"),
         Command::Principal(principal::Command::Enable { by, .. }) => (by, "principal.enable"),
         Command::Bundle(bundle::Command::Activate { by, .. }) => (by, "policy.apply"),

@@ -13,7 +13,7 @@ use countersign_core::question::{Context, Question, Target};
 use countersign_core::request::Command as RequestCommand;
 use countersign_core::ruling::Ruling;
 use countersign_core::session::{Command as SessionCommand, Opening};
-use countersign_core::{ActionName, At, Book, Command, Facts, PrincipalId, RequestId, RoleId};
+use countersign_core::{ActionName, At, Book, Command, Facts, PrincipalId, RequestId, RoleId, SessionId};
 use countersign_policy::Compiled;
 use countersign_policy::context::{Auth, Plain};
 
@@ -49,13 +49,13 @@ impl Desk<'_> {
             }
             Command::Session(SessionCommand::Open(opening)) => self.on_open(opening, from),
             Command::Session(SessionCommand::End { session, by }) => {
-                let found = self.book.session(*session)?;
-                let target = Target::Session {
-                    id: found.opening.session,
-                    principal: found.opening.principal.clone(),
-                    person: found.person.clone(),
-                };
-                self.asks(by, "session.end", target, from)
+                self.on_session(*session, by, "session.end", from)
+            }
+            Command::Session(SessionCommand::Pause { session, by, .. }) => {
+                self.on_session(*session, by, "session.pause", from)
+            }
+            Command::Session(SessionCommand::Resume { session, by, .. }) => {
+                self.on_session(*session, by, "session.resume", from)
             }
             Command::Principal(PrincipalCommand::Disable { principal, by, .. }) => {
                 self.asks(by, "principal.disable", Target::Principal(principal.clone()), from)
@@ -76,6 +76,17 @@ impl Desk<'_> {
             | Command::Sweep
             | Command::Restart => None,
         }
+    }
+
+    /// What policy says of something that is done to a session.
+    fn on_session(&self, session: SessionId, by: &PrincipalId, action: &str, from: From) -> Option<Ruling> {
+        let found = self.book.session(session)?;
+        let target = Target::Session {
+            id: found.opening.session,
+            principal: found.opening.principal.clone(),
+            person: found.person.clone(),
+        };
+        self.asks(by, action, target, from)
     }
 
     /// Whether a session may be opened, in its role.

@@ -119,6 +119,8 @@ fn everybody_sees_and_ends_what_is_their_own() {
         "grant.revoke",
         "session.read",
         "session.end",
+        "session.pause",
+        "session.resume",
         "principal.read",
         "credential.mint",
     ] {
@@ -158,7 +160,7 @@ fn an_agent_is_not_its_owner() {
             assert_eq!(asked("bob", whose, action), "-", "bob {action} {whose}");
         }
     }
-    for action in ["grant.revoke", "session.end"] {
+    for action in ["grant.revoke", "session.end", "session.pause", "session.resume"] {
         assert_eq!(asked("alice", "bot", action), "allow", "{action}");
         assert_eq!(asked("bot", "bot", action), "-", "{action}");
     }

@@ -1,6 +1,6 @@
 //! Sessions: who is connected, and what they did.
 
-use countersign_engine::views::SessionView;
+use countersign_engine::views::{PausedView, SessionView};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -91,8 +91,28 @@ pub struct Session {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub purpose: Option<String>,
+    /// Nothing new is begun in it as long as this is here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub paused: Option<SessionPaused>,
     /// What the caller may do about it.
     pub can: SessionCan,
+}
+
+/// That a session is paused.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct SessionPaused {
+    /// Who paused it.
+    pub by: String,
+    /// How people call them.
+    pub display: String,
+    /// Since when.
+    #[schema(format = DateTime)]
+    pub at: String,
+    /// Why, in their words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub reason: Option<String>,
 }
 
 /// What the caller may do about a session.
@@ -100,6 +120,19 @@ pub struct Session {
 pub struct SessionCan {
     /// End it.
     pub end: bool,
+    /// Pause it.
+    pub pause: bool,
+    /// Let it go on.
+    pub resume: bool,
+}
+
+/// Why a session is paused.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PauseReason {
+    /// Why, for whoever waits in it and for the record.
+    #[schema(max_length = 4000)]
+    pub reason: String,
 }
 
 impl From<SessionView> for Session {
@@ -122,8 +155,16 @@ impl From<SessionView> for Session {
             ending: view.ended.map(|(_, why)| why.as_str().to_owned()),
             grant: view.grant.to_string(),
             purpose: view.purpose,
-            can: SessionCan { end: view.can_end },
+            paused: view.paused.map(Into::into),
+            can: SessionCan { end: view.can_end, pause: view.can_pause, resume: view.can_resume },
         }
+    }
+}
+
+impl From<PausedView> for SessionPaused {
+    fn from(view: PausedView) -> Self {
+        let PausedView { by, at, reason } = view;
+        Self { by: by.id.to_string(), display: by.display, at: at.rfc3339(), reason }
     }
 }
 

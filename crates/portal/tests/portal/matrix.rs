@@ -100,6 +100,9 @@ async fn tried(endpoint: &Endpoint, name: Option<&str>) -> StatusCode {
     let grant = house.grant("alice", "shop-writer").await.to_string();
     let session = house.connect("alice", "shop-writer").await.id().to_string();
     house.post("bob", "/principals/ci/disable", json!({})).await;
+    if endpoint.path.ends_with("/resume") {
+        house.post("carol", &format!("/sessions/{session}/pause"), json!({ "reason": "look" })).await;
+    }
     let somebody = match endpoint.path {
         path if path.ends_with("/enable") => "ci",
         path if path.starts_with("/agents") => "scribe",
@@ -161,6 +164,7 @@ fn body(endpoint: &Endpoint) -> Value {
         "/me/device" => json!({ "user_code": "BCDF-GHJK" }),
         "/me/device/answer" => json!({ "user_code": "BCDF-GHJK", "allow": true }),
         "/me/devices" => json!({ "endpoint": "https://push.example/x", "p256dh": "AA", "auth": "AA" }),
+        "/sessions/{id}/pause" => json!({ "reason": "look" }),
         "/secrets" => json!({ "name": "spare", "value": "hush" }),
         "/me/program" => json!({ "challenge": "a".repeat(43) }),
         "/sign-in" => json!({ "user": "nobody", "password": "wrong" }),

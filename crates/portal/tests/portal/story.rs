@@ -142,7 +142,22 @@ async fn a_held_statement_is_shown_in_full() {
     let sessions = house.get("bob", "/sessions").await.json();
     let shown = &sessions["items"][0];
     assert_eq!((&shown["principal"], &shown["application"]), (&json!("alice"), &json!("psql")));
-    let end = format!("/sessions/{}/end", session.id());
+    let at = |what: &str| format!("/sessions/{}/{what}", session.id());
+    assert_eq!(shown["can"], json!({ "end": true, "pause": true, "resume": false }));
+    assert_eq!(house.post("bob", &at("pause"), json!({ "reason": " " })).await.problem(), "invalid");
+    let paused = house.post("bob", &at("pause"), json!({ "reason": "a look first" })).await.json();
+    assert_eq!((&paused["state"], &paused["paused"]["by"]), (&json!("live"), &json!("bob")));
+    assert_eq!(paused["paused"]["reason"], "a look first");
+    assert_eq!(paused["can"], json!({ "end": true, "pause": false, "resume": true }));
+    assert_eq!(
+        house.post("bob", &at("pause"), json!({ "reason": "twice" })).await.status,
+        StatusCode::CONFLICT
+    );
+    assert_eq!(house.post("alice", &at("resume"), json!({})).await.status, StatusCode::FORBIDDEN);
+    let resumed = house.post("bob", &at("resume"), json!({})).await.json();
+    assert!(resumed.get("paused").is_none(), "{resumed}");
+    assert_eq!(house.post("bob", &at("resume"), json!({})).await.status, StatusCode::CONFLICT);
+    let end = at("end");
     assert_eq!(house.post("bob", &end, json!({})).await.status, StatusCode::NO_CONTENT);
     assert_eq!(session.ended().await.as_str(), "kill");
     let actions = house.get("alice", &format!("/sessions/{}/actions", session.id())).await.json();

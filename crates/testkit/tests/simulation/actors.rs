@@ -14,7 +14,7 @@ use countersign_core::session::Ending;
 use countersign_core::{ActionName, At, PrincipalId, RequestId, ResourceId, RoleId, Span};
 use countersign_engine::{
     Answer, AskAccess, Attempt, Client, Completion, CompletionResult, Ground, Judgement, Look, NotCovered,
-    Recorded, Session, Unrecorded, Via, Waiting, Withheld, Yes,
+    NotUsed, Recorded, Session, Unrecorded, Via, Waiting, Withheld, Yes,
 };
 use countersign_policy::context::{Plain, Sql};
 
@@ -162,6 +162,23 @@ pub async fn ends_session(scene: Rc<Scene>) {
     }
 }
 
+/// Pauses somebody's session, or lets it go on.
+pub async fn pauses_session(scene: Rc<Scene>) {
+    let open: Vec<_> = scene.engine.snapshot().book.sessions().cloned().collect();
+    if open.is_empty() {
+        return;
+    }
+    let (found, who) = (scene.pick(&open), scene.pick(&USERS));
+    let (id, caller) = (found.opening.session, scene.caller(who));
+    if found.paused.is_some() && scene.chance(80) {
+        if scene.engine.resume_session(&caller, id, None).await.is_ok() {
+            scene.promised("session.unlocked", Some(id.0), Some(who));
+        }
+    } else if scene.engine.pause_session(&caller, id, "what is this".into()).await.is_ok() {
+        scene.promised("session.locked", Some(id.0), Some(who));
+    }
+}
+
 /// One connection through a door: opened, used, closed.
 pub async fn connects(scene: Rc<Scene>) {
     let (who, role) = (scene.pick(&CLIENTS), scene.pick(&ROLES));
@@ -297,6 +314,7 @@ async fn attempted(
                 let _recorded = scene.engine.denied(denied).await.is_ok();
                 return false;
             }
+            Judgement::Paused => scene.engine.resumed(session).await,
         }
     }
     false
@@ -328,7 +346,11 @@ async fn held_statement(scene: &Rc<Scene>, session: &Session, text: &str, held: 
         let now = if moved { scene.relation.get() + 1 } else { relation };
         scene.relation.set(scene.relation.get().max(now));
         let action = text.split(' ').next().unwrap_or_default();
-        let used = scene.engine.use_receipt(waiting, ground(action, now)).await;
+        let mut used = scene.engine.use_receipt(waiting, ground(action, now)).await;
+        if let Err(NotUsed::Paused(still)) = used {
+            scene.engine.resumed(&session).await;
+            used = scene.engine.use_receipt(*still, ground(action, now)).await;
+        }
         scene.pause().await;
         if let Ok(recorded) = used {
             forward(scene, &session, text, (recorded, now)).await;

@@ -129,8 +129,8 @@ permit (principal, action == Action::"request.withdraw", resource is Request);
 @id("the-dba-looks-after-the-shop")
 permit (
   principal in Group::"dba",
-  action in [Action::"grant.revoke", Action::"session.end", Action::"principal.disable",
-    Action::"principal.enable", Action::"ledger.read"],
+  action in [Action::"grant.revoke", Action::"session.end", Action::"session.pause",
+    Action::"session.resume", Action::"principal.disable", Action::"principal.enable", Action::"ledger.read"],
   resource
 );
 @id("administrators-apply")

@@ -146,6 +146,11 @@ fn a_yes_to_ones_own_request_is_noticed() {
 }
 
 #[test]
+fn a_pause_that_holds_nothing_is_noticed() {
+    caught(Mutation::Writer(Mistake::PauseHoldsNothing), &["a pause is a pause"]);
+}
+
+#[test]
 fn a_revocation_that_is_none_is_noticed() {
     caught(Mutation::Writer(Mistake::RevokesNothing), &["an answer is in the ledger"]);
 }

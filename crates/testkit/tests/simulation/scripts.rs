@@ -114,6 +114,10 @@ async fn runs_one(scene: &Rc<Scene>, session: &Session) -> bool {
         let _recorded = scene.engine.denied(denied).await.is_ok();
         return false;
     }
+    if let Judgement::Paused = judgement {
+        scene.engine.resumed(session).await;
+        return true;
+    }
     scene.pause().await;
     let request = step.request();
     let is_step = text == step.text();

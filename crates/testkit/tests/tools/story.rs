@@ -333,3 +333,30 @@ async fn what_a_resource_covers_reaches_no_client() {
     );
     house.close().await;
 }
+
+#[tokio::test]
+async fn calls_of_a_paused_session_wait_in_place() {
+    let house = ToolHouse::open().await.unwrap();
+    let alice = house.alice().await.unwrap();
+    let engine = &house.house.engine;
+    let session = engine.snapshot().book.sessions().next().unwrap().opening.session;
+    let bob = house.house.person("bob").await.unwrap();
+    engine.pause_session(&bob, session, "a look at this first".into()).await.unwrap();
+    let mut answers = alice.ask(&call(1, "echo", json!({"path": "/srv/reports/a"}))).await.unwrap();
+    let told = answers.next().await.unwrap();
+    let words = told["params"]["message"].as_str().unwrap();
+    assert!(words.starts_with("this session was paused by bob at "), "{words}");
+    assert!(words.contains(": a look at this first; this waits until somebody resumes it"), "{words}");
+    // The client may give it up, and the server never hears of it.
+    let mut given_up = alice.ask(&call(2, "echo", json!({"path": "/srv/reports/b"}))).await.unwrap();
+    given_up.next().await.unwrap();
+    let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 2}});
+    assert_eq!(alice.post(cancel.to_string()).await.unwrap().status(), 202);
+    assert_eq!(text(&given_up.last().await.unwrap()), "not done: this was given up before it ran");
+    assert_eq!(house.server.received_with("tools/call"), Vec::<String>::new(), "nothing has run");
+    engine.resume_session(&bob, session, None).await.unwrap();
+    let answer = answers.last().await.unwrap();
+    assert!(answer["result"]["isError"].as_bool() != Some(true), "{answer}");
+    assert_eq!(house.server.received_with("tools/call").len(), 1);
+    house.close().await;
+}

@@ -141,6 +141,17 @@ impl Acts {
         }
     }
 
+    /// The oldest read can't be judged again before `then`.
+    pub(super) fn judged_later(
+        &mut self,
+        then: impl Future<Output = Result<Ran, Unrecorded>> + Send + 'static,
+        action: Action,
+    ) {
+        let Some(gate) = self.gates.front_mut() else { return };
+        gate.durable = Durable::new(then);
+        gate.action = Some(action);
+    }
+
     fn begin(&mut self, ran: Option<Ran>, limits: Limits, started: At, changing: bool) -> ActId {
         self.next += 1;
         self.changing += usize::from(changing);

@@ -3,12 +3,15 @@
 //! Where somebody's yes covers the statement, its data came after the yes: it is digested on its way, so that the record says
 //! what it was. How many rows may stand is kept as for any other write ([`super::bound`]).
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use countersign_wire::postgres::track::Sent as Kind;
 
 use super::acts::ActId;
 use super::pump::FORWARD_BYTES_MAX;
 use super::{End, Incoming, Session};
+use crate::flow::{self, Attend, Attended, News};
 
 /// What is in front of the data in a copy message, in bytes.
 const HEAD_BYTES: usize = 5;
@@ -16,6 +19,7 @@ const HEAD_BYTES: usize = 5;
 impl Session {
     /// A copy message, or the head of a long one.
     pub(super) async fn copy_data(&mut self, raw: &Bytes) -> Result<(), End> {
+        self.hold_data().await?;
         let routed = self.route(|session| session.tracker.send(Kind::CopyData)).await?;
         self.long_copy = routed.is_some();
         self.digest(raw.get(HEAD_BYTES..).unwrap_or_default());
@@ -24,8 +28,25 @@ impl Session {
 
     /// Some of the body of a long copy message, which goes where its head went.
     pub(super) async fn copy_body(&mut self, raw: &Bytes) -> Result<(), End> {
+        self.hold_data().await?;
         self.digest(raw);
         self.pass_on(raw).await
+    }
+
+    /// The end of the data, with which it counts.
+    pub(super) async fn copy_done(&mut self, raw: &Bytes) -> Result<(), End> {
+        self.hold_data().await?;
+        self.copy_end(raw).await
+    }
+
+    /// Data of a paused session waits, as long as the server waits for it.
+    async fn hold_data(&mut self) -> Result<(), End> {
+        if !self.engine.is_paused(&self.me) {
+            return Ok(());
+        }
+        let (engine, me) = (Arc::clone(&self.engine), self.me.clone());
+        // If the server has given up, there is nothing to wait for: what comes is dropped.
+        flow::while_paused(&engine, &me, &mut Copying(self)).await.map(drop)
     }
 
     /// The end of the data, or the client's giving up.
@@ -85,5 +106,25 @@ impl Session {
             self.turn().await?;
         }
         Ok(())
+    }
+}
+
+/// A session that waits with data for the server.
+struct Copying<'a>(&'a mut Session);
+
+impl Attend for Copying<'_> {
+    type Lost = End;
+
+    async fn attend<W>(&mut self, work: W) -> Result<Attended<W::Output>, End>
+    where
+        W: Future + Send,
+        W::Output: Send,
+    {
+        let done = self.0.attend_unless(work, |session| !session.tracker.is_copying_in()).await?;
+        Ok(done.map_or(Attended::Cancelled, Attended::Done))
+    }
+
+    fn tell(&mut self, news: News<'_>) {
+        self.0.tell(news);
     }
 }

@@ -1,5 +1,7 @@
 //! What the client says, one message at a time.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use countersign_wire::postgres::encode::client as to_server;
 use countersign_wire::postgres::frontend::{Body, Message};
@@ -8,8 +10,10 @@ use countersign_wire::postgres::{Frame, Limits, Malformed, Phase, Piece};
 
 use super::super::wording;
 use super::acts::ActId;
+use super::cancelling::cancelled;
 use super::sent::{Sent, Show};
 use super::{End, Incoming, Session};
+use crate::flow::{self, Attended};
 
 /// The stand-in's text: it does not parse, so it can do nothing but fail.
 const STAND_IN: &[u8] = b"countersign refused a statement here";
@@ -53,6 +57,12 @@ impl Session {
             return Err(End::Broken(Box::new(wording::fatal(wording::PROTOCOL, "a message is cut off"))));
         };
         let message = Message::of(frame).map_err(|malformed| violation(&malformed))?;
+        if !self.tracker.is_skipping()
+            && let Some(simple) = begins(message.body())
+            && let Attended::Cancelled = self.while_paused().await?
+        {
+            return self.refuse(cancelled(), simple).await;
+        }
         match message.body() {
             Body::Query(text) => self.query(&raw, raw.slice_ref(text)).await,
             Body::Parse(parse) => self.parse(&raw, parse).await,
@@ -64,13 +74,23 @@ impl Session {
             Body::Sync => self.sync(&raw).await,
             Body::FunctionCall(call) => self.function_call(&raw, call).await,
             Body::CopyData(_) => self.copy_data(&raw).await,
-            Body::CopyDone | Body::CopyFail(_) => self.copy_end(&raw).await,
+            Body::CopyDone => self.copy_done(&raw).await,
+            Body::CopyFail(_) => self.copy_end(&raw).await,
             Body::Terminate => Err(End::Client),
             Body::Login(_) => Err(End::Broken(Box::new(wording::fatal(
                 wording::PROTOCOL,
                 "a password was sent where none was asked for",
             )))),
         }
+    }
+
+    /// Waits as long as the session is paused.
+    async fn while_paused(&mut self) -> Result<Attended<()>, End> {
+        if !self.engine.is_paused(&self.me) {
+            return Ok(Attended::Done(()));
+        }
+        let (engine, me) = (Arc::clone(&self.engine), self.me.clone());
+        flow::while_paused(&engine, &me, self).await
     }
 
     /// Asks the tracker where a message goes, waiting where it depends on answers. `None`: it is dropped.
@@ -161,6 +181,22 @@ impl Session {
     /// An answer that belongs to an action.
     pub(super) const fn of_act(act: ActId, ends: bool, show: Show) -> Sent {
         Sent { act: Some(act), ends, show }
+    }
+}
+
+/// Whether a message begins something, and then whether its answer ends with `ReadyForQuery`. What only ends what was begun
+/// passes in a paused session too; data has a way of its own ([`super::copy`]).
+const fn begins(body: &Body<'_>) -> Option<bool> {
+    match body {
+        Body::Query(_) | Body::FunctionCall(_) => Some(true),
+        Body::Parse(_) | Body::Bind(_) | Body::Describe(_) | Body::Execute(_) | Body::Close(_) => Some(false),
+        Body::Flush
+        | Body::Sync
+        | Body::CopyData(_)
+        | Body::CopyDone
+        | Body::CopyFail(_)
+        | Body::Terminate
+        | Body::Login(_) => None,
     }
 }
 

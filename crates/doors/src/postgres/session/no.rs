@@ -6,6 +6,7 @@ use countersign_wire::postgres::encode::{Report, Severity};
 
 use super::super::classify::Understood;
 use super::super::wording;
+use super::cancelling::cancelled;
 use crate::flow::No;
 
 /// What the server says too, of whatever comes in a transaction that has failed.
@@ -33,6 +34,7 @@ pub(super) fn refusal(no: &No, understood: &Understood) -> Report {
         No::Void(why) => {
             wording::error(wording::NOT_PERMITTED, void(*why)).hint("nothing was run; try again")
         }
+        No::Cancelled => cancelled(),
         No::Withdrawn(Withdrawal::Cancelled) => wording::error(
             wording::CANCELED,
             "canceling statement due to user request; the request was withdrawn",

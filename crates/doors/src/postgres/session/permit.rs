@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use countersign_engine::Judgement;
+use countersign_engine::{Judgement, PreviewVerdict, Unrecorded};
 
 use super::super::classify::{Statement, Understood};
 use super::super::mask::{self, Masked};
@@ -99,7 +99,7 @@ impl Session {
     ) -> bool {
         let action = Action::new(statement, Arc::clone(understood), raw.clone());
         let attempt = Asking { session: self, action }.attempt();
-        matches!(self.shared.engine.judge(&self.me, attempt), Judgement::Deny(_))
+        self.shared.engine.foretell(&self.me, attempt) == PreviewVerdict::Deny
     }
 
     /// The oldest read was judged under what is no longer so when its record came: it is judged again, and recorded as
@@ -108,8 +108,19 @@ impl Session {
         let Some(action) = self.acts.overtaken() else { return Err(End::Unrecorded) };
         let asking = Asking { session: self, action };
         let (attempt, action) = (asking.attempt(), asking.action);
-        let Judgement::Allow(judged) = self.shared.engine.judge(&self.me, attempt) else {
-            return Err(End::Unrecorded);
+        let judged = match self.shared.engine.judge(&self.me, attempt) {
+            Judgement::Allow(judged) => judged,
+            Judgement::Paused => {
+                // Until the session goes on it is as if nobody had asked.
+                let (engine, me) = (self.shared.engine.clone(), self.me.clone());
+                let resumed = async move {
+                    engine.resumed(&me).await;
+                    Err(Unrecorded::Stale)
+                };
+                self.acts.judged_later(resumed, action);
+                return Ok(());
+            }
+            Judgement::Deny(_) | Judgement::Hold(_) => return Err(End::Unrecorded),
         };
         // It has been forwarded already: of what is handed out, only the record counts.
         match self.shared.engine.record_read(judged).await {

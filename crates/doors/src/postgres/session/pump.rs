@@ -66,11 +66,15 @@ impl Session {
         }
     }
 
-    /// As [`Session::drive`], but gives up when the client cancels (`None`) or leaves.
-    pub(super) async fn attend<W: Future>(&mut self, work: W) -> Result<Option<W::Output>, End> {
+    /// As [`Session::drive`], but gives up when that is wanted (`None`), or the client leaves.
+    pub(super) async fn attend_unless<W: Future>(
+        &mut self,
+        work: W,
+        given_up: impl Fn(&mut Self) -> bool,
+    ) -> Result<Option<W::Output>, End> {
         let mut work = std::pin::pin!(work);
         loop {
-            if self.cancelling.take() {
+            if given_up(self) {
                 return Ok(None);
             }
             if self.client.is_eof() {

@@ -18,7 +18,7 @@ use super::super::wording;
 use super::action::Action;
 use super::no::{ABORTED, no_wait, void};
 use super::{End, Session};
-use crate::flow::{Attended, News, Tongue};
+use crate::flow::{Attend, Attended, News, Tongue};
 
 /// A session that asks for an action.
 pub(super) struct Asking<'a> {
@@ -120,24 +120,57 @@ impl Asking<'_> {
     }
 }
 
-impl Tongue for Asking<'_> {
+impl Attend for Session {
     type Lost = End;
-
-    async fn during<W>(&mut self, work: W) -> Result<W::Output, End>
-    where
-        W: Future + Send,
-        W::Output: Send,
-    {
-        self.session.drive(work).await
-    }
 
     async fn attend<W>(&mut self, work: W) -> Result<Attended<W::Output>, End>
     where
         W: Future + Send,
         W::Output: Send,
     {
-        let done = self.session.attend(work).await?;
+        let done = self.attend_unless(work, |session| session.cancelling.take()).await?;
         Ok(done.map_or(Attended::Cancelled, Attended::Done))
+    }
+
+    fn tell(&mut self, news: News<'_>) {
+        let report = match news {
+            News::Waits(waiting) => wording::waits(waiting, self.now()),
+            News::StillWaits(waiting) => wording::still_waits(waiting, self.now()),
+            News::Covered(covered) => wording::covered(covered),
+            News::Begins(request, of) => wording::begins(request, of),
+            News::Ends(request) => wording::ends(request),
+            News::Apart(apart) => wording::apart(apart),
+            News::AskedAnew(why) => wording::notice(format!("{}; it is asked for again", void(why))),
+            News::Paused(paused) => wording::paused(paused),
+            News::Resumed => wording::notice("this session goes on"),
+        };
+        self.say(&report);
+    }
+}
+
+impl Attend for Asking<'_> {
+    type Lost = End;
+
+    async fn attend<W>(&mut self, work: W) -> Result<Attended<W::Output>, End>
+    where
+        W: Future + Send,
+        W::Output: Send,
+    {
+        self.session.attend(work).await
+    }
+
+    fn tell(&mut self, news: News<'_>) {
+        self.session.tell(news);
+    }
+}
+
+impl Tongue for Asking<'_> {
+    async fn during<W>(&mut self, work: W) -> Result<W::Output, End>
+    where
+        W: Future + Send,
+        W::Output: Send,
+    {
+        self.session.drive(work).await
     }
 
     async fn look(&mut self) -> Result<Result<Look, Refused>, End> {
@@ -235,19 +268,6 @@ impl Tongue for Asking<'_> {
             relations.push(RelationVersion { name: names.join(", "), oid: 0, version: String::new() });
         }
         Ok(Ground { relations, settings: self.settings(), touches: self.touches().unwrap_or_default() })
-    }
-
-    fn tell(&mut self, news: News<'_>) {
-        let report = match news {
-            News::Waits(waiting) => wording::waits(waiting, self.session.now()),
-            News::StillWaits(waiting) => wording::still_waits(waiting, self.session.now()),
-            News::Covered(covered) => wording::covered(covered),
-            News::Begins(request, of) => wording::begins(request, of),
-            News::Ends(request) => wording::ends(request),
-            News::Apart(apart) => wording::apart(apart),
-            News::AskedAnew(why) => wording::notice(format!("{}; it is asked for again", void(why))),
-        };
-        self.session.say(&report);
     }
 
     fn withdrawal(lost: &End) -> Withdrawal {

@@ -21,7 +21,7 @@ use super::Envelope;
 pub(crate) type Hydrate<'a> = &'a dyn Fn(&BundleHash) -> Option<Arc<Catalogue>>;
 
 /// The types whose lines are always decisions.
-pub(super) const KINDS: [&str; 25] = [
+pub(super) const KINDS: [&str; 27] = [
     "action.concluded",
     "action.held",
     "decision.approved",
@@ -45,8 +45,10 @@ pub(super) const KINDS: [&str; 25] = [
     "request.expired",
     "request.voided",
     "request.withdrawn",
+    "session.locked",
     "session.opened",
     "session.terminated",
+    "session.unlocked",
 ];
 
 /// A line whose data is not read yet.

@@ -36,7 +36,9 @@ pub(crate) fn event_of(line: Raw, hydrate: Hydrate<'_>) -> Result<Event, BadLine
         "grant.issued" | "grant.expired" | "grant.revoked" | "grant.relinquished" => {
             grant_event(&line).map(Event::Grant)
         }
-        "session.opened" | "session.terminated" => session_event(&line).map(Event::Session),
+        "session.opened" | "session.locked" | "session.unlocked" | "session.terminated" => {
+            session_event(&line).map(Event::Session)
+        }
         "identity.disabled" | "identity.enabled" if data::<Whose>(&line)?.directory.is_none() => {
             principal_event(&line).map(Event::Principal)
         }
@@ -203,9 +205,15 @@ fn session_event(line: &Raw) -> Result<SessionEvent, BadLine> {
             grant: need(line, &line.grant, "grant")?,
         });
     }
-    Ok(match data::<TerminatedData>(line)?.why {
-        Some(why) => SessionEvent::Closed { session, why },
-        None => SessionEvent::EndOrdered { session, by: need(line, &line.actor, "actor")? },
+    let by = || need(line, &line.actor, "actor");
+    let reason = || Ok::<_, BadLine>(data::<ReasonData>(line)?.reason.map(|sealed| sealed.0));
+    Ok(match line.kind.as_ref() {
+        "session.locked" => SessionEvent::Locked { session, by: by()?, reason: reason()? },
+        "session.unlocked" => SessionEvent::Unlocked { session, by: by()?, reason: reason()? },
+        _ => match data::<TerminatedData>(line)?.why {
+            Some(why) => SessionEvent::Closed { session, why },
+            None => SessionEvent::EndOrdered { session, by: by()? },
+        },
     })
 }
 

@@ -1,12 +1,12 @@
 //! From an event to its line.
 
-use countersign_core::Event;
 use countersign_core::bundle::Event as BundleEvent;
 use countersign_core::directory::{Change, Event as DirectoryEvent, Hearing, actor};
 use countersign_core::grant::Event as GrantEvent;
 use countersign_core::principal::Event as PrincipalEvent;
 use countersign_core::request::{Ask, Event as RequestEvent, Fate, Transaction};
 use countersign_core::session::Event as SessionEvent;
+use countersign_core::{Digest, Event, PrincipalId, SessionId};
 use serde::Serialize;
 
 use super::data::{
@@ -230,12 +230,29 @@ fn encode_session(event: &SessionEvent) -> Result<Raw, BadLine> {
             line.outcome = Outcome::Pending;
             raw(line)
         }
+        SessionEvent::Locked { session, by, reason } => encode_said("session.locked", *session, by, *reason),
+        SessionEvent::Unlocked { session, by, reason } => {
+            encode_said("session.unlocked", *session, by, *reason)
+        }
         SessionEvent::Closed { session, why } => {
             let mut line = Envelope::new("session.terminated", TerminatedData { why: Some(*why) });
             line.session = Some(*session);
             raw(line)
         }
     }
+}
+
+/// What somebody said of a session, with why.
+fn encode_said(
+    kind: &'static str,
+    session: SessionId,
+    by: &PrincipalId,
+    reason: Option<Digest>,
+) -> Result<Raw, BadLine> {
+    let mut line = Envelope::new(kind, ReasonData { reason: reason.map(Sealed) });
+    line.session = Some(session);
+    line.actor = Some(by.clone());
+    raw(line)
 }
 
 fn encode_principal(event: &PrincipalEvent) -> Result<Raw, BadLine> {

@@ -5,6 +5,7 @@
 //! written by a gateway that keeps its word.
 
 mod requests;
+mod sessions;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -107,6 +108,8 @@ struct Session {
     role: String,
     resource: String,
     ordered: bool,
+    /// Who has paused it.
+    paused: Option<String>,
 }
 
 impl Said {
@@ -281,6 +284,8 @@ impl Oracle {
             "grant.issued" => self.issued(line),
             "grant.expired" | "grant.revoked" | "grant.relinquished" => self.ended(line),
             "session.opened" => self.opened(line),
+            "session.locked" => self.locked(line),
+            "session.unlocked" => self.unlocked(line),
             "session.terminated" => self.terminated(line),
             "action.allowed" if line.request.is_some() => self.used_now(line),
             "action.allowed" => self.allowed(line),
@@ -352,32 +357,6 @@ impl Oracle {
         Ok(())
     }
 
-    fn opened(&mut self, line: &Line) -> Checked {
-        let id = line.session.ok_or_else(|| Violation::new("lines are whole", "no session"))?;
-        let session = Session {
-            principal: text(line.actor.as_ref()),
-            role: text(line.role.as_ref()),
-            resource: text(line.resource.as_ref()),
-            ordered: false,
-        };
-        must(self.holds(&session.principal, &session.role, line.at), "access is live grants", || {
-            format!("{} holds no grant of {}", session.principal, session.role)
-        })?;
-        must(self.sessions.insert(id, session).is_none(), "sessions are new", || id.to_string())
-    }
-
-    fn terminated(&mut self, line: &Line) -> Checked {
-        let id = line.session.ok_or_else(|| Violation::new("lines are whole", "no session"))?;
-        let over = line.data.get("why").is_some();
-        let found = self.sessions.get_mut(&id);
-        let found = found.ok_or_else(|| Violation::new("ended is ended", format!("session {id}")))?;
-        found.ordered = true;
-        if over {
-            self.sessions.remove(&id);
-        }
-        Ok(())
-    }
-
     /// A statement that nobody had to approve.
     fn allowed(&mut self, line: &Line) -> Checked {
         let action = line.data.get("action").and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -401,7 +380,8 @@ impl Oracle {
         let session = line.session.ok_or_else(|| Violation::new("lines are whole", "no session"))?;
         must(line.grant.is_some(), "lines are whole", || "no grant".into())?;
         // A read that is under way is answered if its session stands on another grant meanwhile.
-        self.stands(session, line, line.grant.filter(|_| recorded == "first"))
+        self.stands(session, line, line.grant.filter(|_| recorded == "first"))?;
+        self.goes_on(session)
     }
 
     fn outcome(&mut self, line: &Line) -> Checked {

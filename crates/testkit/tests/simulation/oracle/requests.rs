@@ -148,7 +148,8 @@ impl Oracle {
         let own =
             self.sessions.get(&session).is_some_and(|one| one.principal == by && one.resource == resource);
         must(own, "a yes is bound to its principal", || format!("{by}'s was used in {session}"))?;
-        self.stands(session, line, grant)
+        self.stands(session, line, grant)?;
+        self.goes_on(session)
     }
 }
 
