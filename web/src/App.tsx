@@ -28,6 +28,7 @@ const Policies = lazy(() => import("./pages/policies/Policies"));
 const Workbench = lazy(() => import("./pages/workbench/Workbench"));
 const Account = lazy(() => import("./pages/Account"));
 const Device = lazy(() => import("./pages/Device"));
+const Authorize = lazy(() => import("./pages/Authorize"));
 const LetIn = lazy(() => import("./pages/LetIn"));
 const Nowhere = lazy(() => import("./pages/Nowhere"));
 
@@ -77,6 +78,7 @@ export function App() {
           <Route path="/people"><People /></Route>
           <Route path="/device"><Device /></Route>
           <Route path="/let-in"><LetIn /></Route>
+          <Route path="/authorize"><Authorize /></Route>
           <Route path="/policies/:part?/:which?">{({ part, which }) => <Policies part={part} which={which} />}</Route>
           <Route path="/sql/:resource?">{({ resource }) => <Workbench resource={resource} />}</Route>
           <Route path="/account"><Account /></Route>

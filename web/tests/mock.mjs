@@ -398,6 +398,17 @@ function routes(world, passwords) {
     },
     "POST /me/device": () => ({ machine: "build-7", program: "countersign/0.1.0", address: "198.51.100.9", elsewhere: true, begun_at: at(-20), expires_at: at(580) }),
     "POST /me/device/answer": () => undefined,
+    "POST /me/client": (who, _, __, { redirect_uri }) => {
+      const { hostname: host } = new URL(redirect_uri);
+      const grants = [{ role: "report-clerk", until: at(1500) }, { role: "report-reader", until: at(900) }];
+      return { client: "A client of tools", host, here: host === "127.0.0.1", registered_at: at(-20), resource: "reports", title: "The reports", impact: "moderate",
+        until: at(8 * 3600), actors: [{ principal: who, agent: false, grants }, { principal: "scribe", agent: true, grants: [] }] };
+    },
+    "POST /me/client/answer": (_, __, ___, { request, allow }) => {
+      const to = new URL(request.redirect_uri);
+      to.searchParams.append(...(allow ? ["code", id("code")] : ["error", "access_denied"]));
+      return { redirect_to: to.href };
+    },
     "POST /me/program": () => ({ code: id("code"), expires_at: at(60) }),
     "GET /directories": () => ({ items: [
       { id: "corp", state: "heard", title: "The company's directory", heard_at: at(-4), accounts: 3, active: 2 },
@@ -586,6 +597,7 @@ export async function start({ port = 0, passwords = { alice: "demo", bob: "demo"
   };
   async function serve(request, response) {
     const url = new URL(request.url, "http://mock");
+    if (url.pathname === "/oauth/register") return send(response, 201, { client_id: id("cli") });
     if (!url.pathname.startsWith("/api/v1/")) return page(url.pathname, response);
     const path = url.pathname.slice("/api/v1".length);
     try {

@@ -14,7 +14,7 @@ use crate::run::{cargo, exists, finish, program, quietly, root, say, target};
 type Start = (&'static str, Vec<String>);
 
 /// The clients of tools.
-const TOOLS: [&str; 4] = ["typescript-sdk", "python-sdk", "inspector", "filesystem"];
+const TOOLS: [&str; 5] = ["typescript-sdk", "python-sdk", "inspector", "filesystem", "oauth"];
 
 /// Clients that are installed together.
 struct Family {
@@ -141,8 +141,8 @@ fn node() -> Result<Vec<Start>> {
 /// of files.
 fn mcp() -> Result<Vec<Start>> {
     let place = kept("mcp")?;
-    for file in ["package.json", "package-lock.json", "with_sdk.mjs", "with_inspector.mjs", "with_files.mjs"]
-    {
+    let scripts = ["with_sdk.mjs", "with_inspector.mjs", "with_files.mjs", "with_oauth.mjs"];
+    for file in ["package.json", "package-lock.json"].into_iter().chain(scripts) {
         std::fs::copy(folder().join("mcp").join(file), place.join(file))?;
     }
     quietly(program("npm").args(["ci", "--silent", "--no-audit", "--no-fund"]).current_dir(&place))?;
@@ -153,6 +153,7 @@ fn mcp() -> Result<Vec<Start>> {
         ("python-sdk", vec![python, script]),
         ("inspector", vec!["node".into(), "with_inspector.mjs".into()]),
         ("filesystem", vec!["node".into(), "with_files.mjs".into()]),
+        ("oauth", vec!["node".into(), "with_oauth.mjs".into()]),
     ])
 }
 

@@ -148,6 +148,8 @@ minted! {
     AuthenticatorId = "aut",
     /// A device on which somebody is told of what waits for them.
     DeviceId = "dev",
+    /// A program that registered itself, so that people may let it in (RFC 7591).
+    ClientId = "cli",
 }
 
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";

@@ -31,8 +31,9 @@ pub mod time;
 
 pub use book::{Book, Command, Event, Facts, decide};
 pub use ids::{
-    ActionName, AuthenticatorId, BundleHash, CredentialId, DeviceId, Digest, DirectoryName, GrantId, GroupId,
-    PersonId, PolicyId, PrincipalId, RequestId, ResourceId, RoleId, RuleName, SessionId, SignInId,
+    ActionName, AuthenticatorId, BundleHash, ClientId, CredentialId, DeviceId, Digest, DirectoryName,
+    GrantId, GroupId, PersonId, PolicyId, PrincipalId, RequestId, ResourceId, RoleId, RuleName, SessionId,
+    SignInId,
 };
 pub use refusal::Refusal;
 pub use time::{At, Span};

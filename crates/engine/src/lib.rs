@@ -64,11 +64,12 @@ pub use keys::{
 };
 pub use pause::Paused;
 pub use people::{
-    AgentCode, AuthenticatorView, Caller, ClientIdentity, DeviceAsked, DeviceBegun, DeviceStep,
-    FederatedAnswer, FederatedBegun, Means, MeansSet, Minted, NewPlace, PasskeyAsked, PasskeyMade,
-    PasskeyOffer, PasskeyShown, ProgramCode, Proof, ScramVerifiers, SecondStep, SecretError,
-    SetPasswordError, SignInClient, SignInRefused, SignInStep, SignInView, SignatureAsked, SignedIn,
-    TotpBound, TotpOffer, Unauthenticated,
+    AgentCode, AuthenticatorView, Bearer, Caller, ClientIdentity, ClientView, ConsentActor, ConsentAsk,
+    ConsentAsked, DeviceAsked, DeviceBegun, DeviceStep, FederatedAnswer, FederatedBegun, IssuedTokens, Means,
+    MeansSet, Minted, NewPlace, OauthClient, PasskeyAsked, PasskeyMade, PasskeyOffer, PasskeyShown,
+    ProgramCode, Proof, Redeemed, ScramVerifiers, SecondStep, SecretError, SetPasswordError, SignInClient,
+    SignInRefused, SignInStep, SignInView, SignatureAsked, SignedIn, TokenRefused, TotpBound, TotpOffer,
+    Unauthenticated, redirect_host,
 };
 pub use ports::{Clock, Entropy, Ports, SecretSource};
 pub use scripts::{AskScript, ScriptReader, ScriptStep, ScriptText};

@@ -85,6 +85,8 @@ pub const ENDPOINTS: &[Endpoint] = &[
     post("/me/device", Class::Mint, "", Judge::SignIn),
     post("/me/device/answer", Class::Mint, "", Judge::SignIn),
     post("/me/program", Class::Mint, "", Judge::SignIn),
+    post("/me/client", Class::Mint, "credential.mint", Judge::Engine),
+    post("/me/client/answer", Class::Mint, "credential.mint", Judge::Engine),
     get("/me/devices", "", Judge::SignIn),
     post("/me/devices", Class::Mint, "", Judge::SignIn),
     post("/me/devices/{id}/remove", Class::Mint, "", Judge::SignIn),

@@ -19,6 +19,7 @@ pub mod endpoints;
 mod extract;
 mod guard;
 pub mod headers;
+mod oauth;
 pub mod origin;
 pub mod problem;
 mod rooms;
@@ -78,6 +79,7 @@ impl Portal {
             .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
             .layer(middleware::from_fn(in_time));
         let router = api
+            .merge(oauth::router().layer(middleware::from_fn(in_time)))
             .with_state(rooms)
             .fallback_service(Router::new().fallback(page).with_state(console).layer(CompressionLayer::new()))
             .layer(middleware::map_response(move |response: Response| async move {
@@ -98,6 +100,10 @@ async fn page(
     if path == "/api" || path.starts_with("/api/") {
         let problem = Problem::new(Kind::NotFound, "the API has no such endpoint");
         return problem.hint(format!("{}/openapi.json lists them", document::PREFIX)).into_response();
+    }
+    if path.starts_with("/.well-known/") {
+        // A page of the console would be taken for what was looked for.
+        return Problem::new(Kind::NotFound, "nothing is known here by this name").into_response();
     }
     if PROBED.contains(&path) {
         // A page of the console would tell a probe that all is well.

@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use countersign_core::request::State;
 use countersign_core::{RequestId, Span};
 use countersign_doors::mcp::Program;
+use countersign_testkit::house::PERSON_PASSWORD;
 use countersign_testkit::tools::ToolHouse;
 use similar::TextDiff;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -24,6 +25,8 @@ const SERVER: &str = "node_modules/@modelcontextprotocol/server-everything/dist/
 const FILES: &str = "node_modules/@modelcontextprotocol/server-filesystem/dist/index.js";
 /// Who speaks with that.
 const OF_FILES: &str = "filesystem";
+/// Who finds its way in by itself, and has its person let it in.
+const OF_OAUTH: &str = "oauth";
 /// How long a server may take to start.
 const START: Duration = Duration::from_secs(30);
 /// How long a conversation may take.
@@ -54,7 +57,11 @@ async fn main() -> Result<ExitCode> {
         let (name, command) = argument.split_once('=').context("write NAME=PROGRAM ARG...")?;
         let command = command.split('\t').map(str::to_owned).collect();
         let talk = Talk { name: name.to_owned(), folder: folder.clone(), command };
-        differ |= if name == OF_FILES { play_files(&talk).await? } else { play(&talk).await? };
+        differ |= match name {
+            OF_FILES => play_files(&talk).await?,
+            OF_OAUTH => play_at_address(&talk).await?,
+            _ => play(&talk).await?,
+        };
     }
     Ok(if differ { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
@@ -76,11 +83,16 @@ async fn play(talk: &Talk) -> Result<bool> {
     };
     let house = ToolHouse::program_with(program, POLICIES).await?;
     let command = format!("node\t{SERVER}\tstdio");
-    let mut differ = compare(talk, "a program", &house, &[("MCP_COMMAND", command)]).await?;
+    let differ = compare(talk, "a program", &house, &[("MCP_COMMAND", command)]).await?;
     house.close().await;
-    let (server, url) = serve(folder).await?;
+    Ok(differ | play_at_address(talk).await?)
+}
+
+/// Plays it before a server at an address; whether anything differs.
+async fn play_at_address(talk: &Talk) -> Result<bool> {
+    let (server, url) = serve(&talk.folder).await?;
     let house = ToolHouse::at(&url, POLICIES).await?;
-    differ |= compare(talk, "streamable HTTP", &house, &[("MCP_URL", url)]).await?;
+    let differ = compare(talk, "streamable HTTP", &house, &[("MCP_URL", url)]).await?;
     house.close().await;
     drop(server);
     Ok(differ)
@@ -108,6 +120,7 @@ async fn compare(talk: &Talk, before: &str, house: &ToolHouse, direct: &[(&str, 
     let direct = talk.with(direct).await.context("straight to the server")?;
     house.house.grant("alice", "clerk", Span::minutes(30)).await?;
     let mut through = vec![("MCP_URL", house.url()), ("MCP_TOKEN", house.token("alice", "files").await?)];
+    through.push(("MCP_PERSON", format!("alice:{PERSON_PASSWORD}")));
     through.extend(files);
     let through = tokio::select! {
         through = talk.with(&through) => through.context("through the gateway")?,

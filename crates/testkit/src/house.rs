@@ -31,7 +31,7 @@ use crate::authority::{Authority, NAMES};
 use crate::postgres::{Database, PASSWORD, ScratchPostgres};
 
 /// The password of every person in the house.
-const PERSON_PASSWORD: &str = "correct horse battery staple";
+pub const PERSON_PASSWORD: &str = "correct horse battery staple";
 /// The upstream accounts of the sample bundle.
 const ACCOUNTS: [&str; 3] = ["shop_reader", "shop_writer", "shop_looker"];
 /// How long a test waits for something that happens at once.

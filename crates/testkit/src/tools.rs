@@ -17,6 +17,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use countersign_core::{ResourceId, Span};
 use countersign_doors::mcp::{Door, DoorSettings, Peer, Program};
+use countersign_portal::{Portal, PortalSettings};
 use countersign_wire::mcp::stream::Events;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -187,6 +188,7 @@ impl ToolHouse {
             call.extensions_mut().insert(Peer(SocketAddr::from(([127, 0, 0, 1], 9))));
             call
         }));
+        let router = router.merge(portal(&house, address)?);
         let (stop, stopped) = oneshot::channel::<()>();
         let closing = tokio::spawn(door.run(async move {
             let _ = stopped.await;
@@ -200,7 +202,13 @@ impl ToolHouse {
     /// Where the resource is reached.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}/mcp/files", self.address)
+        format!("{}/mcp/files", self.base())
+    }
+
+    /// Where the gateway is reached.
+    #[must_use]
+    pub fn base(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     /// A bearer token of somebody's for a resource.
@@ -245,6 +253,21 @@ impl ToolHouse {
     }
 }
 
+/// The API and the console beside the door, for clients that people let in there.
+fn portal(house: &House, address: SocketAddr) -> Result<Router> {
+    let settings = PortalSettings {
+        public_url: format!("http://{address}"),
+        doors: Vec::new(),
+        authority: None,
+        entropy: Arc::new(Random),
+    };
+    let router = Portal::router(house.engine.clone(), settings)?;
+    Ok(router.layer(map_request(|mut call: Request| async move {
+        call.extensions_mut().insert(countersign_portal::serve::Peer(SocketAddr::from(([127, 0, 0, 1], 9))));
+        call
+    })))
+}
+
 /// A client that speaks streamable HTTP.
 #[derive(Clone, Debug)]
 pub struct ToolClient {
@@ -267,6 +290,12 @@ pub struct Answers {
 }
 
 impl ToolClient {
+    /// The same client, with another token from here on.
+    #[must_use]
+    pub fn showing(&self, token: &str) -> Self {
+        Self { token: token.to_owned(), ..self.clone() }
+    }
+
     /// A client with this token.
     #[must_use]
     pub fn new(url: &str, token: &str) -> Self {

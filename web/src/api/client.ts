@@ -16,18 +16,21 @@ export type Event = Schemas["Event"];
 export class Problem extends Error {
   readonly status: number;
   readonly hint: string | undefined;
+  /** Where to do it. */
+  readonly link: string | undefined;
 
-  constructor(status: number, detail: string, hint?: string) {
+  constructor(status: number, detail: string, hint?: string, link?: string) {
     super(detail);
     this.status = status;
     this.hint = hint;
+    this.link = link;
   }
 }
 
 /** What an answer says that refuses. */
 export async function refusal(answer: Response): Promise<Problem> {
   const problem = await answer.json().catch(() => ({})) as Partial<Schemas["Problem"]>;
-  return new Problem(answer.status, problem.detail ?? problem.title ?? "the gateway did not say why", problem.hint ?? undefined);
+  return new Problem(answer.status, problem.detail ?? problem.title ?? "the gateway did not say why", problem.hint ?? undefined, problem.link ?? undefined);
 }
 
 /** Called when the sign-in is over. The app shows the sign-in page and comes back to where it was. */

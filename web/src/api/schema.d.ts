@@ -518,6 +518,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/me/client": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Which client asks to act as the caller, where, and for how long. An error of the client's links to where it is told of it. */
+        post: operations["client_asked"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/me/client/answer": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Says whether the client may act as the caller, or as an agent of theirs. */
+        post: operations["answer_client"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/me/device": {
         parameters: {
             query?: never;
@@ -1794,6 +1828,95 @@ export interface components {
          * @enum {string}
          */
         AuthenticatorState: "bound";
+        /** @description As whom a client could act. */
+        AuthorizationActor: {
+            /** @description Who. */
+            principal: string;
+            /** @description Whether it is an agent. */
+            agent: boolean;
+            /** @description Their live grants that reach the resource, the newest first. */
+            grants: components["schemas"]["AuthorizationGrant"][];
+        };
+        /** @description Whether it may. */
+        AuthorizationAnswer: {
+            /** @description What was asked. */
+            request: components["schemas"]["AuthorizationRequest"];
+            /** @description Whether it is let in. */
+            allow: boolean;
+            /** @description As whom; the caller if absent. */
+            principal?: string;
+            /** @description In which one role; in any that they hold if absent. */
+            role?: string;
+        };
+        /** @description A client that asks to be let in. */
+        AuthorizationAsked: {
+            /** @description What it calls itself. Anybody may call themselves anything. */
+            client: string;
+            /** @description The host to which the answer is brought. */
+            host: string;
+            /** @description Whether that is this very machine. */
+            here: boolean;
+            /**
+             * Format: date-time
+             * @description When it was registered.
+             */
+            registered_at: string;
+            /** @description At which resource. */
+            resource: string;
+            /** @description The resource's one line. */
+            title: string;
+            /** @description How bad it would be. */
+            impact: components["schemas"]["Impact"];
+            /**
+             * Format: date-time
+             * @description Until when it would be let in at the latest.
+             */
+            until: string;
+            /** @description As whom it could act: the caller first, then the agents they answer for. */
+            actors: components["schemas"]["AuthorizationActor"][];
+            /** @description The role that it asks for. */
+            role?: string;
+        };
+        /** @description Where the browser goes with the answer. */
+        AuthorizationDone: {
+            /** @description The client's address, with a code or a no. */
+            redirect_to: string;
+        };
+        /** @description A live grant that reaches the resource. */
+        AuthorizationGrant: {
+            /** @description Of which role. */
+            role: string;
+            /**
+             * Format: date-time
+             * @description Until when.
+             */
+            until: string;
+        };
+        /** @description What a client asks for, as it stands in the address that it had a browser open (RFC 6749, RFC 7636, RFC 8707). */
+        AuthorizationRequest: {
+            /** @description Which client. */
+            client_id: string;
+            /** @description Where the answer is brought. */
+            redirect_uri: string;
+            /**
+             * @description `code`.
+             * @example code
+             */
+            response_type?: string;
+            /** @description What the client made of its verifier. */
+            code_challenge?: string;
+            /**
+             * @description `S256`.
+             * @example S256
+             */
+            code_challenge_method?: string;
+            /** @description The address of the resource. */
+            resource?: string;
+            /** @description `role:NAME`, if it wants one role. */
+            scope?: string;
+            /** @description What the client wants to hear again. */
+            state?: string;
+        };
         /** @description A part of an action that touches rows by itself. */
         Branch: {
             /** @description Which rows: `not matched and s.a > 1`; or the name of the table. */
@@ -2871,6 +2994,8 @@ export interface components {
                 expires_at: string;
                 /** @description The sign-in at the console that let it in, if it is a program's. */
                 let_in_by?: string;
+                /** @description Where alone it counts, if it is the sign-in of a client that was let in at one resource. */
+                client?: components["schemas"]["LiveClient"];
                 /** @description Whether it is the one that asks. */
                 this: boolean;
             }[];
@@ -3178,6 +3303,17 @@ export interface components {
                 can: components["schemas"]["WorkbenchCan"];
             }[];
         };
+        /** @description A client that was let in at one resource. */
+        LiveClient: {
+            /** @description What it calls itself. */
+            name: string;
+            /** @description The host to which the answer was brought. */
+            host: string;
+            /** @description The resource. */
+            resource: string;
+            /** @description The one role that it is for, if it is for one. */
+            role?: string;
+        };
         /** @description A sign-in that is live. */
         LiveSignIn: {
             /** @description Which. */
@@ -3211,6 +3347,8 @@ export interface components {
             expires_at: string;
             /** @description The sign-in at the console that let it in, if it is a program's. */
             let_in_by?: string;
+            /** @description Where alone it counts, if it is the sign-in of a client that was let in at one resource. */
+            client?: components["schemas"]["LiveClient"];
             /** @description Whether it is the one that asks. */
             this: boolean;
         };
@@ -5680,6 +5818,72 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    client_asked: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AuthorizationRequest"];
+            };
+        };
+        responses: {
+            /** @description What asks */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuthorizationAsked"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    answer_client: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AuthorizationAnswer"];
+            };
+        };
+        responses: {
+            /** @description Where the browser goes with it */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuthorizationDone"];
+                };
             };
             /** @description A problem (RFC 9457) */
             default: {

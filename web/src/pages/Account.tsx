@@ -162,7 +162,7 @@ function Row({ of }: { of: LiveSignIn }) {
   const { ask, confirm } = useConfirm();
   const end = (): void => ask({
     title: "End this sign-in?", label: "End it", danger: true,
-    children: `${program(of.program, of.via)} is signed out at once, and has to sign in again.`,
+    children: of.client ? `${of.client.name} can use ${of.client.resource} no more, at once, and has to be let in again.` : `${program(of.program, of.via)} is signed out at once, and has to sign in again.`,
     run: async () => {
       try {
         await api.POST("/sign-ins/{id}/end", { params: { path: { id: of.id } } });
@@ -176,7 +176,7 @@ function Row({ of }: { of: LiveSignIn }) {
   const Sign = of.means.length > 1 || of.means.includes("passkey") ? IconShieldCheck : IconDeviceMobile;
   return (
     <tr>
-      <td data-label="With"><span><b>{program(of.program, of.via)}</b>{of.this && <span className="small quiet" style={{ display: "block" }}>this one</span>}</span></td>
+      <td data-label="With"><span><b>{of.client ? <bdi>{of.client.name}</bdi> : program(of.program, of.via)}</b>{of.client && <span className="small quiet" style={{ display: "block" }}>for {of.client.resource}{of.client.role && ` as ${of.client.role}`}, by way of {of.client.host}</span>}{of.this && <span className="small quiet" style={{ display: "block" }}>this one</span>}</span></td>
       <td data-label="From">{of.address ?? <span className="quiet">unknown</span>}</td>
       <td data-label="By"><span className="row" style={{ gap: 6, flexWrap: "nowrap" }}><Sign size={15} stroke={1.7} aria-hidden="true" />{of.means.map(means).join(", ")}</span></td>
       <td data-label="Since"><Ago at={of.signed_in_at} /></td>

@@ -84,6 +84,7 @@ export function SignIn({ ended, done }: { ended: boolean; done: () => void }) {
         <h1 ref={heading} tabIndex={-1}>Sign in</h1>
         {ended && <Note>Your sign-in has ended. Sign in again to go on where you were.</Note>}
         {asked && !ended && <Note>Sign in, then say whether the terminal may be you.</Note>}
+        {location.pathname === "/authorize" && !ended && <Note>Sign in, then say whether the program may act in your name.</Note>}
         {wanted && !ended && <Note>Sign in to see the request that your link is about.</Note>}
         <div className="stack">
           <TextInput

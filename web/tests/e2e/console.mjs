@@ -401,8 +401,17 @@ async function pagesOf(bob) {
   const waiting = (await call("/requests?inbox=true")).items;
   const request = waiting.find((one) => one.kind === "action") ?? waiting[0] ?? (await call("/requests?state=approved")).items[0];
   const session = (await call("/sessions?state=live")).items[0] ?? (await call("/sessions?state=ended")).items[0];
+  const client = await fetch(`${base}/oauth/register`, {
+    method: "POST", headers: { "content-type": "application/json" },
+    body: JSON.stringify({ client_name: "A client of tools", redirect_uris: ["http://127.0.0.1:40000/cb", "https://tools.example/cb"] }),
+  }).then((answer) => answer.json()).catch(() => ({}));
+  const authorize = (redirect_uri) => client.client_id && `/authorize?${new URLSearchParams({
+    client_id: client.client_id, redirect_uri, response_type: "code", code_challenge: "a".repeat(43), code_challenge_method: "S256",
+    resource: `${new URL(base).origin}/mcp/reports`, state: "x",
+  })}`;
   return Object.entries({
-    home: "/", ask: "/ask?role=shop-writer", inbox: request ? `/inbox?r=${request.id}` : "/inbox", requests: "/requests", denied: "/requests?state=denied", "statements-blank": "/sessions?state=statements", statements: "/sessions?state=statements&text=orders", controlled: "/ledger?control=AC-6",
+    authorize: authorize("http://127.0.0.1:40000/cb"), "authorize-elsewhere": authorize("https://tools.example/cb"),
+    "authorize-wrong": "/authorize", home: "/", ask: "/ask?role=shop-writer", inbox: request ? `/inbox?r=${request.id}` : "/inbox", requests: "/requests", denied: "/requests?state=denied", "statements-blank": "/sessions?state=statements", statements: "/sessions?state=statements&text=orders", controlled: "/ledger?control=AC-6",
     request: request && `/requests/${request.id}`, grants: "/grants", sessions: "/sessions", session: session && `/sessions/${session.id}`,
     policies: "/policies", policy: "/policies?policy=policy-changes-need-security", "policies-try": "/policies/try", versions: "/policies/versions", version: "/policies/versions/1", edit: "/policies/edit",
     "accesses-blank": "/accesses", accesses: `/accesses?resource=shop&from=${new Date(Date.now() - 7_200_000).toISOString()}&until=${new Date(Date.now() + 600_000).toISOString()}`,

@@ -1,7 +1,8 @@
 //! Letting clients in: who is it, for which resource, in which session.
 //!
 //! A credential opens a session, as a connection is opened with a password; whoever speaks in the session shows the same
-//! one. It may run out meanwhile: what a session stands on is its grant.
+//! one. It may run out meanwhile: what a session stands on is its grant. A client that somebody let in (OAuth 2.1) shows a bearer
+//! token that counts now, in each call; its next ones belong to the same session, which ends when it is let in no more.
 
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use axum::http::{HeaderMap, header};
 use countersign_core::catalogue::Resource;
 use countersign_core::{PrincipalId, ResourceId, RoleId};
 use countersign_engine as engine;
-use countersign_engine::{Refused, RefusedCode, SessionRefused};
+use countersign_engine::{Bearer, Refused, RefusedCode, SessionRefused};
 use countersign_wire::mask::Detectors;
 use countersign_wire::mask::detect::Detector;
 use sha2::{Digest as _, Sha256};
@@ -28,6 +29,15 @@ const AGENT_BYTES_MAX: usize = 256;
 /// A credential, as a client shows it.
 pub(crate) struct Shown<'a> {
     token: &'a str,
+}
+
+/// By what the calls of a session are known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Proved {
+    /// By the credential that it was opened with: its hash.
+    Credential([u8; 32]),
+    /// By the sign-in of a client that somebody let in.
+    Client(Bearer),
 }
 
 /// What a client says of the session that it wants.
@@ -49,6 +59,8 @@ pub(crate) enum NoEntry {
     Unproved,
     /// The engine says no.
     Refused(Refused),
+    /// It was let in for another role.
+    OtherRole(RoleId),
     /// The server can't be had; the operator's log says why.
     NoServer,
     /// There are too many sessions.
@@ -72,8 +84,29 @@ impl<'a> Shown<'a> {
         Sha256::digest(self.token.as_bytes()).into()
     }
 
+    /// The client whose bearer token this is, at this resource. None if it is a credential, which has two parts.
+    pub(crate) fn client(&self, shared: &Shared, resource: &str) -> Option<Bearer> {
+        let resource = resource.parse().ok().filter(|_| self.parts().is_none())?;
+        shared.engine.bearer(&resource, self.token)
+    }
+
+    /// Whether it is a credential: a name and a password.
+    pub(crate) fn is_credential(&self) -> bool {
+        self.parts().is_some()
+    }
+
     fn parts(&self) -> Option<(&str, &str)> {
         self.token.rsplit_once(BETWEEN)
+    }
+}
+
+impl Proved {
+    /// Whether a call that shows this belongs to the session; `client` is whose bearer token it is.
+    pub(crate) fn is_shown_by(&self, shown: &Shown<'_>, client: Option<&Bearer>) -> bool {
+        match self {
+            Self::Credential(hash) => *hash == shown.hash(),
+            Self::Client(own) => client.is_some_and(|client| client.sign_in == own.sign_in),
+        }
     }
 }
 
@@ -100,8 +133,8 @@ pub(crate) async fn open(
     wanted: Wanted,
 ) -> Result<Arc<Session>, NoEntry> {
     let found = resource(shared, name);
-    let principal = prove(shared, found.as_ref().map(|(id, _)| id), shown).await;
-    let (Some(principal), Some((id, described))) = (principal, found) else {
+    let proved = prove(shared, found.as_ref().map(|(id, _)| id), shown).await;
+    let (Some((principal, proved)), Some((id, described))) = (proved, found) else {
         let user = shown.parts().map(|(user, _)| user.to_owned()).unwrap_or_default();
         let resource = resource(shared, name).map(|(id, _)| id);
         let why = "the credential is wrong, over, or for another resource".to_owned();
@@ -111,17 +144,24 @@ pub(crate) async fn open(
     let role = wanted.role.map(|role| role.parse::<RoleId>()).transpose().map_err(|error| {
         NoEntry::Refused(Refused::new(RefusedCode::Invalid, error.to_string()).hint("name a role, or none"))
     })?;
+    let role = match &proved {
+        Proved::Client(Bearer { role: Some(own), .. }) => match role {
+            Some(other) if other != *own => return Err(NoEntry::OtherRole(other)),
+            _ => Some(own.clone()),
+        },
+        Proved::Client(_) | Proved::Credential(_) => role,
+    };
     let opened =
         shared.engine.open_session(principal, id.clone(), role, KIND, client, wanted.purpose, wanted.ticket);
     let engine = opened.await.map_err(NoEntry::Refused)?;
-    begin(shared, (&id, &described), engine, shown.hash()).await
+    begin(shared, (&id, &described), engine, proved).await
 }
 
 async fn begin(
     shared: &Arc<Shared>,
     to: (&ResourceId, &Resource),
     engine: engine::Session,
-    token: [u8; 32],
+    proved: Proved,
 ) -> Result<Arc<Session>, NoEntry> {
     use countersign_core::session::Ending;
     let (upstream, from) = match Upstream::open(shared, to, engine.account()) {
@@ -134,7 +174,7 @@ async fn begin(
     };
     let detect = to.1.settings.get("masking_detect").map(String::as_str).unwrap_or_default();
     let detectors: Detectors = detect.split(',').filter_map(Detector::named).collect();
-    let session = Arc::new(Session::new(Arc::clone(shared), engine, token, (upstream, detectors)));
+    let session = Arc::new(Session::new(Arc::clone(shared), engine, proved, (upstream, detectors)));
     if !shared.keep(&session) {
         session.upstream.close().await;
         shared.engine.close_session(&session.engine, Ending::Limit).await;
@@ -146,8 +186,16 @@ async fn begin(
 }
 
 /// Whose credential it is. An unknown resource takes as much work as one that is known.
-async fn prove(shared: &Shared, resource: Option<&ResourceId>, shown: &Shown<'_>) -> Option<PrincipalId> {
-    let (user, password) = shown.parts()?;
+async fn prove(
+    shared: &Shared,
+    resource: Option<&ResourceId>,
+    shown: &Shown<'_>,
+) -> Option<(PrincipalId, Proved)> {
+    let Some((user, password)) = shown.parts() else {
+        let client = shared.engine.bearer(resource?, shown.token)?;
+        return Some((client.principal.clone(), Proved::Client(client)));
+    };
+    let proved = Proved::Credential(shown.hash());
     let resource = resource.cloned().unwrap_or_else(|| ResourceId::new("-"));
     let _place = shared.proofs.acquire().await.ok()?;
     let (engine, user, password) =
@@ -155,7 +203,7 @@ async fn prove(shared: &Shared, resource: Option<&ResourceId>, shown: &Shown<'_>
     let work = tokio::task::spawn_blocking(move || {
         engine.credential_of(&resource, &user, &password).and_then(|_| user.parse().ok())
     });
-    work.await.ok().flatten()
+    work.await.ok().flatten().map(|principal| (principal, proved))
 }
 
 /// An error with its causes.

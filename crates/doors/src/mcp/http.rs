@@ -1,5 +1,6 @@
 //! The endpoints of streamable HTTP (revisions 2025-06-18 and 2025-11-25 of the protocol): POST brings a message, GET
-//! listens, DELETE ends the session.
+//! listens, DELETE ends the session. A client that shows nothing, or nothing that counts, is told where it gets what does
+//! (RFC 9728).
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -10,7 +11,8 @@ use axum::extract::{DefaultBodyLimit, Extension, Path, Query, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
+use countersign_core::ResourceId;
 use countersign_core::session::Ending;
 use countersign_wire::mcp::{Id, Json, MESSAGE_BYTES_MAX, Malformed, Message, REVISIONS, said};
 use futures_util::Stream;
@@ -28,12 +30,16 @@ use super::{Peer, Shared, asked};
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 /// The revision that a client speaks, in each call.
 const REVISION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+/// Where clients look for who gives tokens for a resource; what is behind it is the resource's own path.
+const METADATA: &str = "/.well-known/oauth-protected-resource";
 /// How many messages may wait for a client to read them.
 const OUT_MAX: usize = 16;
 
 pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/mcp/{resource}", post(take).get(listen).delete(leave))
+        .route(METADATA, get(metadata_of_all))
+        .route(&format!("{METADATA}/mcp/{{resource}}"), get(metadata))
         .layer(DefaultBodyLimit::max(MESSAGE_BYTES_MAX))
         .with_state(shared)
 }
@@ -42,33 +48,35 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
 struct Unserved {
     status: StatusCode,
     body: String,
-    challenge: bool,
+    challenge: Option<String>,
 }
 
 impl Unserved {
     fn new(status: StatusCode, words: &Words) -> Self {
-        Self { status, body: answer::error(None, words), challenge: false }
+        Self { status, body: answer::error(None, words), challenge: None }
     }
 
     fn plain(status: StatusCode, message: &str) -> Self {
         Self::new(status, &Words::new(answer::INVALID, message))
     }
 
-    fn unproved(endpoint: &str) -> Self {
+    fn unproved(endpoint: &str, challenge: String) -> Self {
         let words = Words::new(answer::DENIED, "a credential for this resource is needed")
-            .hint(format!("get one with `countersign connect`, and send it as a bearer token to {endpoint}"));
-        Self { challenge: true, ..Self::new(StatusCode::UNAUTHORIZED, &words) }
+            .hint(format!(
+                "let your client sign in by way of a browser, or get a credential with `countersign connect` and send \
+                 it as a bearer token to {endpoint}"
+            ));
+        Self { challenge: Some(challenge), ..Self::new(StatusCode::UNAUTHORIZED, &words) }
     }
 
     fn malformed(error: &Malformed) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, body: call::malformed(None, error), challenge: false }
+        Self { status: StatusCode::BAD_REQUEST, body: call::malformed(None, error), challenge: None }
     }
 
     fn answer(self) -> Response {
         let mut answer =
             (self.status, [(header::CONTENT_TYPE, "application/json")], self.body).into_response();
-        if self.challenge {
-            let challenge = HeaderValue::from_static("Bearer realm=\"countersign\"");
+        if let Some(challenge) = self.challenge.and_then(|challenge| HeaderValue::from_str(&challenge).ok()) {
             answer.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         }
         answer
@@ -98,7 +106,7 @@ async fn serve(
     body: &[u8],
 ) -> Result<Response, Unserved> {
     let peer = admit(shared, peer, headers)?;
-    let shown = Shown::of(headers).ok_or_else(|| unproved(shared, resource))?;
+    let shown = Shown::of(headers).ok_or_else(|| unproved(shared, resource, headers))?;
     if !is_json(headers) {
         return Err(Unserved::plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "messages are `application/json`"));
     }
@@ -110,7 +118,7 @@ async fn serve(
     {
         let client = entry::client(shared, headers, peer);
         let opened = entry::open(shared, resource, (&shown, client), wanted).await;
-        let session = opened.map_err(|no| not_let_in(shared, resource, id, no))?;
+        let session = opened.map_err(|no| not_let_in(shared, resource, (id, headers), no))?;
         return Ok(initialize(&session, (id, params.as_ref()), headers).await);
     }
     let session = session(shared, resource, headers, &shown)?;
@@ -158,17 +166,63 @@ fn reads_streams(headers: &HeaderMap) -> bool {
     })
 }
 
-fn unproved(shared: &Shared, resource: &str) -> Unserved {
+fn unproved(shared: &Shared, resource: &str, headers: &HeaderMap) -> Unserved {
     let endpoint = resource.parse().map(|resource| shared.endpoint(&resource));
-    Unserved::unproved(&endpoint.unwrap_or_else(|_| "its endpoint".to_owned()))
+    let error = headers.contains_key(header::AUTHORIZATION).then_some("error=\"invalid_token\"");
+    let challenge = challenge(shared, resource, error);
+    Unserved::unproved(&endpoint.unwrap_or_else(|_| "its endpoint".to_owned()), challenge)
 }
 
-fn not_let_in(shared: &Shared, resource: &str, id: &Id, no: NoEntry) -> Unserved {
+/// What a client is told that has to show something else (RFC 6750, section 3; RFC 9728, section 5.1).
+fn challenge(shared: &Shared, resource: &str, error: Option<&str>) -> String {
+    let own = shared.settings.public_url.trim_end_matches('/');
+    let path = resource.parse::<ResourceId>().map(|resource| format!("/mcp/{resource}")).unwrap_or_default();
+    let mut told = format!("Bearer realm=\"countersign\", resource_metadata=\"{own}{METADATA}{path}\"");
+    if let Some(error) = error {
+        told.push_str(", ");
+        told.push_str(error);
+    }
+    told
+}
+
+/// Who gives tokens for a resource. It is said of every name: what is behind one is nobody's business who shows nothing.
+async fn metadata(State(shared): State<Arc<Shared>>, Path(resource): Path<String>) -> Response {
+    match resource.parse() {
+        Ok(resource) => told_of(&shared, shared.endpoint(&resource)),
+        Err(_) => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+/// The same of the gateway itself. It gives no token for all of its resources: a client has to name one.
+async fn metadata_of_all(State(shared): State<Arc<Shared>>) -> Response {
+    told_of(&shared, shared.settings.public_url.trim_end_matches('/').to_owned())
+}
+
+fn told_of(shared: &Shared, resource: String) -> Response {
+    let own = shared.settings.public_url.trim_end_matches('/');
+    axum::Json(serde_json::json!({
+        "resource": resource,
+        "authorization_servers": [own],
+        "bearer_methods_supported": ["header"],
+        "resource_name": "Countersign",
+    }))
+    .into_response()
+}
+
+fn not_let_in(shared: &Shared, resource: &str, (id, headers): (&Id, &HeaderMap), no: NoEntry) -> Unserved {
     let words = match no {
-        NoEntry::Unproved => return unproved(shared, resource),
+        NoEntry::Unproved => return unproved(shared, resource, headers),
         NoEntry::Refused(refused) => {
             let body = call::refused(id, &refused);
-            return Unserved { status: StatusCode::FORBIDDEN, body, challenge: false };
+            return Unserved { status: StatusCode::FORBIDDEN, body, challenge: None };
+        }
+        NoEntry::OtherRole(role) => {
+            let words = Words::new(answer::DENIED, format!("this client was not let in for role `{role}`"))
+                .hint("have it sign in again, and choose that role when you let it in");
+            let error = format!("error=\"insufficient_scope\", scope=\"role:{role}\"");
+            let challenge = Some(challenge(shared, resource, Some(&error)));
+            let body = answer::error(Some(id), &words);
+            return Unserved { status: StatusCode::FORBIDDEN, body, challenge };
         }
         NoEntry::NoServer => Words::new(answer::NO_SERVER, "the server can't be reached")
             .hint("whoever runs the gateway can see why in its log"),
@@ -194,9 +248,15 @@ fn session(
         let message = "this call names no session; one begins with `initialize`";
         return Err(Unserved::plain(StatusCode::BAD_REQUEST, message));
     };
-    let found = shared
-        .session(name)
-        .filter(|session| session.token == shown.hash() && session.engine.resource().as_str() == resource);
+    let client = shown.client(shared, resource);
+    if client.is_none() && !shown.is_credential() {
+        // The client gets its next token, and goes on in its session.
+        return Err(unproved(shared, resource, headers));
+    }
+    let is_it = |session: &Arc<Session>| {
+        session.proved.is_shown_by(shown, client.as_ref()) && session.engine.resource().as_str() == resource
+    };
+    let found = shared.session(name).filter(is_it);
     let session = found.ok_or_else(|| Unserved::plain(StatusCode::NOT_FOUND, "there is no such session"))?;
     let speaks = headers.get(REVISION).and_then(|revision| revision.to_str().ok());
     if speaks.is_some_and(|speaks| session.revision.get().is_some_and(|agreed| *agreed != speaks)) {
@@ -338,7 +398,7 @@ fn session_of(
     headers: &HeaderMap,
 ) -> Result<Arc<Session>, Unserved> {
     admit(shared, peer, headers)?;
-    let shown = Shown::of(headers).ok_or_else(|| unproved(shared, resource))?;
+    let shown = Shown::of(headers).ok_or_else(|| unproved(shared, resource, headers))?;
     session(shared, resource, headers, &shown)
 }
 

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::asked::Asked;
+use super::entry::Proved;
 use super::forward::one_line;
 use super::tools::Tools;
 use super::upstream::Upstream;
@@ -24,6 +25,8 @@ const FLIGHTS_MAX: usize = 64;
 const OWN: &str = "countersign:";
 /// How often it is looked whether a session is used, in seconds.
 const IDLE_LOOK_S: u64 = 15;
+/// How often it is looked whether a session's client is still let in, in milliseconds: it is cut within a second.
+const LET_IN_LOOK_MS: u64 = 500;
 
 /// Something for the client, in what answers one of its calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,8 +62,8 @@ pub(crate) struct Session {
     pub(crate) name: String,
     pub(crate) shared: Arc<Shared>,
     pub(crate) engine: engine::Session,
-    /// The hash of the credential that it was opened with.
-    pub(crate) token: [u8; 32],
+    /// By what its calls are known.
+    pub(crate) proved: Proved,
     pub(crate) upstream: Upstream,
     pub(crate) tools: Tools,
     /// What is covered in all that the server says.
@@ -113,14 +116,14 @@ impl Session {
     pub(crate) fn new(
         shared: Arc<Shared>,
         engine: engine::Session,
-        token: [u8; 32],
+        proved: Proved,
         (upstream, detectors): (Upstream, Detectors),
     ) -> Self {
         Self {
             name: shared.name(),
             shared,
             engine,
-            token,
+            proved,
             upstream,
             tools: Tools::default(),
             detectors,
@@ -153,6 +156,7 @@ impl Session {
             () = self.over.cancelled() => self.ending(),
             () = self.shared.stopping.cancelled() => Ending::Gateway,
             () = self.unused() => Ending::Idle,
+            () = self.let_in_no_more() => Ending::Kill,
         };
         self.end(ending);
         self.shared.forget(&self.name);
@@ -174,6 +178,14 @@ impl Session {
     /// That its client is there.
     pub(crate) fn used(&self) {
         self.is_used.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits until the client that it belongs to is let in no more. Never, if it was opened with a credential.
+    async fn let_in_no_more(&self) {
+        let Proved::Client(client) = &self.proved else { return std::future::pending().await };
+        while self.shared.engine.still_stands(client) {
+            tokio::time::sleep(Duration::from_millis(LET_IN_LOOK_MS)).await;
+        }
     }
 
     async fn unused(&self) {

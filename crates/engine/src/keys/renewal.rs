@@ -68,6 +68,7 @@ fn renew(house: &House, drawer: Drawer, key: &[u8], value: &[u8]) -> Option<Vec<
         | Drawer::Sheets
         | Drawer::Passwords
         | Drawer::Credentials
+        | Drawer::Clients
         | Drawer::Tiles
         | Drawer::Checkpoints
         | Drawer::History => return None,

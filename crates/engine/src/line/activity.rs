@@ -205,6 +205,9 @@ pub(crate) struct Minted {
     pub(crate) bound: bool,
     pub(crate) credential: CredentialId,
     pub(crate) expires_at: Stamp,
+    /// The sign-in of the client that it was made for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sign_in: Option<SignInId>,
 }
 
 /// Somebody read the ledger.

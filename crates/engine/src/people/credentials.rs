@@ -16,7 +16,7 @@ use countersign_core::{At, CredentialId, PrincipalId, Refusal, ResourceId};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::Caller;
+use super::{Caller, bearers};
 use crate::engine::Engine;
 use crate::house::House;
 use crate::line::{self, Stamp, Topic};
@@ -100,6 +100,9 @@ impl Credentials {
         let credentials = Self { kept: Mutex::default() };
         let mut over = Vec::new();
         for (key, value) in house.store.scan(Drawer::Credentials, &scan)? {
+            if bearers::is_row(&key) {
+                continue;
+            }
             let id = <[u8; 16]>::try_from(key.as_slice()).map(u128::from_be_bytes).map(CredentialId);
             let kept = serde_json::from_slice::<Kept>(&value);
             match (id, kept) {
@@ -255,7 +258,7 @@ impl Engine {
             return Err(Refusal::NoSuchResource(resource.clone()).into());
         }
         let now = self.now().max(snapshot.at);
-        may_mint(&Desk { book: &snapshot.book, policy: snapshot.policy.as_deref(), now }, caller, resource)?;
+        self.may_mint_at(caller, resource)?;
         let password = password(&self.0.house.ports.random::<PASSWORD_CHARS>());
         let expires_at = now.plus(self.0.house.settings.credential_for);
         let salt = self.salt(resource, whose.as_str());
@@ -267,12 +270,24 @@ impl Engine {
         Ok(Minted { id, user: whose.to_string(), password, expires_at })
     }
 
+    /// Whether policy lets the caller make a credential for a resource now.
+    pub(super) fn may_mint_at(&self, caller: &Caller, resource: &ResourceId) -> Result<(), Refused> {
+        let snapshot = self.snapshot();
+        let now = self.now().max(snapshot.at);
+        may_mint(&Desk { book: &snapshot.book, policy: snapshot.policy.as_deref(), now }, caller, resource)
+    }
+
     async fn keep_credential(&self, by: &Caller, id: CredentialId, kept: Kept) -> Result<(), Refused> {
         let pair = (kept.resource.clone(), kept.principal.clone());
         let credentials = &self.0.people.credentials;
         let gone = credentials.make_room(&pair, self.now());
         let is_bound = kept.certificate.is_some();
-        let topic = line::Minted { bound: is_bound, credential: id, expires_at: Stamp(kept.expires_at) };
+        let topic = line::Minted {
+            bound: is_bound,
+            credential: id,
+            expires_at: Stamp(kept.expires_at),
+            sign_in: None,
+        };
         let mut note = self.note_by("token.issued", Topic::Minted(topic), Some(by));
         note.line.subject = (by.principal != kept.principal).then(|| kept.principal.clone());
         note.line.resource = Some(kept.resource.clone());

@@ -246,6 +246,7 @@ impl Engine {
             let_in: None,
             job: None,
             key: None,
+            audience: None,
         };
         self.admit_as(principal, came, client, puts).await
     }

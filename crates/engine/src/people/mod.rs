@@ -6,6 +6,9 @@
 
 mod agents;
 mod authenticators;
+mod bearers;
+mod clients;
+mod consents;
 mod credentials;
 pub mod devices;
 mod federated;
@@ -37,12 +40,15 @@ use countersign_policy::context::Via;
 pub use agents::AgentCode;
 pub use authenticators::AuthenticatorView;
 pub(crate) use authenticators::place as authenticators_place;
+pub use bearers::Bearer;
+pub use clients::{Client as OauthClient, redirect_host};
+pub use consents::{ConsentActor, ConsentAsk, ConsentAsked, IssuedTokens, Redeemed, TokenRefused};
 pub use credentials::{Minted, ScramVerifiers};
 pub(crate) use devices::{PUSH_KEY, place as devices_place};
 pub use federated::{FederatedAnswer, FederatedBegun};
 pub use means::{Means, MeansSet, Proof};
 pub(crate) use noise::Noise;
-pub use own::{NewPlace, SignInView};
+pub use own::{ClientView, NewPlace, SignInView};
 pub use passkeys::{PasskeyAsked, PasskeyMade, PasskeyOffer, PasskeyShown};
 pub use passwords::SetPasswordError;
 pub(crate) use places::place_of as place_place;
@@ -63,6 +69,9 @@ use crate::store::StoreError;
 use crate::writer::work::From;
 use agents::Agents;
 use authenticators::Authenticators;
+use bearers::Bearers;
+use clients::Clients;
+use consents::Consents;
 use credentials::Credentials;
 use devices::Devices;
 use federated::Federated;
@@ -98,6 +107,9 @@ pub struct Caller {
 pub(crate) struct People {
     pub(crate) tokens: Tokens,
     pub(crate) credentials: Credentials,
+    bearers: Bearers,
+    clients: Clients,
+    consents: Consents,
     authenticators: Authenticators,
     places: Places,
     pub(crate) devices: Devices,
@@ -116,6 +128,9 @@ impl People {
         Ok(Self {
             tokens: Tokens::load(house)?,
             credentials: Credentials::load(house)?,
+            bearers: Bearers::load(house)?,
+            clients: Clients::load(house)?,
+            consents: Consents::default(),
             authenticators: Authenticators::default(),
             places: Places::load(house)?,
             devices: Devices::load(house)?,

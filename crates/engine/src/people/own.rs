@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use countersign_core::{At, PrincipalId, SignInId};
+use countersign_core::{At, PrincipalId, ResourceId, RoleId, SignInId};
 
 use super::means::MeansSet;
-use super::tokens::Kept;
+use super::tokens::{Audience, Kept};
 use super::{Caller, SignInClient};
 use crate::engine::Engine;
 use crate::line::Topic;
@@ -36,8 +36,23 @@ pub struct SignInView {
     pub ends_at: At,
     /// The sign-in that let it in, if it is a program's.
     pub let_in_by: Option<SignInId>,
+    /// Where alone it counts, if it is a client's.
+    pub client: Option<ClientView>,
     /// Whether it is the one that asks.
     pub is_this: bool,
+}
+
+/// A client that somebody let in, for whoever may see its sign-in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientView {
+    /// What it calls itself.
+    pub name: String,
+    /// The host to which its code was brought.
+    pub host: String,
+    /// The resource at which alone it counts.
+    pub resource: ResourceId,
+    /// The one role that it is for, if it is for one.
+    pub role: Option<RoleId>,
 }
 
 /// A sign-in from a place that was not known.
@@ -78,6 +93,7 @@ impl Engine {
             ends_at: kept.ends_at(&self.0.house.settings),
             via: kept.from.via().as_str(),
             let_in_by: kept.from.let_in_by,
+            client: kept.from.audience.map(|audience| client_view(*audience)),
             id: kept.id,
             principal: kept.principal,
             address: kept.from.address,
@@ -223,4 +239,9 @@ impl Engine {
         };
         user(&caller.principal).is_some_and(|person| user(principal) == Some(person))
     }
+}
+
+fn client_view(audience: Audience) -> ClientView {
+    let Audience { name, host, resource, role, .. } = audience;
+    ClientView { name, host, resource, role }
 }

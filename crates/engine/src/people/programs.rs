@@ -35,7 +35,7 @@ use crate::words::{Refused, RefusedCode};
 const DEVICE_FOR: Span = Span::minutes(10);
 
 /// How long a code counts that a browser carries to a program on its own machine.
-const CODE_FOR: Span = Span::minutes(1);
+pub(super) const CODE_FOR: Span = Span::minutes(1);
 
 /// How often a program may ask whether it was let in, at first.
 const EVERY: Span = Span::seconds(5);
@@ -401,12 +401,13 @@ impl Engine {
             let_in: Some(LetIn { by, until: parent.signed_in_at.plus(settings.sign_in_for) }),
             job: None,
             key: None,
+            audience: None,
         };
         self.admit_known(parent.principal, came, client, Vec::new()).await
     }
 
     /// Ends what came of a code that somebody came with twice.
-    async fn end_stolen(&self, principal: &PrincipalId, sign_in: SignInId, client: &SignInClient) {
+    pub(super) async fn end_stolen(&self, principal: &PrincipalId, sign_in: SignInId, client: &SignInClient) {
         tracing::warn!(%principal, "a code for a program came a second time; what came of it ends");
         if let Some((key, kept)) = self.0.people.tokens.named(sign_in, self.now(), &self.0.house.settings)
             && self.end_of_sign_in(&key, &kept, client).await.is_err()
@@ -416,7 +417,7 @@ impl Engine {
     }
 
     /// Whether the caller may let in a program: a person who signed in at the console and was not let in so themselves.
-    fn may_let_in(&self, caller: &Caller) -> Result<(), Refused> {
+    pub(super) fn may_let_in(&self, caller: &Caller) -> Result<(), Refused> {
         let found = self.0.people.tokens.named(caller.sign_in, self.now(), &self.0.house.settings);
         // Whoever carries a program's token in a browser's cookie is a program.
         let is_at_the_console = caller.via == Via::Console
@@ -479,7 +480,7 @@ fn a_machine(name: &str) -> Result<&str, Refused> {
 }
 
 /// RFC 7636, section 4.1.
-fn is_verifier(text: &str) -> bool {
+pub(super) fn is_verifier(text: &str) -> bool {
     (43..=128).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
 }

@@ -186,6 +186,7 @@ impl Engine {
     ) -> Result<(SignedIn, SignInId), SignInRefused> {
         let (house, people, means) = (&self.0.house, &self.0.people, came.means);
         let let_in_by = came.let_in.map(|one| one.by);
+        let resource = came.audience.as_ref().map(|audience| audience.resource.clone());
         let mut fresh = people.tokens.mint_as(house, &principal, came, client);
         let mut visit = people.places.visit(house, &fresh.kept);
         let mut note = self.sign_in_note("auth.succeeded", principal.as_str(), client);
@@ -197,6 +198,7 @@ impl Engine {
         }
         note.line.actor = Some(principal.clone());
         note.line.person = self.snapshot().book.person(&principal).cloned();
+        note.line.resource = resource;
         note.puts = puts;
         note.puts.append(&mut fresh.puts);
         note.puts.append(&mut visit.puts);

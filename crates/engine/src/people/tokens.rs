@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use countersign_core::action::hash;
-use countersign_core::{At, PrincipalId, SignInId, Span};
+use countersign_core::{At, ClientId, PrincipalId, ResourceId, RoleId, SignInId, Span};
 use countersign_policy::context::Via;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -60,6 +60,8 @@ pub(crate) struct Kept {
     /// When it ends at the latest, where another sign-in let it in.
     until: Option<At>,
     pub(crate) from: Origin,
+    /// The newest token by which a client keeps its sign-in going.
+    pub(super) turn: Option<Turn>,
     /// [`Origin`] as it is stored.
     sealed: Arc<str>,
 }
@@ -83,6 +85,34 @@ pub(crate) struct Origin {
     /// SHA-256 of the key that it stands on (RFC 7638), base64url, if it is an agent's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) key: Option<String>,
+    /// Where alone it counts, if it is a client's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) audience: Option<Box<Audience>>,
+}
+
+/// A client that somebody let in at one resource, and nowhere else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Audience {
+    pub(crate) client: ClientId,
+    /// What the client calls itself.
+    pub(crate) name: String,
+    /// The host to which its code was brought.
+    pub(crate) host: String,
+    pub(crate) resource: ResourceId,
+    /// The one role that it is for, if it is for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) role: Option<RoleId>,
+    /// Who let it in.
+    pub(crate) by: PrincipalId,
+}
+
+/// Which of the tokens by which a client keeps its sign-in going is the newest, and since when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Turn {
+    pub(super) number: u64,
+    pub(super) at: At,
 }
 
 /// A session at an identity provider.
@@ -105,6 +135,8 @@ pub(crate) struct Came {
     pub(crate) job: Option<Box<Job>>,
     /// The key that it stands on, if it is an agent's.
     pub(crate) key: Option<String>,
+    /// Where alone it counts, if it is a client's.
+    pub(crate) audience: Option<Box<Audience>>,
 }
 
 /// By whom a program was let in.
@@ -118,7 +150,7 @@ pub(crate) struct LetIn {
 impl Came {
     /// Proved here, now.
     pub(crate) fn here(means: MeansSet, now: At) -> Self {
-        Self { means, proved_at: now, federation: None, let_in: None, job: None, key: None }
+        Self { means, proved_at: now, federation: None, let_in: None, job: None, key: None, audience: None }
     }
 }
 
@@ -136,6 +168,8 @@ struct Stored {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     until: Option<At>,
     from: Arc<str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    turn: Option<Turn>,
 }
 
 /// A sign-in that is about to be recorded.
@@ -156,6 +190,7 @@ impl Origin {
             let_in_by: None,
             job: None,
             key: None,
+            audience: None,
         }
     }
 
@@ -221,17 +256,32 @@ impl Tokens {
         came: Came,
         client: &SignInClient,
     ) -> Fresh {
-        let Came { means, proved_at, federation, let_in, job, key: shown } = came;
+        let Came { means, proved_at, federation, let_in, job, key: shown, audience } = came;
         let token = secret(&house.ports);
-        let (key, now) = (key_of(&token), house.ports.clock.now());
+        let now = house.ports.clock.now();
+        // What a client has is of another kind: no endpoint of the API takes it for a sign-in.
+        let (key, turn) = match &audience {
+            None => (key_of(&token), None),
+            Some(_) => (client_key_of(&token), Some(Turn { number: 0, at: now })),
+        };
         let id = SignInId(house.ports.entropy.id());
         let let_in_by = let_in.map(|one| one.by);
-        let from = Origin { federation, let_in_by, job, key: shown, ..Origin::of(client) };
+        let from = Origin { federation, let_in_by, job, key: shown, audience, ..Origin::of(client) };
         let sealed = from.sealed(house, &place(id)).into();
         let principal = principal.clone();
         let until = let_in.map(|one| one.until);
-        let kept =
-            Kept { id, principal, signed_in_at: now, seen_at: now, means, proved_at, until, from, sealed };
+        let kept = Kept {
+            id,
+            principal,
+            signed_in_at: now,
+            seen_at: now,
+            means,
+            proved_at,
+            until,
+            from,
+            turn,
+            sealed,
+        };
         let surplus = self.surplus(&kept.principal);
         let mut puts: Vec<Put> = surplus.iter().flat_map(rows::taken_out).collect();
         puts.push(kept.put(&key));
@@ -289,6 +339,18 @@ impl Tokens {
         let live = self.live();
         let mut named = live.iter().filter(|(_, kept)| kept.id == id && kept.is_live(now, settings));
         named.next().map(|(key, kept)| (*key, kept.clone()))
+    }
+
+    /// The live sign-in with this key, without that counting as use.
+    pub(super) fn at(&self, key: &[u8; 32], now: At, settings: &Settings) -> Option<Kept> {
+        self.live().get(key).filter(|kept| kept.is_live(now, settings)).cloned()
+    }
+
+    /// That a client has come for its next token, which is in the ledger; unless the sign-in has ended meanwhile.
+    pub(super) fn turned(&self, key: &[u8; 32], next: &Kept) {
+        if let Some(kept) = self.live().get_mut(key) {
+            (kept.turn, kept.seen_at) = (next.turn, next.seen_at);
+        }
     }
 
     /// Uses up the token of a job. Gives what is to be stored with the line about it; nothing if it was used before.
@@ -374,14 +436,14 @@ impl Tokens {
 
 impl Kept {
     fn read(house: &House, value: &[u8]) -> Option<Self> {
-        let Stored { id, principal, signed_in_at, seen_at, means, proved_at, until, from: sealed } =
+        let Stored { id, principal, signed_in_at, seen_at, means, proved_at, until, from: sealed, turn } =
             serde_json::from_slice(value).ok()?;
         let from = Origin::unsealed(house, &place(id), &sealed)?;
         let proved_at = proved_at.unwrap_or(signed_in_at);
-        Some(Self { id, principal, signed_in_at, seen_at, means, proved_at, until, from, sealed })
+        Some(Self { id, principal, signed_in_at, seen_at, means, proved_at, until, from, turn, sealed })
     }
 
-    fn put(&self, key: &[u8; 32]) -> Put {
+    pub(super) fn put(&self, key: &[u8; 32]) -> Put {
         let stored = Stored {
             id: self.id,
             principal: self.principal.clone(),
@@ -391,6 +453,7 @@ impl Kept {
             proved_at: (self.proved_at != self.signed_in_at).then_some(self.proved_at),
             until: self.until,
             from: Arc::clone(&self.sealed),
+            turn: self.turn,
         };
         // A struct of texts and numbers cannot fail to serialise.
         Put::set(Drawer::Tokens, *key, serde_json::to_vec(&stored).unwrap_or_default())
@@ -398,8 +461,13 @@ impl Kept {
 
     /// When it ends if it is not used again.
     pub(super) fn ends_at(&self, settings: &Settings) -> At {
+        let at_the_latest = self.ends_at_the_latest(settings);
+        if self.from.audience.is_some() {
+            // A client that is not used says nothing: nobody has to let it in again for a long lunch.
+            return at_the_latest;
+        }
         let idle = if self.from.job.is_some() { SILENT_FOR } else { settings.sign_in_idle };
-        self.ends_at_the_latest(settings).min(self.seen_at.plus(idle))
+        at_the_latest.min(self.seen_at.plus(idle))
     }
 
     /// When it ends however much it is used.
@@ -493,6 +561,10 @@ fn renewed_text(house: &House, id: SignInId, sealed: &str) -> Option<String> {
 
 fn place(id: SignInId) -> String {
     format!("sign-in:{id}")
+}
+
+pub(super) fn client_key_of(token: &str) -> [u8; 32] {
+    hash(&[b"countersign/client-token/v1\n", token.as_bytes()]).0
 }
 
 fn key_of(token: &str) -> [u8; 32] {

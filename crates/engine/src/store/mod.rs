@@ -84,6 +84,8 @@ pub enum Drawer {
     Devices,
     /// What clients present to doors: keys, never passwords.
     Credentials,
+    /// Programs that registered themselves.
+    Clients,
     /// What directories said beyond what the book holds, encrypted, and when they were heard.
     Directories,
     /// Full hash tiles.
@@ -98,7 +100,7 @@ pub enum Drawer {
 
 impl Drawer {
     /// All drawers.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Meta,
         Self::Content,
         Self::Sheets,
@@ -111,6 +113,7 @@ impl Drawer {
         Self::Places,
         Self::Devices,
         Self::Credentials,
+        Self::Clients,
         Self::Directories,
         Self::Tiles,
         Self::Checkpoints,
@@ -134,6 +137,7 @@ impl Drawer {
             Self::Places => "places",
             Self::Devices => "devices",
             Self::Credentials => "credentials",
+            Self::Clients => "clients",
             Self::Directories => "directories",
             Self::Tiles => "tiles",
             Self::Checkpoints => "checkpoints",

@@ -26,7 +26,7 @@ const KEY_BYTES_MAX: usize = 256;
 const APPLICATION: i32 = 0x4353_4732;
 
 /// The version of the tables (`PRAGMA user_version`).
-const VERSION: i32 = 6;
+const VERSION: i32 = 7;
 
 /// Versions that only lack tables.
 const FEWER_TABLES: std::ops::Range<i32> = 1..VERSION;
@@ -453,6 +453,7 @@ const fn sql_of(drawer: Drawer) -> &'static Sql {
         Drawer::Places => &sql!("places"),
         Drawer::Devices => &sql!("devices"),
         Drawer::Credentials => &sql!("credentials"),
+        Drawer::Clients => &sql!("clients"),
         Drawer::Directories => &sql!("directories"),
         Drawer::Tiles => &sql!("tiles"),
         Drawer::Checkpoints => &sql!("checkpoints"),

@@ -5,6 +5,7 @@ mod again;
 mod audit;
 mod budgets;
 mod bundles;
+mod consents;
 mod crash;
 mod directories;
 mod federated;

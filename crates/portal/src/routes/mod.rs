@@ -4,6 +4,7 @@
 mod accesses;
 mod bundle;
 mod catalogue;
+mod consents;
 mod credentials;
 mod devices;
 mod directories;
@@ -25,6 +26,8 @@ mod sign_in;
 mod status;
 mod trial;
 mod workbenches;
+
+pub(crate) use sign_in::From;
 
 use countersign_core::ids::BadId;
 use countersign_engine::Engine;
@@ -67,6 +70,7 @@ pub(crate) fn api() -> OpenApiRouter<Rooms> {
         .merge(accesses::router())
         .merge(bundle::router())
         .merge(catalogue::router())
+        .merge(consents::router())
         .merge(credentials::router())
         .merge(devices::router())
         .merge(directories::router())

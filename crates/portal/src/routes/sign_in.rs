@@ -36,8 +36,8 @@ pub(crate) fn router() -> OpenApiRouter<Rooms> {
 }
 
 /// Who signs in, as far as the call itself tells.
-pub(super) struct From {
-    pub(super) client: SignInClient,
+pub(crate) struct From {
+    pub(crate) client: SignInClient,
     is_browser: bool,
 }
 

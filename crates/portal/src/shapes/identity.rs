@@ -115,8 +115,27 @@ pub struct LiveSignIn {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub let_in_by: Option<String>,
+    /// Where alone it counts, if it is the sign-in of a client that was let in at one resource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub client: Option<LiveClient>,
     /// Whether it is the one that asks.
     pub this: bool,
+}
+
+/// A client that was let in at one resource.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct LiveClient {
+    /// What it calls itself.
+    pub name: String,
+    /// The host to which the answer was brought.
+    pub host: String,
+    /// The resource.
+    pub resource: String,
+    /// The one role that it is for, if it is for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub role: Option<String>,
 }
 
 /// A sign-in of the caller's from a place from which they had not signed in before, of which they are to be told.
@@ -251,8 +270,16 @@ impl From<engine::SignInView> for LiveSignIn {
             seen_at: view.seen_at.rfc3339(),
             expires_at: view.ends_at.rfc3339(),
             let_in_by: view.let_in_by.map(|id| id.to_string()),
+            client: view.client.map(Into::into),
             this: view.is_this,
         }
+    }
+}
+
+impl From<engine::ClientView> for LiveClient {
+    fn from(view: engine::ClientView) -> Self {
+        let (resource, role) = (view.resource.to_string(), view.role.map(|role| role.to_string()));
+        Self { name: view.name, host: view.host, resource, role }
     }
 }
 

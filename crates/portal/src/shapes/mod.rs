@@ -7,6 +7,7 @@
 pub mod accesses;
 pub mod bundle;
 pub mod catalogue;
+pub mod consents;
 pub mod devices;
 pub mod grants;
 pub mod identity;

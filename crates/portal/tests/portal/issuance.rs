@@ -8,12 +8,13 @@ use serde_json::Value;
 const PAGE: &str = include_str!("../../../../docs/developers/issuance.md");
 
 /// Members of answers that open something or help to.
-const TELLING: [&str; 10] = [
+const TELLING: [&str; 11] = [
     "token",
     "pending",
     "challenge",
     "code",
     "device_code",
+    "redirect_to",
     "user_code",
     "password",
     "secret",

@@ -15,6 +15,7 @@ mod identity;
 mod issuance;
 mod jobs;
 mod matrix;
+mod oauth;
 mod scim;
 mod serving;
 mod story;

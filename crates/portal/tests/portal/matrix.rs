@@ -163,6 +163,8 @@ fn body(endpoint: &Endpoint) -> Value {
         "/sign-in/program" => json!({ "code": "guessed", "verifier": "a".repeat(43) }),
         "/me/device" => json!({ "user_code": "BCDF-GHJK" }),
         "/me/device/answer" => json!({ "user_code": "BCDF-GHJK", "allow": true }),
+        "/me/client" => authorization(),
+        "/me/client/answer" => json!({ "request": authorization(), "allow": true }),
         "/me/devices" => json!({ "endpoint": "https://push.example/x", "p256dh": "AA", "auth": "AA" }),
         "/sessions/{id}/pause" => json!({ "reason": "look" }),
         "/secrets" => json!({ "name": "spare", "value": "hush" }),
@@ -180,6 +182,11 @@ fn body(endpoint: &Endpoint) -> Value {
         }
         _ => json!({}),
     }
+}
+
+/// What a client that nobody registered asks for.
+fn authorization() -> Value {
+    json!({ "client_id": "cli_00000000000000000000000000", "redirect_uri": "http://127.0.0.1:1/cb" })
 }
 
 fn changed() -> Value {

@@ -9,5 +9,6 @@
 
 mod budgets;
 mod evasions;
+mod oauth;
 mod program;
 mod story;
