@@ -11,10 +11,16 @@ pub const BATCH_MAX: usize = 2_048;
 /// How many bytes of text and parameters ride in one transaction, so that memory and the log stay bounded.
 pub const BATCH_BYTES_MAX: usize = 16 << 20;
 
-/// How long a record that nobody waits for lies in the queue so that others can join it, and so that how the action ended
-/// can be told in the same line. It must be durable within 100 ms: two syncs of a busy disk, the one that is under way and
-/// its own, fit into the rest.
-pub const LINGER_MS: u64 = 20;
+/// When a record that nobody waits for must be durable, in milliseconds after it was handed over.
+pub const DURABLE_MS: u64 = 100;
+
+/// How long such a record lies in the queue at least and at most, in milliseconds, so that others can join it, and so that
+/// how the action ended can be told in the same line. In between it lies as long as [`DURABLE_MS`] allows: two transactions, the
+/// one that is under way and its own, must fit into the rest, and so must [`SPARE_MS`].
+pub const LINGER_MS: (u64, u64) = (20, 60);
+
+/// What a record's way to the disk may take beside transactions, in milliseconds: other work of the machine.
+pub const SPARE_MS: u64 = 30;
 
 /// After how many pieces of work that nobody waits for the writer lets other threads come first: about every 50 us.
 pub const GIVE_WAY_EVERY: usize = 16;

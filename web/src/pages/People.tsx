@@ -21,7 +21,7 @@ const KINDS: Record<Schemas["PrincipalKind"], string> = { user: "person", servic
 
 export default function People() {
   const list = useQuery(principals);
-  // The directories stand above the people, who would be pushed down by them.
+  // The directories stand above the people, who would be pushed down by them: both come together.
   const known = useQuery(directories);
   const [sought, setSought] = useState("");
   const fits = (one: Principal): boolean =>
@@ -33,23 +33,25 @@ export default function People() {
       }>
         People, services and agents. A service or an agent always has somebody who answers for it.
       </Head>
-      <Directories />
       <Reading of={known.isPending ? { ...list, data: undefined, error: null } : list} bones={<Bones rows={5} height={60} />}>
         {(items) => {
           const found = items.filter(fits);
           return (
-            <div className="sheet">
-              {found.length === 0
-                ? <Blank icon={IconUserOff} title="Nobody matches" />
-                : (
-                  <table className="grid fold">
-                    <thead>
-                      <tr><th>Name</th><th>Kind</th><th>Groups</th><th>Holds now</th><th>State</th><th className="end"><span className="unseen">What you can do</span></th></tr>
-                    </thead>
-                    <tbody>{found.map((one) => <Row key={one.id} of={one} />)}</tbody>
-                  </table>
-                )}
-            </div>
+            <>
+              <Directories of={known.data ?? []} />
+              <div className="sheet">
+                {found.length === 0
+                  ? <Blank icon={IconUserOff} title="Nobody matches" />
+                  : (
+                    <table className="grid fold">
+                      <thead>
+                        <tr><th>Name</th><th>Kind</th><th>Groups</th><th>Holds now</th><th>State</th><th className="end"><span className="unseen">What you can do</span></th></tr>
+                      </thead>
+                      <tbody>{found.map((one) => <Row key={one.id} of={one} />)}</tbody>
+                    </table>
+                  )}
+              </div>
+            </>
           );
         }}
       </Reading>
@@ -65,8 +67,7 @@ const FOLLOWS: Record<Schemas["Hearing"], string> = {
 };
 
 /** Where people come from, if the bundle names any directory. */
-function Directories() {
-  const items = useQuery(directories).data ?? [];
+function Directories({ of: items }: { of: readonly Schemas["Directory"][] }) {
   if (items.length === 0) return null;
   return (
     <section aria-label="Directories" className="sheet" style={{ marginBottom: 20 }}>

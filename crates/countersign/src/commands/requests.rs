@@ -322,13 +322,18 @@ pub async fn grants(cli: &Cli, home: &Home, options: &Grants) -> Result<()> {
         ("who", &|grant| text_at(grant, "/principal")),
         ("role", &|grant| text_at(grant, "/role")),
         ("why", &|grant| text_at(grant, "/purpose")),
-        ("ends", &|grant| when(grant, "/not_after")),
+        ("ends", &ends),
     ];
     let limited = |grant: &Value| grant.get("budget").is_some();
     if found.pointer("/items").and_then(Value::as_array).is_some_and(|items| items.iter().any(limited)) {
         columns.push(("left", &left));
     }
     Output(cli.output).list(&found, "No grant is live.", &columns)
+}
+
+/// When it ended, or will.
+fn ends(grant: &Value) -> String {
+    when(grant, if grant.get("ended").is_some() { "/ended/at" } else { "/not_after" })
 }
 
 /// What is left of a grant's budget: `37600 rows, 41 s`.

@@ -243,9 +243,14 @@ impl Writer {
         }
     }
 
+    /// The clock's instant.
+    pub(crate) fn clock(&self) -> At {
+        self.ports.clock.now()
+    }
+
     /// The ledger's instant: never before an earlier line's.
     fn now(&self) -> At {
-        self.ports.clock.now().max(self.live.at)
+        self.clock().max(self.live.at)
     }
 
     fn checkpoint_due(&self) -> bool {

@@ -1,7 +1,7 @@
 //! What stands between everybody and the writer: a bounded queue, and the thread that empties it.
 //!
 //! Whoever sends waits while the queue is full; nothing is dropped. Work that somebody waits for wakes the thread
-//! at once. A record alongside wakes nobody: it lies for a few milliseconds so that it rides with others. The record of a
+//! at once. A record alongside wakes nobody: it lies for some milliseconds so that it rides with others, fewer where the disk is slow. The record of a
 //! read whose answer waits for it goes at once too, unless many such records come: then each transaction waits for a
 //! fraction of a millisecond, which the query takes anyway, so that it carries several.
 
@@ -13,7 +13,9 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::work::{NotDone, Reply, Work};
 use super::{Turn, Writer};
-use crate::settings::{BATCH_BYTES_MAX, BATCH_MAX, CROWD_MIN, GATHER_MICROS, LINGER_MS, QUEUE_MAX};
+use crate::settings::{
+    BATCH_BYTES_MAX, BATCH_MAX, CROWD_MIN, DURABLE_MS, GATHER_MICROS, LINGER_MS, QUEUE_MAX, SPARE_MS,
+};
 
 /// How long a failing store is left alone at first, and at most, before it is tried again.
 const BACKOFF_MS: (u64, u64) = (50, 2_000);
@@ -32,6 +34,8 @@ struct State {
     urgency: Urgency,
     /// How many pieces of work of the last batch somebody waited for.
     crowd: usize,
+    /// How long the slowest of the last batches took, in milliseconds.
+    took_ms: u64,
     /// The hour has come for something that the writer does by itself.
     poked: bool,
     closed: bool,
@@ -69,7 +73,10 @@ impl State {
     /// How long what is there may lie so that others can join it.
     fn lies_for(&self) -> Option<Duration> {
         match self.urgency {
-            Urgency::Lies => Some(Duration::from_millis(LINGER_MS)),
+            Urgency::Lies => {
+                let spent = SPARE_MS.saturating_add(self.took_ms.saturating_mul(2));
+                Some(Duration::from_millis(DURABLE_MS.saturating_sub(spent).clamp(LINGER_MS.0, LINGER_MS.1)))
+            }
             Urgency::Soon if self.crowd >= CROWD_MIN => Some(Duration::from_micros(GATHER_MICROS)),
             Urgency::Soon | Urgency::Now => None,
         }
@@ -156,7 +163,7 @@ impl Queue {
         if state.closed {
             return Err(NotDone::Unavailable);
         }
-        let wakes = state.items.is_empty() || state.urgency < urgency;
+        let wakes = state.items.is_empty() || state.urgency < urgency || state.items.len() + 1 == BATCH_MAX;
         state.items.push_back(item);
         state.urgency = state.urgency.max(urgency);
         drop(state);
@@ -219,6 +226,12 @@ impl Queue {
         self.room.add_permits(batch.iter().filter(|item| item.placed).count());
     }
 
+    /// How long the last batch took, in milliseconds. A slow one is forgotten within tens of batches.
+    fn took(&self, ms: u64) {
+        let mut state = self.state();
+        state.took_ms = ms.max(state.took_ms - state.took_ms.div_ceil(8));
+    }
+
     /// Waits, but not longer than this. Work that comes meanwhile stays where it is.
     fn rest(&self, millis: u64) {
         let state = self.state();
@@ -266,7 +279,10 @@ pub(crate) trait Herald: Send {
 /// Empties the queue until it is closed. Runs on a thread of its own.
 pub(crate) fn drive(mut writer: Writer, queue: &Arc<Queue>, herald: &dyn Herald) {
     while let Some(batch) = queue.take() {
-        let Some(kept) = turn_or_keep(&mut writer, herald, batch) else { continue };
+        let began = writer.clock();
+        let kept = turn_or_keep(&mut writer, herald, batch);
+        queue.took(writer.clock().since(began).millis().try_into().unwrap_or_default());
+        let Some(kept) = kept else { continue };
         mend(&mut writer, queue, herald);
         if writer.broken().is_some() {
             tracing::error!(lost = kept.len(), "stopped while the ledger took no records");
@@ -411,7 +427,34 @@ mod tests {
         assert_eq!(lies(Urgency::Soon, CROWD_MIN), Some(Duration::from_micros(GATHER_MICROS)));
         assert_eq!(lies(Urgency::Soon, CROWD_MIN - 1), None);
         assert_eq!(lies(Urgency::Now, CROWD_MIN), None);
-        assert_eq!(lies(Urgency::Lies, 0), Some(Duration::from_millis(LINGER_MS)));
+        assert_eq!(lies(Urgency::Lies, 0), Some(Duration::from_millis(LINGER_MS.1)));
+    }
+
+    #[test]
+    fn records_lie_shorter_where_the_disk_is_slow_and_longer_again_when_it_no_longer_is() {
+        let queue = Queue::new();
+        let lies = || queue.state().lies_for().unwrap().as_millis();
+        assert_eq!(lies(), u128::from(LINGER_MS.1));
+        queue.took(15);
+        assert_eq!(lies(), 40, "twice 15 and what is spared are left");
+        queue.took(10_000);
+        assert_eq!(lies(), u128::from(LINGER_MS.0));
+        (0..100).for_each(|_| queue.took(0));
+        assert_eq!(lies(), u128::from(LINGER_MS.1));
+    }
+
+    #[test]
+    fn a_whole_transaction_does_not_lie() {
+        let queue = Arc::new(Queue::new());
+        let _first: Vec<_> = (1..BATCH_MAX).map(|_| put(&queue, Urgency::Lies)).collect();
+        let taking = {
+            let queue = Arc::clone(&queue);
+            std::thread::spawn(move || {
+                queue.gather(queue.state(), Urgency::Lies, Duration::from_secs(3_600)).items.len()
+            })
+        };
+        let _last = put(&queue, Urgency::Lies);
+        assert_eq!(taking.join().unwrap(), BATCH_MAX);
     }
 
     #[test]
