@@ -28,6 +28,11 @@ const browser = await launch();
 const DESK = { width: 1360, height: 900 };
 const PHONE = { width: 390, height: 844 };
 const NARROW = { width: 320, height: 640 };
+/** Where a day has just begun: most instants are of the day before, and longest to write. */
+const PAST_MIDNIGHT = (() => {
+  const east = (24 - new Date().getUTCHours()) % 24;
+  return east <= 14 ? `Etc/GMT-${east}` : `Etc/GMT+${24 - east}`;
+})();
 
 /** A browser of one person, watched for errors. */
 async function person(user, options = {}) {
@@ -406,7 +411,7 @@ async function pagesOf(bob) {
     body: JSON.stringify({ client_name: "A client of tools", redirect_uris: ["http://127.0.0.1:40000/cb", "https://tools.example/cb"] }),
   }).then((answer) => answer.json()).catch(() => ({}));
   const authorize = (redirect_uri) => client.client_id && `/authorize?${new URLSearchParams({
-    client_id: client.client_id, redirect_uri, response_type: "code", code_challenge: "a".repeat(43), code_challenge_method: "S256",
+    client_id: client.client_id, redirect_uri, response_type: "code", code_challenge: "A".repeat(43), code_challenge_method: "S256",
     resource: `${new URL(base).origin}/mcp/reports`, state: "x",
   })}`;
   return Object.entries({
@@ -439,6 +444,7 @@ async function everyPage(bob) {
       if (screen === "narrow" && scheme === "dark") continue;
       const { context, page } = await person(`bob-${screen}-${scheme}`, {
         viewport, colorScheme: scheme, storageState: storage, hasTouch: screen !== "desk", isMobile: screen !== "desk",
+        ...(screen === "narrow" ? { timezoneId: PAST_MIDNIGHT } : {}),
       });
       for (const [name, path] of pages) {
         await page.goto(`${base}${path}`);

@@ -106,11 +106,17 @@ impl Begun {
         let Some(why) = why else { return Ok(()) };
         let unknown = Said { action: "mcp.unknown", ..subject.said.clone() };
         let unfit = Subject { said: unknown, ..subject.clone() };
-        let session = &self.speaker.session;
+        let session = Arc::clone(&self.speaker.session);
         let engine = &session.shared.engine;
         let judged = loop {
-            match engine.judge(&session.engine, unfit.attempt(session)) {
-                Judgement::Paused => engine.resumed(&session.engine).await,
+            match engine.judge(&session.engine, unfit.attempt(&session)) {
+                Judgement::Paused => {
+                    match flow::while_paused(engine, &session.engine, &mut self.speaker).await {
+                        Ok(Attended::Done(())) => {}
+                        Ok(Attended::Cancelled) => return Err(Words::from(&No::Cancelled)),
+                        Err(lost) => return Err(lost.into()),
+                    }
+                }
                 other => break other,
             }
         };
@@ -135,6 +141,14 @@ pub(crate) async fn notify(session: Arc<Session>, subject: Subject) -> Result<()
     let (out, _open) = tokio::sync::mpsc::channel(1);
     let flight = Arc::new(Flight::new(out, None));
     let engine = session.shared.engine.clone();
+    if engine.is_paused(&session.engine) && subject.method.starts_with("notifications/") {
+        // Nothing is kept for later that nobody waits for; what is to be stopped was stopped.
+        return match subject.method.as_str() {
+            "notifications/cancelled" => Ok(()),
+            _ => Err(Words::new(answer::DENIED, "this session is paused")
+                .hint("tell it again when the session goes on")),
+        };
+    }
     let mut speaker = Speaker::new(Arc::clone(&session), flight, subject);
     let attempt = |speaker: &Speaker| speaker.subject.attempt(&speaker.session);
     match Box::pin(flow::decide(&engine, &session.engine, &mut speaker, attempt)).await {

@@ -111,10 +111,16 @@ async fn exchange(
             Err(_) => Unanswered::Failed("the server will not answer".into()),
         },
         () = session.over.cancelled() => Unanswered::Over(session.ending()),
-        () = flight.cancelled.cancelled() => return Err(Unanswered::Cancelled),
+        () = flight.cancelled.cancelled() => Unanswered::Cancelled,
         () = tokio::time::sleep(limit) => Unanswered::Slow,
     };
-    if !matches!(ended, Unanswered::Failed(_)) {
+    let is_told = match ended {
+        Unanswered::Failed(_) => true,
+        // The client tells it, and what a client tells is passed on; not in a session that is paused.
+        Unanswered::Cancelled => !session.shared.engine.is_paused(&session.engine),
+        Unanswered::Over(_) | Unanswered::Slow => false,
+    };
+    if !is_told {
         // What the client does not hear of any more should not go on.
         let params = format!("{{\"requestId\":{}}}", id.json());
         let cancel =

@@ -190,18 +190,23 @@ pub fn redirect_host(uri: &str) -> Option<String> {
     let host = url.host_str()?;
     let fits = match url.scheme() {
         "https" => true,
-        "http" => is_this_machine(&url),
+        "http" => is_this_machine(url.host()),
         _ => false,
     };
     let is_as_written = uri.strip_prefix(url.scheme())?.strip_prefix("://")?.starts_with(host);
     (fits && is_bare && is_as_written).then(|| host.to_owned())
 }
 
-fn is_this_machine(url: &Url) -> bool {
-    match url.host() {
+/// Whether what goes to that host stays on the machine of whoever sent it. A name that only looks like an address does not.
+pub(super) fn stays_here(host: &str) -> bool {
+    Host::parse(host).is_ok_and(|host| is_this_machine(Some(host)))
+}
+
+fn is_this_machine<S: AsRef<str>>(host: Option<Host<S>>) -> bool {
+    match host {
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Domain(name)) => name.as_ref() == "localhost",
         None => false,
     }
 }
@@ -215,7 +220,7 @@ fn without_port(uri: &str) -> Option<(&str, &str)> {
         Some((host, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => host,
         _ => authority,
     };
-    is_this_machine(&Url::parse(uri).ok()?).then_some((host, path))
+    is_this_machine(Url::parse(uri).ok()?.host()).then_some((host, path))
 }
 
 /// A name that somebody is shown: nothing in it may pass for something else, or move what stands around it.
@@ -240,6 +245,12 @@ mod tests {
             ("http://localhost:8090/callback", "localhost"),
         ] {
             assert_eq!(redirect_host(uri).as_deref(), Some(host), "{uri}");
+            assert_eq!(stays_here(host), host != "app.example", "{uri}");
+        }
+        // A host may begin like this machine's own address and be anybody's.
+        for uri in ["https://127.0.0.1.evil.example/cb", "https://localhost.evil.example/cb"] {
+            let host = redirect_host(uri).unwrap();
+            assert!(!stays_here(&host), "{uri}");
         }
         for bad in [
             "",

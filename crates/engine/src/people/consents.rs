@@ -11,7 +11,7 @@
 //! successor again. Codes wait in memory: a restart has people begin anew.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -22,12 +22,12 @@ use countersign_core::catalogue::{Impact, PrincipalKind};
 use countersign_core::{At, ClientId, PrincipalId, ResourceId, RoleId, SignInId, Span};
 use zeroize::Zeroizing;
 
-use super::clients::Client;
+use super::clients::{Client, stays_here};
 use super::means::Proof;
 use super::programs::{CODE_FOR, is_verifier, secret};
 use super::sign_in::SignInRefused;
 use super::tokens::{Audience, Came, Kept as SignIn, LetIn, Turn, client_key_of};
-use super::{Caller, ProgramCode, SignInClient, redirect_host};
+use super::{Caller, ProgramCode, SignInClient, redirect_host, rows};
 use crate::engine::Engine;
 use crate::store::Put;
 use crate::words::{Refused, RefusedCode};
@@ -66,6 +66,8 @@ pub struct ConsentAsked {
     pub client: Client,
     /// The host to which the code goes.
     pub host: String,
+    /// Whether that is the machine of whoever is asked.
+    pub is_here: bool,
     /// The resource's one line.
     pub title: String,
     /// How bad it would be.
@@ -201,8 +203,10 @@ impl Engine {
         let found = snapshot.book.catalogue.resources.get(&ask.resource);
         let found = found
             .ok_or_else(|| Refused::from(countersign_core::Refusal::NoSuchResource(ask.resource.clone())))?;
+        let host = redirect_host(&ask.redirect_uri).unwrap_or_default();
         Ok(ConsentAsked {
-            host: redirect_host(&ask.redirect_uri).unwrap_or_default(),
+            is_here: stays_here(&host),
+            host,
             title: found.title.clone(),
             impact: found.impact,
             until: self.let_in_until(caller),
@@ -337,9 +341,21 @@ impl Engine {
         self.check_client(&by, &kept.principal, &audience.resource)?;
         let made = self.make_bearer(&by, (&key, &kept), &audience.resource, vec![kept.put(&key)]).await;
         let made = made.map_err(TokenRefused::Refused)?;
-        self.0.people.tokens.turned(&key, &kept);
+        if !self.0.people.tokens.turned(&key, &kept) {
+            // It ended meanwhile; what has just been stored of it must not come back with the next start.
+            return Err(self.gone(&key).await);
+        }
         let refresh = self.refresh_token(first, number);
         Ok(IssuedTokens { access: made.token, expires_at: made.expires_at, refresh, role: audience.role })
+    }
+
+    /// Takes out of the store what is not known any more.
+    async fn gone(&self, key: &[u8; 32]) -> TokenRefused {
+        let (store, over) = (Arc::clone(&self.0.house.store), rows::taken_out(key));
+        match tokio::task::spawn_blocking(move || store.put(&over)).await {
+            Ok(Ok(())) => TokenRefused::NoGrant,
+            Ok(Err(_)) | Err(_) => TokenRefused::Refused(Refused::unavailable()),
+        }
     }
 
     /// Ends the sign-in of a client that gives back a token of either kind. One that is not its own, or is none, is nothing to it
@@ -399,6 +415,11 @@ impl Engine {
         })?;
         let (key, first) = (client_key_of(&signed_in.token), signed_in.token);
         let kept = self.0.people.tokens.at(&key, now, settings).ok_or(TokenRefused::NoGrant)?;
+        // What ended the parent in this very moment did not see its child yet.
+        if self.0.people.tokens.named(code.by, now, settings).is_none() {
+            self.end_of_sign_in(&key, &kept, &from).await.map_err(TokenRefused::Refused)?;
+            return Err(TokenRefused::NoGrant);
+        }
         let by = Caller { sign_in: id, token: key, ..by };
         match self.make_bearer(&by, (&key, &kept), resource, Vec::new()).await {
             Ok(made) => {

@@ -346,11 +346,12 @@ impl Tokens {
         self.live().get(key).filter(|kept| kept.is_live(now, settings)).cloned()
     }
 
-    /// That a client has come for its next token, which is in the ledger; unless the sign-in has ended meanwhile.
-    pub(super) fn turned(&self, key: &[u8; 32], next: &Kept) {
-        if let Some(kept) = self.live().get_mut(key) {
-            (kept.turn, kept.seen_at) = (next.turn, next.seen_at);
-        }
+    /// That a client has come for its next token, which is in the ledger. False if the sign-in has ended meanwhile.
+    pub(super) fn turned(&self, key: &[u8; 32], next: &Kept) -> bool {
+        let mut live = self.live();
+        let Some(kept) = live.get_mut(key) else { return false };
+        (kept.turn, kept.seen_at) = (next.turn, next.seen_at);
+        true
     }
 
     /// Uses up the token of a job. Gives what is to be stored with the line about it; nothing if it was used before.

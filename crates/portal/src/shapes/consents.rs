@@ -122,7 +122,7 @@ impl AuthorizationAsked {
     pub(crate) fn of(asked: engine::ConsentAsked, resource: String, role: Option<String>) -> Self {
         Self {
             client: asked.client.name,
-            here: is_here(&asked.host),
+            here: asked.is_here,
             host: asked.host,
             registered_at: asked.client.registered_at.rfc3339(),
             resource,
@@ -133,10 +133,6 @@ impl AuthorizationAsked {
             role,
         }
     }
-}
-
-fn is_here(host: &str) -> bool {
-    host == "localhost" || host == "[::1]" || host.starts_with("127.")
 }
 
 impl From<engine::ConsentActor> for AuthorizationActor {
