@@ -511,6 +511,9 @@ pub struct Connect {
     /// holds a slash), for as long as this runs. Only your own programs are let in.
     #[arg(long, value_name = "PORT|DIR", conflicts_with_all = ["print", "args"])]
     pub listen: Option<crate::commands::local::Listen>,
+    /// Of a database: be a server of tools (MCP) on standard input and output, whose tools run statements.
+    #[arg(long, conflicts_with_all = ["listen", "args"])]
+    pub tools: bool,
     /// The agent of yours that it is for.
     #[arg(long, value_name = "NAME")]
     pub agent: Option<String>,

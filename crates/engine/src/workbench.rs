@@ -4,10 +4,13 @@
 //! and cut as any client's. What is special is only how it begins: who is signed in to the console needs no credential to
 //! prove it again. Whether they may is asked as for a credential (`credential.mint`), because that is what it stands for.
 //!
+//! Databases as tools of an agent's are the same (the door of tools): there the credential that the agent's client shows is the
+//! proof, and policy was asked when that was made.
+//!
 //! Doors and whoever wants a workbench meet here, by the kind of the resource. Nothing here speaks a protocol.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use countersign_core::book::Standing;
@@ -21,6 +24,7 @@ use crate::engine::Engine;
 use crate::line::{Exported, Sealed, Topic};
 use crate::people::Caller;
 use crate::seal::Field;
+use crate::session::Session;
 use crate::snapshot::Snapshot;
 use crate::words::{Refused, RefusedCode};
 
@@ -52,6 +56,8 @@ pub struct Wish {
     pub client: Client,
     /// Why, for this session.
     pub reason: Option<String>,
+    /// The ticket it belongs to.
+    pub ticket: Option<String>,
     /// What is to be done, until the sender is gone: then the session ends.
     pub orders: mpsc::Receiver<Order>,
     /// To be left at once, whatever is going on.
@@ -60,12 +66,10 @@ pub struct Wish {
 }
 
 /// A session has begun.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Begun {
     /// Which.
-    pub session: SessionId,
-    /// In which role.
-    pub role: RoleId,
+    pub session: Session,
     /// The server's version, as it says itself.
     pub server: String,
 }
@@ -174,6 +178,23 @@ pub enum Transaction {
     Failed,
 }
 
+/// Who is let in from inside, and to what.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Who: they have proved it.
+    pub principal: PrincipalId,
+    /// On what.
+    pub resource: ResourceId,
+    /// In which role; without it the door chooses as for any client.
+    pub role: Option<RoleId>,
+    /// From where, with which program.
+    pub client: Client,
+    /// Why, for this session.
+    pub reason: Option<String>,
+    /// The ticket it belongs to.
+    pub ticket: Option<String>,
+}
+
 /// A workbench that is open.
 #[derive(Debug)]
 pub struct Workbench {
@@ -202,6 +223,12 @@ pub struct Export {
 #[derive(Debug, Default)]
 pub(crate) struct Benches(Mutex<BTreeMap<String, mpsc::Sender<Wish>>>);
 
+impl Benches {
+    fn doors(&self) -> MutexGuard<'_, BTreeMap<String, mpsc::Sender<Wish>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Wish {
     /// Lets it in, or says why not. Nothing: whoever wished has gone.
     pub fn answer(
@@ -223,8 +250,7 @@ impl Engine {
     #[must_use]
     pub fn workbench_wishes(&self, kind: &str) -> mpsc::Receiver<Wish> {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        let mut doors = self.0.benches.0.lock().unwrap_or_else(PoisonError::into_inner);
-        doors.insert(kind.to_owned(), sender);
+        self.0.benches.doors().insert(kind.to_owned(), sender);
         receiver
     }
 
@@ -241,29 +267,53 @@ impl Engine {
         reason: Option<String>,
     ) -> Result<Workbench, Refused> {
         let snapshot = self.snapshot();
-        let described = snapshot.book.catalogue.resources.get(resource);
-        let described = described.ok_or_else(|| Refusal::NoSuchResource(resource.clone()))?;
+        if !snapshot.book.catalogue.resources.contains_key(resource) {
+            return Err(Refusal::NoSuchResource(resource.clone()).into());
+        }
         if !self.may(caller, &snapshot, "credential.mint", Target::Resource(resource.clone())) {
             let message = format!("policy does not permit you to work on `{resource}` from here");
             return Err(Refused::new(RefusedCode::NotPermitted, message)
                 .hint("it takes what making a credential takes (`credential.mint`)"));
         }
-        let door = {
-            let doors = self.0.benches.0.lock().unwrap_or_else(PoisonError::into_inner);
-            doors.get(&described.kind).cloned()
-        };
+        let principal = caller.principal.clone();
+        let entry = Entry { principal, resource: resource.clone(), role, client, reason, ticket: None };
+        self.open_inside(entry).await
+    }
+
+    /// Whether clients are let in from inside to resources of this kind.
+    #[must_use]
+    pub fn is_entered_from_inside(&self, kind: &str) -> bool {
+        self.0.benches.doors().contains_key(kind)
+    }
+
+    /// Opens a session from inside for somebody who has proved who they are, and that they may be a client there: by a
+    /// credential for the resource, as a client of its own door would.
+    ///
+    /// # Errors
+    /// There is no such resource or no door to it, there is no grant, or the server can't be reached.
+    pub async fn open_inside(&self, entry: Entry) -> Result<Workbench, Refused> {
+        let Entry { principal, resource, role, client, reason, ticket } = entry;
+        let kind = self.snapshot().book.catalogue.resources.get(&resource).map(|found| found.kind.clone());
+        let kind = kind.ok_or_else(|| Refusal::NoSuchResource(resource.clone()))?;
         let closed = || {
-            let message = format!("no door is open for resources of kind `{}`", described.kind);
+            let message = format!("no door is open for resources of kind `{kind}`");
             Refused::new(RefusedCode::Unavailable, message).hint("try again in a moment")
         };
-        let door = door.ok_or_else(closed)?;
+        let door = self.0.benches.doors().get(&kind).cloned().ok_or_else(closed)?;
         let (orders, ordered) = mpsc::channel(ORDERS_MAX);
         let (leave, leaving) = watch::channel(false);
         let (answer, answered) = oneshot::channel();
-        let principal = caller.principal.clone();
-        let (resource, orders_in) = (resource.clone(), ordered);
-        let wish =
-            Wish { principal, resource, role, client, reason, orders: orders_in, leave: leaving, answer };
+        let wish = Wish {
+            principal,
+            resource,
+            role,
+            client,
+            reason,
+            ticket,
+            orders: ordered,
+            leave: leaving,
+            answer,
+        };
         let opening = async {
             door.send(wish).await.map_err(|_| closed())?;
             answered.await.unwrap_or_else(|_| Err(closed()))

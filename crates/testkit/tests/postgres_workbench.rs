@@ -121,7 +121,7 @@ async fn statements_run_one_by_one_up_to_the_first_that_fails() -> Result<()> {
     let house = House::open().await?;
     house.grant("alice", "shop-writer", Span::minutes(30)).await?;
     let mut bench = Bench::open(&house, "alice").await?;
-    assert_eq!(bench.workbench.begun.role.as_str(), "shop-writer");
+    assert_eq!(bench.workbench.begun.session.role().as_str(), "shop-writer");
     assert!(bench.workbench.begun.server.chars().next().is_some_and(|first| first.is_ascii_digit()));
     let text = "SELECT 1 AS a, NULL AS b;\n-- the second; really\nSELECT 'x' AS a; SELECT 1/0; SELECT 3";
     let seen = bench.run(text).await?;
@@ -270,7 +270,7 @@ async fn a_result_is_carried_away_where_policy_permits_it_and_that_is_recorded()
     house.grant("alice", "shop-reader", Span::minutes(30)).await?;
     let bench = Bench::open(&house, "alice").await?;
     let alice = house.person("alice").await?;
-    let session = bench.workbench.begun.session;
+    let session = bench.workbench.begun.session.id();
     let export = Export {
         session,
         text: "SELECT email FROM customers".into(),
@@ -293,7 +293,7 @@ async fn a_result_is_carried_away_where_policy_permits_it_and_that_is_recorded()
     house.deserted().await?;
     house.grant("alice", "shop-writer", Span::minutes(30)).await?;
     let bench = Bench::open(&house, "alice").await?;
-    let export = Export { session: bench.workbench.begun.session, ..export };
+    let export = Export { session: bench.workbench.begun.session.id(), ..export };
     let refused = house.engine.export_result(&alice, export).await.err().context("carried away")?;
     assert_eq!(refused.code, RefusedCode::NotPermitted, "shop-writer does not list `sql.export`");
     house.close().await;

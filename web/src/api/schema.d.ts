@@ -3445,6 +3445,11 @@ export interface components {
              *     of no use.
              */
             certificate?: string;
+            /**
+             * @description It is for a client of tools, before which a database is a server whose tools are statements: the answer has the endpoint and the
+             *     bearer token. Of no meaning for what is a server of tools by itself.
+             */
+            tools?: boolean;
         };
         /** @description What an approver may let a yes cover at most. */
         Most: {

@@ -72,7 +72,10 @@ pub async fn connect(cli: &Cli, home: &Home, options: &Connect) -> Result<()> {
     if let Some(place) = &options.listen {
         return listen(cli, client, options, place).await;
     }
-    let asked = json!({ "resource": options.resource, "agent": options.agent });
+    let mut asked = json!({ "resource": options.resource, "agent": options.agent });
+    if let (true, Some(asked)) = (options.tools, asked.as_object_mut()) {
+        asked.insert("tools".into(), true.into());
+    }
     let credential = client.post("/credentials", asked).await?;
     let ca = match text_at(&credential, "/ca") {
         pem if pem.is_empty() => None,
@@ -85,7 +88,7 @@ pub async fn connect(cli: &Cli, home: &Home, options: &Connect) -> Result<()> {
     };
     match options.print {
         Some(Print::Token) if !is_of_tools => {
-            bail!("`{}` takes no token; use --print url", options.resource)
+            bail!("`{}` takes no token; use --print url, or add --tools", options.resource)
         }
         Some(Print::Token) if Output(cli.output).is_text() => line(&text_at(&credential, "/token")),
         Some(Print::Url) if Output(cli.output).is_text() => line(&url),

@@ -10,13 +10,14 @@ use axum::http::{HeaderMap, header};
 use countersign_core::catalogue::Resource;
 use countersign_core::{PrincipalId, ResourceId, RoleId};
 use countersign_engine as engine;
+use countersign_engine::workbench::Entry;
 use countersign_engine::{Bearer, Refused, RefusedCode, SessionRefused};
 use countersign_wire::mask::Detectors;
 use countersign_wire::mask::detect::Detector;
 use sha2::{Digest as _, Sha256};
 
 use super::session::Session;
-use super::upstream::Upstream;
+use super::upstream::{Database, Upstream};
 use super::{KIND, Peer, Shared, events};
 
 /// What stands between the name and the password in a bearer token.
@@ -114,8 +115,9 @@ impl Proved {
 pub(crate) fn resource(shared: &Shared, name: &str) -> Option<(ResourceId, Resource)> {
     let id: ResourceId = name.parse().ok()?;
     let snapshot = shared.engine.snapshot();
-    let found = snapshot.book.catalogue.resources.get(&id).filter(|found| found.kind == KIND)?.clone();
-    Some((id, found))
+    let found = snapshot.book.catalogue.resources.get(&id)?.clone();
+    let is_served = found.kind == KIND || shared.engine.is_entered_from_inside(&found.kind);
+    is_served.then_some((id, found))
 }
 
 /// Who a client is.
@@ -151,6 +153,11 @@ pub(crate) async fn open(
         },
         Proved::Client(_) | Proved::Credential(_) => role,
     };
+    if described.kind != KIND {
+        let Wanted { purpose: reason, ticket, .. } = wanted;
+        let entry = Entry { principal, resource: id, role, client, reason, ticket };
+        return begin_inside(shared, entry, described.title, proved).await;
+    }
     let opened =
         shared.engine.open_session(principal, id.clone(), role, KIND, client, wanted.purpose, wanted.ticket);
     let engine = opened.await.map_err(NoEntry::Refused)?;
@@ -182,6 +189,25 @@ async fn begin(
     }
     shared.tasks.spawn(Arc::clone(&session).keep());
     tokio::spawn(events::take(Arc::clone(&session), from));
+    Ok(session)
+}
+
+/// A session of the database's own door, for whoever has proved to be its client.
+async fn begin_inside(
+    shared: &Arc<Shared>,
+    entry: Entry,
+    title: String,
+    proved: Proved,
+) -> Result<Arc<Session>, NoEntry> {
+    let opened = shared.engine.open_inside(entry).await.map_err(NoEntry::Refused)?;
+    let (database, engine) = Database::new(title, opened);
+    let upstream = (Upstream::Database(database), Detectors::default());
+    let session = Arc::new(Session::new(Arc::clone(shared), engine, proved, upstream));
+    if !shared.keep(&session) {
+        session.upstream.close().await;
+        return Err(NoEntry::Full);
+    }
+    shared.tasks.spawn(Arc::clone(&session).keep());
     Ok(session)
 }
 

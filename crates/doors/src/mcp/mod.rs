@@ -5,6 +5,9 @@
 //! Every message that is forwarded was judged and recorded by the flow of all doors, and its bytes are the client's own but
 //! for line breaks between values. What the server asks of the client goes the same way.
 //!
+//! Before a database the gateway is the server itself, and its tools are statements ([`sql`]): those are judged by the database's
+//! own door, and the session is that door's.
+//!
 //! What not: sessions do not outlive the gateway, nothing is decided here, and no credential of a client's goes further.
 
 mod answer;
@@ -16,6 +19,7 @@ mod events;
 mod forward;
 mod http;
 mod session;
+mod sql;
 mod tongue;
 mod tools;
 mod upstream;

@@ -161,7 +161,9 @@ impl Session {
         self.end(ending);
         self.shared.forget(&self.name);
         self.upstream.close().await;
-        self.shared.engine.close_session(&self.engine, ending).await;
+        if !matches!(self.upstream, Upstream::Database(_)) {
+            self.shared.engine.close_session(&self.engine, ending).await;
+        }
     }
 
     /// Ends it, unless it has ended.

@@ -42,6 +42,17 @@ impl Speaker {
     pub(crate) fn new(session: Arc<Session>, flight: Arc<Flight>, subject: Subject) -> Self {
         Self { session, flight, subject, told: 0 }
     }
+
+    /// Tells the client that it still takes a while, and why.
+    pub(crate) fn say(&mut self, words: &str) {
+        self.told = self.told.saturating_add(1);
+        let told = match &self.flight.progress {
+            Some(token) => Out::Interim(answer::progress(token, self.told, words)),
+            None => Out::Open,
+        };
+        // A client that reads nothing misses the news, not the answer.
+        let _full_or_gone = self.flight.out.try_send(told);
+    }
 }
 
 impl Attend for Speaker {
@@ -63,13 +74,7 @@ impl Attend for Speaker {
 
     fn tell(&mut self, news: News<'_>) {
         let words = answer::news(&news, self.session.shared.engine.now());
-        self.told = self.told.saturating_add(1);
-        let told = match &self.flight.progress {
-            Some(token) => Out::Interim(answer::progress(token, self.told, &words)),
-            None => Out::Open,
-        };
-        // A client that reads nothing misses the news, not the answer.
-        let _full_or_gone = self.flight.out.try_send(told);
+        self.say(&words);
     }
 }
 

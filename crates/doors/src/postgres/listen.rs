@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Buf;
 use countersign_core::catalogue::Resource;
 use countersign_core::session::Ending;
-use countersign_core::{PrincipalId, ResourceId, RoleId, SessionId};
+use countersign_core::{PrincipalId, ResourceId};
 use countersign_engine as engine;
 use countersign_engine::{CompletionResult, SessionRefused};
 use countersign_wire::postgres::encode::{Report, Severity, server as to_client};
@@ -96,9 +96,6 @@ async fn serve(socket: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
     }
 }
 
-/// The session that somebody was let into, and in which role.
-pub(super) type Entered = (SessionId, RoleId);
-
 /// A client that has proved who it is.
 pub(super) struct Arrived {
     pub(super) link: Link,
@@ -109,7 +106,7 @@ pub(super) struct Arrived {
     pub(super) described: Resource,
     pub(super) client: engine::Client,
     /// Who wants to know of the session, beside the client.
-    pub(super) entered: Option<oneshot::Sender<Entered>>,
+    pub(super) entered: Option<oneshot::Sender<engine::Session>>,
 }
 
 /// Why there is no session. The client has been told what it may know.
@@ -336,7 +333,7 @@ pub(super) async fn enter(arrived: Arrived, shared: Arc<Shared>) {
     };
     if let Some(entered) = entered {
         // Whoever wanted to know may be gone; the client's end is noticed like any other's.
-        let _gone = entered.send((me.id(), me.role().clone()));
+        let _gone = entered.send(me.clone());
     }
     let connecting = async {
         tokio::select! {

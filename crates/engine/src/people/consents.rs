@@ -29,6 +29,7 @@ use super::sign_in::SignInRefused;
 use super::tokens::{Audience, Came, Kept as SignIn, LetIn, Turn, client_key_of};
 use super::{Caller, ProgramCode, SignInClient, redirect_host, rows};
 use crate::engine::Engine;
+use crate::snapshot::Snapshot;
 use crate::store::Put;
 use crate::words::{Refused, RefusedCode};
 
@@ -443,8 +444,7 @@ impl Engine {
         if by.principal != *whose && !self.agents_of(&by.principal).contains(whose) {
             return Err(TokenRefused::NoGrant);
         }
-        let is_there = |found: &countersign_core::catalogue::Resource| found.kind == KIND;
-        if !snapshot.book.catalogue.resources.get(at).is_some_and(is_there) {
+        if !self.has_tools(&snapshot, at) {
             return Err(TokenRefused::NoGrant);
         }
         self.may_mint_at(by, at).map_err(TokenRefused::Refused)
@@ -462,12 +462,17 @@ impl Engine {
         let challenge =
             challenge.ok_or_else(|| Refused::new(RefusedCode::Invalid, "the client's challenge is none"))?;
         let snapshot = self.snapshot();
-        let found = snapshot.book.catalogue.resources.get(&ask.resource);
-        if found.is_none_or(|found| found.kind != KIND) {
+        if !self.has_tools(&snapshot, &ask.resource) {
             return Err(countersign_core::Refusal::NoSuchResource(ask.resource.clone()).into());
         }
         self.may_mint_at(caller, &ask.resource)?;
         Ok((client, challenge))
+    }
+
+    /// Whether there is such a resource, and clients of tools have something to ask for there: what its server has, or statements.
+    fn has_tools(&self, snapshot: &Snapshot, resource: &ResourceId) -> bool {
+        let found = snapshot.book.catalogue.resources.get(resource);
+        found.is_some_and(|found| found.kind == KIND || self.is_entered_from_inside(&found.kind))
     }
 
     fn let_in_until(&self, caller: &Caller) -> At {

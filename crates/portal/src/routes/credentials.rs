@@ -68,6 +68,10 @@ async fn mint(
     let door = rooms.door(&kind).cloned().ok_or_else(|| {
         Problem::new(Kind::Conflict, format!("no door is open for resources of kind `{kind}`"))
     })?;
+    let is_of_tools = door.kind == TOOLS || wanted.tools;
+    if wanted.tools {
+        check_tools(&rooms, (&resource, &kind), wanted.certificate.is_some())?;
+    }
     let bound = wanted.certificate.as_deref().map(thumbprint).transpose()?;
     let minted = match (&wanted.agent, bound) {
         (Some(agent), bound) => {
@@ -77,7 +81,23 @@ async fn mint(
         (None, Some(bound)) => rooms.engine.mint_bound(&caller, &resource, bound).await?,
         (None, None) => rooms.engine.mint_credential(&caller, &resource).await?,
     };
-    Ok((StatusCode::CREATED, Json(credential(&rooms, &door, &resource, &minted)?)))
+    Ok((StatusCode::CREATED, Json(credential(&rooms, (&door, is_of_tools), &resource, &minted)?)))
+}
+
+/// Whether a client of tools can use a credential for this.
+fn check_tools(rooms: &Rooms, (resource, kind): (&ResourceId, &str), is_bound: bool) -> Result<(), Problem> {
+    let is_one = kind == TOOLS || rooms.engine.is_entered_from_inside(kind);
+    if rooms.door(TOOLS).is_none() || !is_one {
+        return Err(Problem::new(
+            Kind::Conflict,
+            format!("`{resource}` is nothing that clients of tools could use"),
+        ));
+    }
+    if is_bound {
+        return Err(Problem::new(Kind::Invalid, "clients of tools show no certificate")
+            .hint("leave `certificate` out, or use the database's own door"));
+    }
+    Ok(())
 }
 
 fn thumbprint(text: &str) -> Result<[u8; 32], Problem> {
@@ -113,13 +133,12 @@ fn resource(rooms: &Rooms, roles: &[Role], id: &ResourceId, found: &catalogue::R
 
 fn credential(
     rooms: &Rooms,
-    door: &DoorAddress,
+    (door, is_of_tools): (&DoorAddress, bool),
     resource: &ResourceId,
     minted: &Minted,
 ) -> Result<Credential, Problem> {
     let authority = rooms.settings.authority.as_ref();
     let path = authority.and_then(|authority| authority.path.as_deref());
-    let is_of_tools = door.kind == TOOLS;
     let url = match is_of_tools {
         true => Some(format!("{}/mcp/{resource}", rooms.settings.public_url.trim_end_matches('/'))),
         false => libpq_url(door, resource, minted, path),

@@ -163,7 +163,7 @@ async fn export(
 ) -> Result<StatusCode, Problem> {
     let bench = found(&rooms, &caller, &id)?;
     let ExportResult { text, columns, rows } = wanted;
-    let export = Export { session: bench.begun.session, text, columns, rows };
+    let export = Export { session: bench.begun.session.id(), text, columns, rows };
     rooms.engine.export_result(&caller, export).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -198,12 +198,12 @@ fn shape(rooms: &Rooms, bench: &Bench) -> Workbench {
     Workbench {
         id: format!("{PREFIX}{:032x}", bench.id),
         state: if bench.is_busy() { WorkbenchState::Busy } else { WorkbenchState::Idle },
-        session: bench.begun.session.to_string(),
+        session: bench.begun.session.id().to_string(),
         resource: bench.resource.to_string(),
-        role: bench.begun.role.to_string(),
+        role: bench.begun.session.role().to_string(),
         server: bench.begun.server.clone(),
         opened_at: bench.opened_at.rfc3339(),
         rows_max: ROWS_MAX,
-        can: WorkbenchCan { export: rooms.engine.may_export(&bench.caller, bench.begun.session) },
+        can: WorkbenchCan { export: rooms.engine.may_export(&bench.caller, bench.begun.session.id()) },
     }
 }

@@ -135,6 +135,11 @@ pub struct MintCredential {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 43, max_length = 43, nullable = false)]
     pub certificate: Option<String>,
+    /// It is for a client of tools, before which a database is a server whose tools are statements: the answer has the endpoint and the
+    /// bearer token. Of no meaning for what is a server of tools by itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub tools: bool,
 }
 
 /// A credential: what a client presents to the gateway. It opens nothing by itself; every connection and

@@ -176,7 +176,10 @@ pub async fn make(router: &Router, call: Call) -> Answer {
 pub fn portal(public_url: &str) -> PortalSettings {
     PortalSettings {
         public_url: public_url.into(),
-        doors: vec![DoorAddress { kind: "postgres".into(), host: "localhost".into(), port: 6432 }],
+        doors: vec![
+            DoorAddress { kind: "postgres".into(), host: "localhost".into(), port: 6432 },
+            DoorAddress { kind: "mcp".into(), host: "localhost".into(), port: 443 },
+        ],
         authority: Some(Authority {
             pem: "-----BEGIN CERTIFICATE-----".into(),
             path: Some("/tmp/my ca.pem".into()),

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use countersign_core::{RoleId, SessionId};
 use countersign_engine::workbench::{Begun, Column, Order, Rows, Said, Told, Transaction};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -22,15 +21,16 @@ enum Event {
     Left,
 }
 
-/// Lets everybody in, gives one row for each text, and waits for a cancel where the text says so.
-fn door(house: &House) -> mpsc::UnboundedReceiver<Event> {
+/// Lets everybody in to the same session, gives one row for each text, and waits for a cancel where the text says so.
+async fn door(house: &House) -> mpsc::UnboundedReceiver<Event> {
+    house.grant("alice", "shop-writer").await;
+    let session = house.connect("alice", "shop-writer").await;
     let mut wishes = house.engine.workbench_wishes("postgres");
     let (seen, events) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         while let Some(wish) = wishes.recv().await {
             let _ = seen.send(Event::Opened(format!("{} {}", wish.principal, wish.client.address.ip())));
-            let begun =
-                Begun { session: SessionId(7), role: RoleId::new("shop-writer"), server: "17.2".into() };
+            let begun = Begun { session: session.clone(), server: "17.2".into() };
             let Some((mut orders, mut leave)) = wish.answer(Ok(begun)) else { continue };
             let seen = seen.clone();
             tokio::spawn(async move {
@@ -94,7 +94,7 @@ fn on(id: &str, what: &str, body: &Value, token: &str) -> Call {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_is_told_line_by_line() {
     let house = House::open().await;
-    let mut events = door(&house);
+    let mut events = door(&house).await;
     let alice = house.token("alice");
     let id = open(&house, &alice).await;
     assert_eq!(
@@ -120,7 +120,7 @@ async fn a_run_is_told_line_by_line() {
 #[tokio::test(flavor = "multi_thread")]
 async fn it_works_on_one_thing_at_a_time_and_is_cancelled_beside_it() {
     let house = House::open().await;
-    let mut events = door(&house);
+    let mut events = door(&house).await;
     let alice = house.token("alice");
     let id = open(&house, &alice).await;
     let router = house.router.clone();
@@ -141,7 +141,7 @@ async fn it_works_on_one_thing_at_a_time_and_is_cancelled_beside_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn it_is_nobody_elses_and_not_of_another_sign_in() {
     let house = House::open().await;
-    let _events = door(&house);
+    let _events = door(&house).await;
     let alice = house.token("alice");
     let id = open(&house, &alice).await;
     for other in [house.token("bob"), house.token("alice")] {
@@ -161,7 +161,7 @@ async fn it_is_nobody_elses_and_not_of_another_sign_in() {
 #[tokio::test(flavor = "multi_thread")]
 async fn it_ends_with_the_sign_in_and_when_it_is_closed() {
     let house = House::open().await;
-    let mut events = door(&house);
+    let mut events = door(&house).await;
     let alice = house.token("alice");
     let id = open(&house, &alice).await;
     next(&mut events).await;
@@ -176,7 +176,7 @@ async fn it_ends_with_the_sign_in_and_when_it_is_closed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_has_more_than_a_few() {
     let house = House::open().await;
-    let _events = door(&house);
+    let _events = door(&house).await;
     let alice = house.token("alice");
     for _ in 0..6 {
         open(&house, &alice).await;
@@ -184,4 +184,24 @@ async fn nobody_has_more_than_a_few() {
     let more = house.make(Call::post("/workbenches", &json!({ "resource": "shop" })).bearer(&alice)).await;
     assert_eq!(more.problem(), "too-many");
     open(&house, &house.token("bob")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_for_a_client_of_tools_has_an_endpoint_and_a_token() {
+    let house = House::open().await;
+    let wanted = json!({ "resource": "shop", "tools": true });
+    let closed = house.post("alice", "/credentials", wanted.clone()).await;
+    assert_eq!(closed.problem(), "conflict", "no door lets anybody in from inside: {closed:?}");
+    let _events = door(&house).await;
+    let minted = house.post("alice", "/credentials", wanted.clone()).await.json();
+    assert!(minted["url"].as_str().unwrap().ends_with("/mcp/shop"), "{minted}");
+    let token = format!("alice~{}", minted["password"].as_str().unwrap());
+    assert_eq!(minted["token"], json!(token));
+    let bound = json!({ "resource": "shop", "tools": true, "certificate": "A".repeat(43) });
+    assert_eq!(house.post("alice", "/credentials", bound).await.problem(), "invalid");
+    let plain = house.post("alice", "/credentials", json!({ "resource": "shop" })).await.json();
+    assert!(
+        plain["url"].as_str().unwrap().starts_with("postgresql://") && plain["token"].is_null(),
+        "{plain}"
+    );
 }

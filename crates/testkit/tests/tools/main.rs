@@ -8,6 +8,7 @@
 )]
 
 mod budgets;
+mod database;
 mod evasions;
 mod oauth;
 mod program;

@@ -287,7 +287,6 @@ async fn what_is_asked_wrongly_is_said_to_the_person_and_leads_nowhere_else() {
         ("code_challenge", json!("short"), "invalid_request"),
         ("resource", json!(scene.house.base()), "invalid_target"),
         ("resource", json!(scene.at("/mcp/nothing")), "invalid_target"),
-        ("resource", json!(scene.at("/mcp/shop")), "invalid_target"),
     ] {
         let request = scene.asked_with(name, value);
         for (path, body) in [
@@ -417,5 +416,26 @@ async fn a_grant_that_ends_ends_the_session_and_whoever_is_disabled_takes_all_wi
     scene.over(&tokens).await;
     engine.enable(&bob, &PrincipalId::new("alice")).await.unwrap();
     scene.over(&tokens).await;
+    scene.house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_is_let_in_to_a_database_and_its_session_ends_with_it() {
+    let scene = Scene::open().await;
+    let (shop, asked) = (scene.at("/mcp/shop"), scene.asked_with("resource", json!(scene.at("/mcp/shop"))));
+    scene.house.house.grant("alice", "shop-reader", Span::minutes(30)).await.unwrap();
+    let told = scene.answer(json!({ "request": asked, "allow": true })).await;
+    let (status, tokens) = scene.redeem_code(told["code"].as_str().unwrap(), &[("resource", &shop)]).await;
+    assert_eq!(status, StatusCode::OK, "{tokens}");
+    let mut client = ToolClient::new(&shop, tokens["access_token"].as_str().unwrap());
+    client.begin().await.unwrap();
+    let answer = client.call(1, "query", json!({ "sql": "SELECT count(*) > 0 FROM orders" })).await.unwrap();
+    assert_eq!(answer["result"]["structuredContent"]["statements"][0]["rows"], json!([["t"]]), "{answer}");
+    // Its tokens count nowhere else.
+    assert_eq!(scene.client(&tokens).post(HELLO).await.unwrap().status(), 401);
+    let form = [("token", tokens["refresh_token"].as_str().unwrap()), ("client_id", &scene.client)];
+    assert_eq!(scene.post("/oauth/revoke", &form).await.0, StatusCode::OK);
+    scene.deserted_soon().await;
+    assert_eq!(client.post(HELLO).await.unwrap().status(), 401);
     scene.house.close().await;
 }

@@ -1,5 +1,6 @@
 //! The server's side of a session: where messages go, and from where they come.
 
+mod database;
 mod program;
 mod web;
 
@@ -11,7 +12,8 @@ use countersign_wire::mcp::Id;
 use tokio::sync::mpsc;
 
 use super::Shared;
-use program::Running;
+pub(crate) use database::{Database, Running};
+use program::Running as Program;
 use web::Web;
 
 /// How many messages of a server's may wait to be looked at.
@@ -24,7 +26,9 @@ pub(crate) enum Upstream {
     /// A web server.
     Web(Web),
     /// A program on this machine.
-    Program(Box<Running>),
+    Program(Box<Program>),
+    /// None that speaks the protocol: a database, before which the gateway answers itself.
+    Database(Database),
 }
 
 /// What comes from a server.
@@ -99,7 +103,7 @@ impl Upstream {
             (None, Some(name)) => {
                 let program = shared.settings.programs.get(name);
                 let program = program.ok_or_else(|| NoServer::NoProgram(name.clone()))?;
-                Self::Program(Box::new(Running::start(name, program, into)?))
+                Self::Program(Box::new(Program::start(name, program, into)?))
             }
             (None, None) => return Err(NoServer::Nowhere),
         };
@@ -114,6 +118,7 @@ impl Upstream {
                 Ok(())
             }
             Self::Program(running) => running.send(&bytes).await,
+            Self::Database(_) => Err(NotSent::Gone),
         }
     }
 
@@ -136,6 +141,7 @@ impl Upstream {
         match self {
             Self::Web(web) => web.close().await,
             Self::Program(running) => running.close().await,
+            Self::Database(database) => database.close(),
         }
     }
 }

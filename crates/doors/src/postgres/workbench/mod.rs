@@ -12,15 +12,15 @@ mod run;
 
 use std::sync::Arc;
 
-use countersign_engine::workbench::{APPLICATION, Begun, Order, Said, Transaction, Wish};
-use countersign_engine::{Refused, RefusedCode};
+use countersign_engine::workbench::{Begun, Order, Said, Transaction, Wish};
+use countersign_engine::{Refused, RefusedCode, Session};
 use countersign_wire::postgres::backend::{Body, Message};
 use countersign_wire::postgres::startup::ProtocolVersion;
 use countersign_wire::postgres::{Limits, Phase};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
-use super::listen::{Arrived, Entered, enter};
+use super::listen::{Arrived, enter};
 use super::startup;
 use super::stream::{Link, Stream};
 use super::{KIND, Shared};
@@ -89,10 +89,10 @@ fn wished(wish: &Wish) -> startup::Wish {
     startup::Wish {
         user: wish.principal.to_string(),
         database: wish.resource.to_string(),
-        application: APPLICATION.to_owned(),
+        application: wish.client.application.clone(),
         role: wish.role.clone(),
         reason: wish.reason.clone(),
-        ticket: None,
+        ticket: wish.ticket.clone(),
         ask: None,
         lasting: None,
         wait: None,
@@ -114,13 +114,13 @@ struct Bench {
 struct Over(Option<Said>);
 
 impl Bench {
-    async fn work(mut self, mut wish: Wish, entering: oneshot::Receiver<Entered>) {
+    async fn work(mut self, mut wish: Wish, entering: oneshot::Receiver<Session>) {
         let begun = tokio::select! {
             begun = self.begin() => begun,
             () = wish.gone() => return,
         };
         let begun = match (begun, entering.await) {
-            (Ok(server), Ok((session, role))) => Ok(Begun { session, role, server }),
+            (Ok(server), Ok(session)) => Ok(Begun { session, server }),
             (Err(Over(said)), _) => Err(refused(said)),
             (Ok(_), Err(_)) => Err(refused(None)),
         };
