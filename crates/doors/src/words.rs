@@ -1,7 +1,8 @@
 //! What every door says in the same words: hours, lengths of time, what to do next.
 
+use countersign_core::request::{Voidance, Withdrawal};
 use countersign_core::{At, Span};
-use countersign_engine::Paused;
+use countersign_engine::{Answer, Paused};
 
 /// What to do next and where, in one sentence.
 pub(crate) fn hint(hint: Option<&str>, link: Option<&str>) -> Option<String> {
@@ -24,6 +25,23 @@ pub(crate) fn clock(at: At) -> String {
 pub(crate) fn paused(paused: &Paused) -> String {
     let why = paused.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
     format!("this session was paused by {} at {}{why}", paused.by, clock(paused.at))
+}
+
+/// That access which was asked for is not given, and why.
+pub(crate) fn unanswered(answer: &Answer) -> String {
+    match answer {
+        Answer::Denied { by, comment } => {
+            let said = comment.as_deref().map(|comment| format!(": {comment}")).unwrap_or_default();
+            format!("your access was denied by {by}{said}")
+        }
+        Answer::Lapsed => "nobody answered in time, so it was not approved".to_owned(),
+        Answer::Void(Voidance::PrincipalDisabled) | Answer::Withdrawn(Withdrawal::PrincipalDisabled) => {
+            "your account is disabled".to_owned()
+        }
+        Answer::Approved | Answer::Void(_) | Answer::Withdrawn(_) => {
+            "the request for your access was withdrawn".to_owned()
+        }
+    }
 }
 
 /// A length of time in whole seconds, never `0s` while something is left.

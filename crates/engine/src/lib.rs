@@ -53,7 +53,7 @@ pub use action::{
     NotUsed, Parameter, Pending, Ran, Recorded, SessionRefused, Stepped, Telling, Unmasking, Unrecorded,
     Used, Waiting, Withheld,
 };
-pub use api::{Applied, ApplyError, AskAccess, AtDoor, Preview, PreviewVerdict, Yes};
+pub use api::{Applied, ApplyError, AskAccess, AtDoor, Preview, PreviewVerdict, RoleAtDoor, Yes};
 pub use audit::{ContentView, EventDetail, EventView, LedgerQuery, LedgerState, SearchPage, Stage};
 pub use countersign_policy::context::Via;
 pub use engine::Engine;

@@ -12,7 +12,8 @@ use tokio::sync::mpsc;
 
 use super::answer::{self, Words};
 use super::attempt::Subject;
-use super::session::{Flight, Out, Session};
+use super::line::{Flight, Out};
+use super::session::Session;
 use super::tongue::Speaker;
 use super::{call, forward};
 use crate::flow;

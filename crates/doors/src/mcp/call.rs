@@ -9,10 +9,9 @@ use countersign_wire::mcp::{Id, Json, Malformed, Said, misfit, said};
 use super::answer::{self, Words};
 use super::attempt::Subject;
 use super::forward;
-use super::session::{Flight, Out, Session};
-use super::sql;
+use super::line::{Flight, Out};
+use super::session::Session;
 use super::tongue::Speaker;
-use super::upstream::Upstream;
 use crate::flow::{self, Attended, No};
 
 /// A request as it came.
@@ -71,9 +70,6 @@ impl Begun {
         let method = self.speaker.subject.method.clone();
         let no = |id: &Id, words: &Words| answer::no(id, &method, words);
         let session = Arc::clone(&self.speaker.session);
-        if let Upstream::Database(database) = &session.upstream {
-            return sql::answer(database, &self.id, &mut self.speaker).await;
-        }
         let (engine, attempt) =
             (session.shared.engine.clone(), |speaker: &Speaker| speaker.subject.attempt(&speaker.session));
         if method == "tools/call" {
@@ -143,10 +139,6 @@ fn misfit_of(schema: &str, arguments: &str) -> Option<String> {
 /// Something that a client tells, passed on if it may be. Nobody waits for an answer; a yes of somebody's is waited for
 /// all the same.
 pub(crate) async fn notify(session: Arc<Session>, subject: Subject) -> Result<(), Words> {
-    if matches!(session.upstream, Upstream::Database(_)) {
-        // What clients tell is for servers; what is to be stopped was stopped.
-        return Ok(());
-    }
     let (out, _open) = tokio::sync::mpsc::channel(1);
     let flight = Arc::new(Flight::new(out, None));
     let engine = session.shared.engine.clone();

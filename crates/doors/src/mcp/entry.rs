@@ -10,15 +10,16 @@ use axum::http::{HeaderMap, header};
 use countersign_core::catalogue::Resource;
 use countersign_core::{PrincipalId, ResourceId, RoleId};
 use countersign_engine as engine;
-use countersign_engine::workbench::Entry;
 use countersign_engine::{Bearer, Refused, RefusedCode, SessionRefused};
 use countersign_wire::mask::Detectors;
 use countersign_wire::mask::detect::Detector;
 use sha2::{Digest as _, Sha256};
 
+use super::desk::{Desk, Why};
+use super::line::Line;
 use super::session::Session;
-use super::upstream::{Database, Upstream};
-use super::{KIND, Peer, Shared, events};
+use super::upstream::Upstream;
+use super::{Entered, KIND, Peer, Shared, events};
 
 /// What stands between the name and the password in a bearer token.
 const BETWEEN: char = '~';
@@ -133,7 +134,7 @@ pub(crate) async fn open(
     name: &str,
     (shown, client): (&Shown<'_>, engine::Client),
     wanted: Wanted,
-) -> Result<Arc<Session>, NoEntry> {
+) -> Result<Entered, NoEntry> {
     let found = resource(shared, name);
     let proved = prove(shared, found.as_ref().map(|(id, _)| id), shown).await;
     let (Some((principal, proved)), Some((id, described))) = (proved, found) else {
@@ -153,23 +154,23 @@ pub(crate) async fn open(
         },
         Proved::Client(_) | Proved::Credential(_) => role,
     };
+    let line = Line::new(Arc::clone(shared), proved, (principal.clone(), id.clone()));
     if described.kind != KIND {
-        let Wanted { purpose: reason, ticket, .. } = wanted;
-        let entry = Entry { principal, resource: id, role, client, reason, ticket };
-        return begin_inside(shared, entry, described.title, proved).await;
+        let why = Why { role, purpose: wanted.purpose, ticket: wanted.ticket };
+        return sit(shared, line, (described.title, client), why).await;
     }
     let opened =
         shared.engine.open_session(principal, id.clone(), role, KIND, client, wanted.purpose, wanted.ticket);
     let engine = opened.await.map_err(NoEntry::Refused)?;
-    begin(shared, (&id, &described), engine, proved).await
+    begin(shared, (&id, &described), engine, line).await
 }
 
 async fn begin(
     shared: &Arc<Shared>,
     to: (&ResourceId, &Resource),
     engine: engine::Session,
-    proved: Proved,
-) -> Result<Arc<Session>, NoEntry> {
+    line: Line,
+) -> Result<Entered, NoEntry> {
     use countersign_core::session::Ending;
     let (upstream, from) = match Upstream::open(shared, to, engine.account()) {
         Ok(opened) => opened,
@@ -181,34 +182,32 @@ async fn begin(
     };
     let detect = to.1.settings.get("masking_detect").map(String::as_str).unwrap_or_default();
     let detectors: Detectors = detect.split(',').filter_map(Detector::named).collect();
-    let session = Arc::new(Session::new(Arc::clone(shared), engine, proved, (upstream, detectors)));
-    if !shared.keep(&session) {
+    let session = Arc::new(Session::new(line, engine, (upstream, detectors)));
+    if !shared.keep(Entered::Session(Arc::clone(&session))) {
         session.upstream.close().await;
         shared.engine.close_session(&session.engine, Ending::Limit).await;
         return Err(NoEntry::Full);
     }
     shared.tasks.spawn(Arc::clone(&session).keep());
     tokio::spawn(events::take(Arc::clone(&session), from));
-    Ok(session)
+    Ok(Entered::Session(session))
 }
 
-/// A session of the database's own door, for whoever has proved to be its client.
-async fn begin_inside(
+/// A place at the desk before a database.
+async fn sit(
     shared: &Arc<Shared>,
-    entry: Entry,
-    title: String,
-    proved: Proved,
-) -> Result<Arc<Session>, NoEntry> {
-    let opened = shared.engine.open_inside(entry).await.map_err(NoEntry::Refused)?;
-    let (database, engine) = Database::new(title, opened);
-    let upstream = (Upstream::Database(database), Detectors::default());
-    let session = Arc::new(Session::new(Arc::clone(shared), engine, proved, upstream));
-    if !shared.keep(&session) {
-        session.upstream.close().await;
-        return Err(NoEntry::Full);
+    line: Line,
+    (title, client): (String, engine::Client),
+    why: Why,
+) -> Result<Entered, NoEntry> {
+    let desk = Desk::open(line, title, client, why).await.map_err(NoEntry::Refused)?;
+    shared.tasks.spawn(Arc::clone(&desk).keep());
+    let entered = Entered::Desk(desk);
+    if shared.keep(entered.clone()) {
+        return Ok(entered);
     }
-    shared.tasks.spawn(Arc::clone(&session).keep());
-    Ok(session)
+    entered.line().end(countersign_core::session::Ending::Limit);
+    Err(NoEntry::Full)
 }
 
 /// Whose credential it is. An unknown resource takes as much work as one that is known.

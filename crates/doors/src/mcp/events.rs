@@ -8,7 +8,8 @@ use countersign_wire::mcp::{Id, Json, Message};
 use tokio::sync::mpsc;
 
 use super::asked;
-use super::session::{Out, Session};
+use super::line::Out;
+use super::session::Session;
 use super::upstream::Incoming;
 
 /// The longest of what a server tells that is passed on, in bytes: a client that does not read keeps several waiting.

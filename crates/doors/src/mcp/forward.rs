@@ -14,7 +14,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::answer::{self, Words};
 use super::attempt::Subject;
-use super::session::{Flight, Session};
+use super::line::Flight;
+use super::session::Session;
 use super::tongue::Speaker;
 use crate::flow::Leave;
 

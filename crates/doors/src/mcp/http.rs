@@ -3,6 +3,7 @@
 //! (RFC 9728).
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::Router;
@@ -14,17 +15,19 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use countersign_core::ResourceId;
 use countersign_core::session::Ending;
-use countersign_wire::mcp::{Id, Json, MESSAGE_BYTES_MAX, Malformed, Message, REVISIONS, said};
+use countersign_wire::mcp::{Id, Json, MESSAGE_BYTES_MAX, Malformed, Message, REVISIONS, Said, said};
 use futures_util::Stream;
 use tokio::sync::mpsc;
 
 use super::answer::{self, Words};
 use super::attempt::Subject;
-use super::call::{self, Begun, Request};
+use super::call::{self, Request};
+use super::desk::Sitting;
 use super::entry::{self, NoEntry, Shown, Wanted};
 use super::forward::one_line;
-use super::session::{Out, Session};
-use super::{Peer, Shared, asked};
+use super::line::{Flight, Line, Out};
+use super::session::Session;
+use super::{Entered, Peer, Shared, asked};
 
 /// A session's name, in each call.
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -118,25 +121,42 @@ async fn serve(
     {
         let client = entry::client(shared, headers, peer);
         let opened = entry::open(shared, resource, (&shown, client), wanted).await;
-        let session = opened.map_err(|no| not_let_in(shared, resource, (id, headers), no))?;
-        return Ok(initialize(&session, (id, params.as_ref()), headers).await);
+        let entered = opened.map_err(|no| not_let_in(shared, resource, (id, headers), no))?;
+        return Ok(initialize(&entered, (id, params.as_ref()), headers).await);
     }
-    let session = session(shared, resource, headers, &shown)?;
-    match message {
-        Message::Request { id, method, params } => {
+    let entered = session(shared, resource, headers, &shown)?;
+    match (message, &entered) {
+        (Message::Request { id, method, params }, _) => {
             let request = Request { id, method, params, bytes: bytes.clone() };
-            Ok(answer_to(&session, request, headers).await)
+            Ok(answer_to(&entered, request, headers).await)
         }
-        Message::Notification { method, params } => {
-            notified(&session, &method, params.as_ref(), &bytes).await
+        (Message::Notification { method, params }, Entered::Session(session)) => {
+            notified(session, &method, params.as_ref(), &bytes).await
         }
-        Message::Response { id, outcome } => {
-            match asked::answered(&session, &id, &outcome, bytes.clone()).await {
+        (Message::Notification { method, params }, Entered::Desk(desk)) => {
+            // What clients tell is for servers, but that they have had enough.
+            let told = said(&method, params.as_ref()).map_err(|error| Unserved::malformed(&error))?;
+            cancelled(&desk.line, &method, &told);
+            Ok(StatusCode::ACCEPTED.into_response())
+        }
+        (Message::Response { id, outcome }, Entered::Session(session)) => {
+            match asked::answered(session, &id, &outcome, bytes.clone()).await {
                 Ok(()) => Ok(StatusCode::ACCEPTED.into_response()),
                 Err(words) => Err(Unserved::new(StatusCode::BAD_REQUEST, &words)),
             }
         }
+        (Message::Response { .. }, Entered::Desk(_)) => {
+            Err(Unserved::plain(StatusCode::BAD_REQUEST, "nothing was asked of this client"))
+        }
     }
+}
+
+/// A client has had enough of a request, if that is what it tells. Gives the request.
+fn cancelled(line: &Line, method: &str, told: &Said) -> Option<Arc<Flight>> {
+    let of = told.of.as_ref().filter(|_| method == "notifications/cancelled")?;
+    let flight = line.flight(of)?;
+    flight.cancelled.cancel();
+    Some(flight)
 }
 
 /// A page of somebody else's, or a secret in clear from elsewhere, comes no further.
@@ -242,7 +262,7 @@ fn session(
     resource: &str,
     headers: &HeaderMap,
     shown: &Shown<'_>,
-) -> Result<Arc<Session>, Unserved> {
+) -> Result<Entered, Unserved> {
     let name = headers.get(SESSION).and_then(|name| name.to_str().ok());
     let Some(name) = name else {
         let message = "this call names no session; one begins with `initialize`";
@@ -253,36 +273,39 @@ fn session(
         // The client gets its next token, and goes on in its session.
         return Err(unproved(shared, resource, headers));
     }
-    let is_it = |session: &Arc<Session>| {
-        session.proved.is_shown_by(shown, client.as_ref()) && session.engine.resource().as_str() == resource
+    let is_it = |entered: &Entered| {
+        let line = entered.line();
+        line.proved.is_shown_by(shown, client.as_ref()) && line.resource.as_str() == resource
     };
     let found = shared.session(name).filter(is_it);
-    let session = found.ok_or_else(|| Unserved::plain(StatusCode::NOT_FOUND, "there is no such session"))?;
+    let entered = found.ok_or_else(|| Unserved::plain(StatusCode::NOT_FOUND, "there is no such session"))?;
     let speaks = headers.get(REVISION).and_then(|revision| revision.to_str().ok());
-    if speaks.is_some_and(|speaks| session.revision.get().is_some_and(|agreed| *agreed != speaks)) {
+    let line = entered.line();
+    if speaks.is_some_and(|speaks| line.revision.get().is_some_and(|agreed| *agreed != speaks)) {
         return Err(Unserved::plain(StatusCode::BAD_REQUEST, "another revision was agreed on"));
     }
-    session.used();
-    Ok(session)
+    line.used();
+    Ok(entered)
 }
 
 /// Begins the session. A client that asks for a revision that is not known is offered the newest that is.
 async fn initialize(
-    session: &Arc<Session>,
+    entered: &Entered,
     (id, params): (&Id, Option<&Json<'_>>),
     headers: &HeaderMap,
 ) -> Response {
     let bytes = Bytes::from(one_line(greeting(id, params).as_bytes()));
     let mut answer = match Message::read(&bytes) {
         Ok(Message::Request { id, method, params }) => {
-            answer_to(session, Request { id, method, params, bytes: bytes.clone() }, headers).await
+            answer_to(entered, Request { id, method, params, bytes: bytes.clone() }, headers).await
         }
         _ => Unserved::plain(StatusCode::BAD_REQUEST, "its parameters are not right").answer(),
     };
-    match HeaderValue::from_str(&session.name) {
+    let line = entered.line();
+    match HeaderValue::from_str(&line.name) {
         // Whatever the server says: without a revision there is no session.
-        Ok(name) if session.revision.get().is_some() => drop(answer.headers_mut().insert(SESSION, name)),
-        _ => session.end(Ending::Error),
+        Ok(name) if line.revision.get().is_some() => drop(answer.headers_mut().insert(SESSION, name)),
+        _ => line.end(Ending::Error),
     }
     answer
 }
@@ -308,14 +331,12 @@ fn greeting(id: &Id, params: Option<&Json<'_>>) -> String {
 }
 
 /// Answers a request: with one message if it comes at once, in a stream if the client has to wait or is told more.
-async fn answer_to(session: &Arc<Session>, request: Request<'_>, headers: &HeaderMap) -> Response {
+async fn answer_to(entered: &Entered, request: Request<'_>, headers: &HeaderMap) -> Response {
     let (out, mut from) = mpsc::channel(OUT_MAX);
-    let begun = match request.begin(session, out) {
-        Ok(begun) => begun,
-        Err(error) => return json(error),
-    };
-    let is_greeting = begun.speaker.subject.method == "initialize";
-    tokio::spawn(run(begun));
+    let is_greeting = request.method == "initialize";
+    if let Err(error) = begin(entered, request, out) {
+        return json(error);
+    }
     let reads_streams = reads_streams(headers) && !is_greeting;
     loop {
         match from.recv().await {
@@ -327,11 +348,20 @@ async fn answer_to(session: &Arc<Session>, request: Request<'_>, headers: &Heade
     }
 }
 
-async fn run(begun: Begun) {
-    let out = begun.speaker.flight.out.clone();
-    let answer = begun.run().await;
-    // A client that has hung up does not hear it; what became of it is recorded.
-    let _heard = out.send(Out::Final(answer)).await;
+/// Begins a request, whose answer comes in `out`.
+fn begin(entered: &Entered, request: Request<'_>, out: mpsc::Sender<Out>) -> Result<(), String> {
+    let answering: Pin<Box<dyn Future<Output = String> + Send>> = match entered {
+        Entered::Session(session) => Box::pin(request.begin(session, out.clone())?.run()),
+        Entered::Desk(desk) => {
+            let Request { id, method, params, bytes } = request;
+            Box::pin(Sitting::begin(desk, (id, &method, params.as_ref()), bytes, out.clone())?.run())
+        }
+    };
+    tokio::spawn(async move {
+        // A client that has hung up does not hear it; what became of it is recorded.
+        let _heard = out.send(Out::Final(answering.await)).await;
+    });
+    Ok(())
 }
 
 fn json(message: String) -> Response {
@@ -369,11 +399,8 @@ async fn notified(
 ) -> Result<Response, Unserved> {
     let told = said(method, params).map_err(|error| Unserved::malformed(&error))?;
     if method == "notifications/cancelled" {
-        let flight = told.of.as_ref().and_then(|id| session.flight(id));
-        let Some(flight) = flight else { return Ok(StatusCode::ACCEPTED.into_response()) };
-        let was_sent = flight.is_sent.load(std::sync::atomic::Ordering::Relaxed);
-        flight.cancelled.cancel();
-        if !was_sent {
+        let was_sent = |flight: &Arc<Flight>| flight.is_sent.load(std::sync::atomic::Ordering::Relaxed);
+        if !cancelled(session, method, &told).as_ref().is_some_and(was_sent) {
             // The server has never heard of it.
             return Ok(StatusCode::ACCEPTED.into_response());
         }
@@ -396,7 +423,7 @@ fn session_of(
     resource: &str,
     peer: Option<Extension<Peer>>,
     headers: &HeaderMap,
-) -> Result<Arc<Session>, Unserved> {
+) -> Result<Entered, Unserved> {
     admit(shared, peer, headers)?;
     let shown = Shown::of(headers).ok_or_else(|| unproved(shared, resource, headers))?;
     session(shared, resource, headers, &shown)
@@ -413,9 +440,9 @@ async fn listen(
         Ok(_) if !reads_streams(&headers) => {
             Unserved::plain(StatusCode::NOT_ACCEPTABLE, "this gives `text/event-stream`").answer()
         }
-        Ok(session) => {
+        Ok(entered) => {
             let (out, from) = mpsc::channel(OUT_MAX);
-            session.listens(out);
+            entered.line().listens(out);
             stream(Some(Out::Open), from)
         }
     }
@@ -429,8 +456,8 @@ async fn leave(
 ) -> Response {
     match session_of(&shared, &resource, peer, &headers) {
         Err(unserved) => unserved.answer(),
-        Ok(session) => {
-            session.end(Ending::User);
+        Ok(entered) => {
+            entered.line().end(Ending::User);
             StatusCode::NO_CONTENT.into_response()
         }
     }

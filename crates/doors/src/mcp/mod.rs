@@ -5,8 +5,8 @@
 //! Every message that is forwarded was judged and recorded by the flow of all doors, and its bytes are the client's own but
 //! for line breaks between values. What the server asks of the client goes the same way.
 //!
-//! Before a database the gateway is the server itself, and its tools are statements ([`sql`]): those are judged by the database's
-//! own door, and the session is that door's.
+//! Before a database the gateway is the server itself, and its tools are statements ([`desk`]): those are judged by the database's
+//! own door, and the session is that door's. Whoever may not use it yet can ask for it there.
 //!
 //! What not: sessions do not outlive the gateway, nothing is decided here, and no credential of a client's goes further.
 
@@ -14,12 +14,13 @@ mod answer;
 mod asked;
 mod attempt;
 mod call;
+mod desk;
 mod entry;
 mod events;
 mod forward;
 mod http;
+mod line;
 mod session;
-mod sql;
 mod tongue;
 mod tools;
 mod upstream;
@@ -38,6 +39,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use desk::Desk;
+use line::Line;
 use session::Session;
 
 /// The kind of resources that this door is for, and the door's own name.
@@ -124,7 +127,25 @@ pub(crate) struct Shared {
     pub(crate) stopping: CancellationToken,
     pub(crate) tasks: TaskTracker,
     pub(crate) proofs: Semaphore,
-    sessions: Mutex<BTreeMap<String, Arc<Session>>>,
+    sessions: Mutex<BTreeMap<String, Entered>>,
+}
+
+/// A client that was let in.
+#[derive(Clone)]
+pub(crate) enum Entered {
+    /// Before a server.
+    Session(Arc<Session>),
+    /// Before a database.
+    Desk(Arc<Desk>),
+}
+
+impl Entered {
+    pub(crate) fn line(&self) -> &Line {
+        match self {
+            Self::Session(session) => session,
+            Self::Desk(desk) => &desk.line,
+        }
+    }
 }
 
 impl Door {
@@ -165,18 +186,18 @@ impl std::fmt::Debug for Door {
 
 impl Shared {
     /// A session by its name.
-    pub(crate) fn session(&self, name: &str) -> Option<Arc<Session>> {
+    pub(crate) fn session(&self, name: &str) -> Option<Entered> {
         self.sessions().get(name).cloned()
     }
 
     /// Puts a session under its name, unless there are too many.
-    pub(crate) fn keep(&self, session: &Arc<Session>) -> bool {
+    pub(crate) fn keep(&self, entered: Entered) -> bool {
         let mut sessions = self.sessions();
-        let of_same = |other: &&Arc<Session>| other.engine.principal() == session.engine.principal();
-        let each = sessions.values().filter(of_same).count();
+        let line = entered.line();
+        let each = sessions.values().filter(|other| other.line().principal == line.principal).count();
         let has_place = sessions.len() < SESSIONS_MAX && each < SESSIONS_EACH_MAX;
         if has_place {
-            sessions.insert(session.name.clone(), Arc::clone(session));
+            sessions.insert(line.name.clone(), entered);
         }
         has_place
     }
@@ -197,7 +218,7 @@ impl Shared {
         format!("{}/mcp/{resource}", self.settings.public_url.trim_end_matches('/'))
     }
 
-    fn sessions(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<Session>>> {
+    fn sessions(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Entered>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -8,7 +8,8 @@ use countersign_engine::{Ground, Look, Refused};
 
 use super::answer::{self, Words};
 use super::attempt::Subject;
-use super::session::{Flight, Out, Session};
+use super::line::{Flight, Line, Out};
+use super::session::Session;
 use crate::flow::{Attend, Attended, News, Tongue};
 
 /// Somebody speaks for a message of the client's, or of the server's.
@@ -42,17 +43,32 @@ impl Speaker {
     pub(crate) fn new(session: Arc<Session>, flight: Arc<Flight>, subject: Subject) -> Self {
         Self { session, flight, subject, told: 0 }
     }
+}
 
-    /// Tells the client that it still takes a while, and why.
-    pub(crate) fn say(&mut self, words: &str) {
-        self.told = self.told.saturating_add(1);
-        let told = match &self.flight.progress {
-            Some(token) => Out::Interim(answer::progress(token, self.told, words)),
-            None => Out::Open,
-        };
-        // A client that reads nothing misses the news, not the answer.
-        let _full_or_gone = self.flight.out.try_send(told);
+/// Does something for one request, unless its client has had enough meanwhile.
+pub(crate) async fn attend<W>(line: &Line, flight: &Flight, work: W) -> Result<Attended<W::Output>, Lost>
+where
+    W: Future + Send,
+    W::Output: Send,
+{
+    tokio::select! {
+        biased;
+        () = line.over.cancelled() => Err(Lost::Over(line.ending())),
+        () = flight.cancelled.cancelled() => Ok(Attended::Cancelled),
+        () = flight.out.closed() => Err(Lost::HungUp),
+        done = work => Ok(Attended::Done(done)),
     }
+}
+
+/// Tells a client that its request still takes a while, and why; for the how manyth time is counted.
+pub(crate) fn say(flight: &Flight, told: &mut u32, words: &str) {
+    *told = told.saturating_add(1);
+    let out = match &flight.progress {
+        Some(token) => Out::Interim(answer::progress(token, *told, words)),
+        None => Out::Open,
+    };
+    // A client that reads nothing misses the news, not the answer.
+    let _full_or_gone = flight.out.try_send(out);
 }
 
 impl Attend for Speaker {
@@ -63,18 +79,12 @@ impl Attend for Speaker {
         W: Future + Send,
         W::Output: Send,
     {
-        tokio::select! {
-            biased;
-            () = self.session.over.cancelled() => Err(Lost::Over(self.session.ending())),
-            () = self.flight.cancelled.cancelled() => Ok(Attended::Cancelled),
-            () = self.flight.out.closed() => Err(Lost::HungUp),
-            done = work => Ok(Attended::Done(done)),
-        }
+        attend(&self.session, &self.flight, work).await
     }
 
     fn tell(&mut self, news: News<'_>) {
         let words = answer::news(&news, self.session.shared.engine.now());
-        self.say(&words);
+        say(&self.flight, &mut self.told, &words);
     }
 }
 

@@ -103,7 +103,7 @@ impl Session {
     async fn ask_as(
         &self,
         id: &Id,
-        answer: tokio::sync::oneshot::Receiver<super::session::Answer>,
+        answer: tokio::sync::oneshot::Receiver<super::line::Answer>,
         method: &str,
         params: &str,
     ) -> Result<Vec<u8>, NoTools> {

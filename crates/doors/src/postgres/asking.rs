@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use countersign_core::request::{Voidance, Withdrawal};
+use countersign_core::request::Withdrawal;
 use countersign_core::{At, PrincipalId, RoleId, Span};
 use countersign_engine::{Answer, AskAccess, AtDoor, Client, Refused, RefusedCode};
 use countersign_wire::postgres::encode::{Report, Severity};
@@ -175,20 +175,7 @@ fn asked_for(asked: &AtDoor) -> Report {
 }
 
 fn denied(answer: &Answer) -> Report {
-    let message = match answer {
-        Answer::Denied { by, comment } => {
-            let said = comment.as_deref().map(|comment| format!(": {comment}")).unwrap_or_default();
-            format!("your access was denied by {by}{said}")
-        }
-        Answer::Lapsed => "nobody answered in time, so it was not approved".to_owned(),
-        Answer::Void(Voidance::PrincipalDisabled) | Answer::Withdrawn(Withdrawal::PrincipalDisabled) => {
-            "your account is disabled".to_owned()
-        }
-        Answer::Approved | Answer::Void(_) | Answer::Withdrawn(_) => {
-            "the request for your access was withdrawn".to_owned()
-        }
-    };
-    wording::fatal(wording::NO_ACCESS, message)
+    wording::fatal(wording::NO_ACCESS, crate::words::unanswered(answer))
 }
 
 fn said(refused: &Refused) -> NoGrant {

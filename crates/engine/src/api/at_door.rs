@@ -5,7 +5,7 @@
 //! ask for oneself and to give up what was asked.
 
 use countersign_core::request::{Ask, Command as RequestCommand, State, Withdrawal};
-use countersign_core::{At, Command, PrincipalId, RequestId, RoleId};
+use countersign_core::{At, Command, PrincipalId, RequestId, ResourceId, RoleId, Span};
 use tokio::sync::watch;
 
 use super::AskAccess;
@@ -28,6 +28,23 @@ pub struct AtDoor {
     asked: String,
 }
 
+/// A role that reaches a resource, as whoever stands at its door knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleAtDoor {
+    /// Which.
+    pub id: RoleId,
+    /// What people call it.
+    pub title: String,
+    /// What it permits.
+    pub actions: Vec<String>,
+    /// For how long it can be asked for at most.
+    pub longest: Span,
+    /// Until when it is held, if it is.
+    pub held_until: Option<At>,
+    /// Where it waits for an answer, if it was asked for.
+    pub asked: Option<String>,
+}
+
 impl Engine {
     /// Asks for a role for somebody who has proved at a door who they are, or finds what they have asked for already.
     ///
@@ -47,6 +64,31 @@ impl Engine {
         };
         let (lapses_at, asked, _) = self.asked_words(id);
         Ok(AtDoor { engine: self.clone(), changed, id, from, own, lapses_at, asked })
+    }
+
+    /// The roles that reach a resource and that somebody who has proved at a door who they are holds, or may ask for, by name.
+    #[must_use]
+    pub fn roles_at_door(&self, principal: &PrincipalId, resource: &ResourceId) -> Vec<RoleAtDoor> {
+        let snapshot = self.snapshot();
+        let now = self.now().max(snapshot.at);
+        let roles = &snapshot.book.catalogue.roles;
+        let reaching = roles.iter().filter(|(_, role)| role.resources.contains(resource));
+        let known = reaching.filter_map(|(id, role)| {
+            let held_until = snapshot.book.live_grant(principal, id, now).map(|grant| grant.not_after);
+            let asked = self.asked_before(principal, id);
+            if held_until.is_none() && asked.is_none() && !self.may_ask(&snapshot, principal, id) {
+                return None;
+            }
+            Some(RoleAtDoor {
+                id: id.clone(),
+                title: role.title.clone(),
+                actions: role.actions.iter().map(ToString::to_string).collect(),
+                longest: role.longest,
+                held_until,
+                asked: asked.map(|id| request_link(&self.0.house.settings.console_url, id)),
+            })
+        });
+        known.collect()
     }
 
     /// A request of this principal for this role that waits for its answer.

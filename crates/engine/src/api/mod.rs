@@ -25,7 +25,7 @@ use countersign_policy::context::{Access, Plain};
 
 pub use answers::Yes;
 pub(crate) use asking::{Asking, Filed};
-pub use at_door::AtDoor;
+pub use at_door::{AtDoor, RoleAtDoor};
 pub use bundles::{Applied, ApplyError};
 
 use crate::engine::Engine;

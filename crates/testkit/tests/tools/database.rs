@@ -37,11 +37,14 @@ async fn a_granted_database_is_two_tools() {
     let welcome = &alice.welcome["result"];
     assert_eq!(welcome["capabilities"], json!({ "tools": {} }));
     assert_eq!(welcome["protocolVersion"], "2025-11-25");
-    assert!(welcome["instructions"].as_str().unwrap().contains("in role `shop-reader`"), "{welcome}");
+    assert!(welcome["instructions"].as_str().unwrap().contains("SQL on `shop`"), "{welcome}");
     let list = alice.ask(&json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})).await.unwrap();
     let list = list.last().await.unwrap();
     let tools = list["result"]["tools"].as_array().unwrap();
-    assert_eq!(tools.iter().map(|tool| &tool["name"]).collect::<Vec<_>>(), ["query", "schema"]);
+    assert_eq!(
+        tools.iter().map(|tool| &tool["name"]).collect::<Vec<_>>(),
+        ["query", "schema", "access", "request_access"]
+    );
 
     let answer = alice.call(2, "query", query("SELECT 1 AS a, NULL AS b; SELECT 'x' AS c")).await.unwrap();
     assert_eq!(
@@ -179,7 +182,7 @@ async fn cancelling_or_hanging_up_withdraws_what_waits() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_session_is_one_connection_and_ends_with_its_grant() {
+async fn a_session_is_one_connection_and_its_end_is_told_once() {
     let house = ToolHouse::open().await.unwrap();
     let grant = house.house.grant("alice", "shop-writer", Span::minutes(30)).await.unwrap();
     let token = house.token("alice", "shop").await.unwrap();
@@ -198,20 +201,85 @@ async fn a_session_is_one_connection_and_ends_with_its_grant() {
     assert!(text(&cut).starts_with("not done: "), "{cut}");
     house.deserted().await.unwrap();
     assert_eq!(house.house.engine.snapshot().book.request(held.id).unwrap().state.as_str(), "void");
-    assert_eq!(alice.post(call(3, "query", query("SELECT 1")).to_string()).await.unwrap().status(), 404);
+    // Without a grant nothing runs, and it is told what to ask for.
+    let refused = alice.call(3, "query", query("SELECT 1")).await.unwrap();
+    assert!(text(&refused).starts_with("not done: you hold no live grant that reaches `shop`"), "{refused}");
+    assert!(text(&refused).contains("request_access"), "{refused}");
 
-    // Without a grant nobody gets in, and is told what to ask for.
-    let hello = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25"}}"#;
-    let refused = ToolClient::new(&url(&house), &token).post(hello).await.unwrap();
-    assert_eq!(refused.status(), 403);
-    let words = refused.text().await.unwrap();
-    assert!(words.contains("countersign request shop-"), "{words}");
+    // What was begun in a session that ended by itself went with it, and the next call is told before anything runs anew.
+    let again = house.house.grant("alice", "shop-reader", Span::minutes(30)).await.unwrap();
+    done(&alice.call(4, "query", query("BEGIN")).await.unwrap());
+    house.house.engine.revoke(&bob, again, None).await.unwrap();
+    house.deserted().await.unwrap();
+    house.house.grant("alice", "shop-reader", Span::minutes(30)).await.unwrap();
+    let told = alice.call(5, "query", query("SELECT 1")).await.unwrap();
+    assert!(text(&told).contains("an open transaction was rolled back"), "{told}");
+    let anew = alice.call(6, "query", query("SELECT 1")).await.unwrap();
+    assert_eq!(done(&anew)["transaction"], "none");
+    alice.leave().await.unwrap();
+    house.deserted().await.unwrap();
 
     // Whoever leaves leaves no connection behind.
-    house.house.grant("alice", "shop-reader", Span::minutes(30)).await.unwrap();
     let mut again = ToolClient::new(&url(&house), &token);
     again.begin().await.unwrap();
     assert_eq!(again.leave().await.unwrap(), 204);
     house.deserted().await.unwrap();
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_has_no_grant_asks_for_one_and_goes_on_when_somebody_says_yes() {
+    let house = ToolHouse::open().await.unwrap();
+    let mut alice = ToolClient::new(&url(&house), &house.token("alice", "shop").await.unwrap());
+    alice.begin().await.unwrap();
+    let refused = alice.call(1, "query", query("SELECT 1")).await.unwrap();
+    assert!(text(&refused).contains("`access` says which roles you may ask for"), "{refused}");
+    let access = alice.call(2, "access", json!({})).await.unwrap();
+    let reader = |access: &Value| {
+        let roles = done(access)["roles"].as_array().unwrap().clone();
+        roles.into_iter().find(|role| role["role"] == "shop-reader").unwrap()
+    };
+    assert!(reader(&access)["may_be_asked_for_minutes"].is_string(), "{access}");
+    assert_eq!(done(&access)["statements_run_as"], Value::Null);
+
+    let ask = json!({ "role": "shop-writer", "purpose": "orders are there twice", "ticket": "OPS-7", "minutes": 20 });
+    let mut answers = alice.ask(&call(3, "request_access", ask.clone())).await.unwrap();
+    let told = answers.next().await.unwrap();
+    let words = told["params"]["message"].as_str().unwrap();
+    assert!(
+        words.starts_with("your access waits for an approval by ") && words.contains("/requests/"),
+        "{words}"
+    );
+    let held = house.house.held().await.unwrap();
+    assert_eq!((held.by.id.as_str(), held.purpose.as_deref()), ("alice", Some("orders are there twice")));
+    // A client that has had enough has not taken it back; asking again waits for the same answer.
+    drop(answers);
+    let mut answers = alice.ask(&call(4, "request_access", ask)).await.unwrap();
+    answers.next().await.unwrap();
+    assert_eq!(house.house.held().await.unwrap().id, held.id);
+    house.house.approve(held.id).await.unwrap();
+    let granted = answers.last().await.unwrap();
+    assert_eq!((&done(&granted)["state"], &done(&granted)["role"]), (&json!("held"), &json!("shop-writer")));
+    let answer = alice.call(5, "query", query("SELECT 'in' AS here")).await.unwrap();
+    assert_eq!(done(&answer)["statements"][0]["rows"], json!([["in"]]));
+
+    let mut denied = alice
+        .ask(&call(6, "request_access", json!({ "role": "shop-reader", "purpose": "why not" })))
+        .await
+        .unwrap();
+    denied.next().await.unwrap();
+    house.house.deny(house.house.held().await.unwrap().id, "you have one").await.unwrap();
+    let denied = denied.last().await.unwrap();
+    assert!(text(&denied).starts_with("not done: your access was denied by bob: you have one"), "{denied}");
+    for (arguments, why) in [
+        (json!({ "role": "clerk", "purpose": "x" }), "no role `clerk` that you may ask for reaches `shop`"),
+        (json!({ "role": "No Role", "purpose": "x" }), "`arguments.role` is no role"),
+        (json!({ "role": "shop-reader" }), "`arguments` has no `purpose`"),
+        (json!({ "role": "shop-reader", "purpose": "x", "minutes": 0 }), "`arguments.minutes`"),
+        (json!({ "role": "shop-reader", "purpose": "x", "for": "bob" }), "`arguments.for` may not be there"),
+    ] {
+        let answer = alice.call(7, "request_access", arguments).await.unwrap();
+        assert!(text(&answer).starts_with(&format!("not done: {why}")), "{answer}");
+    }
     house.close().await;
 }

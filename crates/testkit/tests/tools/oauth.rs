@@ -431,6 +431,19 @@ async fn a_client_is_let_in_to_a_database_and_its_session_ends_with_it() {
     client.begin().await.unwrap();
     let answer = client.call(1, "query", json!({ "sql": "SELECT count(*) > 0 FROM orders" })).await.unwrap();
     assert_eq!(answer["result"]["structuredContent"]["statements"][0]["rows"], json!([["t"]]), "{answer}");
+    // It was let in for that role, and asks for no other.
+    let request = scene.asked_with("resource", json!(shop.clone()));
+    let told = scene.answer(json!({ "request": request, "allow": true, "role": "shop-reader" })).await;
+    let (_, bound) = scene.redeem_code(told["code"].as_str().unwrap(), &[("resource", &shop)]).await;
+    let mut bound = ToolClient::new(&shop, bound["access_token"].as_str().unwrap());
+    bound.begin().await.unwrap();
+    let access = bound.call(1, "access", json!({})).await.unwrap();
+    let roles = access["result"]["structuredContent"]["roles"].as_array().unwrap().clone();
+    assert_eq!(roles.iter().map(|role| &role["role"]).collect::<Vec<_>>(), ["shop-reader"], "{access}");
+    let writer = json!({ "role": "shop-writer", "purpose": "more" });
+    let writer = bound.call(2, "request_access", writer).await.unwrap();
+    assert!(text(&writer).starts_with("not done: no role `shop-writer` that you may ask for"), "{writer}");
+    bound.leave().await.unwrap();
     // Its tokens count nowhere else.
     assert_eq!(scene.client(&tokens).post(HELLO).await.unwrap().status(), 401);
     let form = [("token", tokens["refresh_token"].as_str().unwrap()), ("client_id", &scene.client)];

@@ -1,6 +1,5 @@
 //! The server's side of a session: where messages go, and from where they come.
 
-mod database;
 mod program;
 mod web;
 
@@ -12,8 +11,7 @@ use countersign_wire::mcp::Id;
 use tokio::sync::mpsc;
 
 use super::Shared;
-pub(crate) use database::{Database, Running};
-use program::Running as Program;
+use program::Running;
 use web::Web;
 
 /// How many messages of a server's may wait to be looked at.
@@ -26,9 +24,7 @@ pub(crate) enum Upstream {
     /// A web server.
     Web(Web),
     /// A program on this machine.
-    Program(Box<Program>),
-    /// None that speaks the protocol: a database, before which the gateway answers itself.
-    Database(Database),
+    Program(Box<Running>),
 }
 
 /// What comes from a server.
@@ -103,7 +99,7 @@ impl Upstream {
             (None, Some(name)) => {
                 let program = shared.settings.programs.get(name);
                 let program = program.ok_or_else(|| NoServer::NoProgram(name.clone()))?;
-                Self::Program(Box::new(Program::start(name, program, into)?))
+                Self::Program(Box::new(Running::start(name, program, into)?))
             }
             (None, None) => return Err(NoServer::Nowhere),
         };
@@ -118,7 +114,6 @@ impl Upstream {
                 Ok(())
             }
             Self::Program(running) => running.send(&bytes).await,
-            Self::Database(_) => Err(NotSent::Gone),
         }
     }
 
@@ -141,7 +136,6 @@ impl Upstream {
         match self {
             Self::Web(web) => web.close().await,
             Self::Program(running) => running.close().await,
-            Self::Database(database) => database.close(),
         }
     }
 }

@@ -1,17 +1,15 @@
-//! Statements as tools: what the gateway itself answers before a database.
+//! Statements as tools.
 //!
 //! Two tools, and neither is a way around anything: a call is the statements that it carries, which the database's own door judges,
 //! holds, covers, bounds and records like those of every client. What is refused or failed is a result that says so, which a model reads.
 
 use countersign_engine::workbench::{Said, TEXT_BYTES_MAX, Told, Transaction};
-use countersign_wire::mcp::{Id, Json, Message, REVISIONS, misfit};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::answer::{self, Words};
-use super::tongue::{Lost, Speaker};
-use super::upstream::{Database, Running};
-use crate::flow::{Attend as _, Attended};
+use super::super::answer::{self, Words};
+use super::inside::Inside;
+use super::{Not, Sitting, text};
 
 /// How many rows of a result there are, unless the client wants more or fewer.
 const ROWS: u32 = 100;
@@ -69,63 +67,15 @@ struct Cut {
     bytes: usize,
 }
 
-/// Why a call has no results.
-enum Not {
-    /// The server, the gateway or an approver says no.
-    Said(Said),
-    /// Nobody wants to know any more.
-    Cancelled,
-    Lost(Lost),
-    /// The session is over.
-    Over(Option<Said>),
-}
-
-/// Answers a request.
-pub(super) async fn answer(database: &Database, id: &Id, speaker: &mut Speaker) -> String {
-    let bytes = speaker.subject.bytes.clone();
-    let Ok(Message::Request { method, params, .. }) = Message::read(&bytes) else {
-        return answer::error(Some(id), &Words::new(answer::INVALID, "this is no request"));
-    };
-    match method.as_str() {
-        "initialize" => {
-            let revision = params.as_ref().and_then(|params| params.get("protocolVersion")?.text());
-            welcome(database, id, speaker, revision.unwrap_or_default())
-        }
-        "ping" => answer::result(id, "{}"),
-        "tools/list" => answer::result(id, &json!({ "tools": tools() }).to_string()),
-        "tools/call" => call(database, id, speaker, params.as_ref()).await,
-        _ => {
-            let words = Words::new(answer::NO_METHOD, format!("a database has no `{method}`"));
-            answer::error(Some(id), &words.hint("it has tools: ask for `tools/list`"))
-        }
-    }
-}
-
-fn welcome(database: &Database, id: &Id, speaker: &Speaker, revision: &str) -> String {
-    let session = &speaker.session;
-    let known = REVISIONS.iter().rev().find(|known| **known == revision).or(REVISIONS.last());
-    let Some(known) = known else { return answer::result(id, "{}") };
-    let _first = session.revision.set(known);
-    let resource = session.engine.resource();
-    let instructions = format!(
-        "SQL on `{resource}` ({}), PostgreSQL {}, in role `{}`. Each statement is judged by policy. One that needs an approval waits until \
-         somebody has answered, which may take minutes; then exactly that statement runs, once. What is refused says why, and what to do.",
-        database.title,
-        database.version,
-        session.engine.role()
-    );
-    let told = json!({
-        "protocolVersion": known,
-        "capabilities": { "tools": {} },
-        "serverInfo": { "name": "countersign", "title": database.title, "version": env!("CARGO_PKG_VERSION") },
-        "instructions": instructions,
-    });
-    answer::result(id, &told.to_string())
+/// What is to be run.
+pub(super) struct Wanted {
+    text: String,
+    rows_max: u32,
 }
 
 /// The tools, as they are listed.
-fn tools() -> Value {
-    json!([
+pub(super) fn tools() -> Vec<Value> {
+    let tools = json!([
         {
             "name": "query",
             "title": "Run SQL",
@@ -163,7 +113,8 @@ fn tools() -> Value {
             "outputSchema": output(),
             "annotations": { "readOnlyHint": true, "openWorldHint": false },
         },
-    ])
+    ]);
+    tools.as_array().cloned().unwrap_or_default()
 }
 
 fn output() -> Value {
@@ -189,56 +140,22 @@ fn output() -> Value {
     })
 }
 
-async fn call(database: &Database, id: &Id, speaker: &mut Speaker, params: Option<&Json<'_>>) -> String {
-    let no = |words: &Words| answer::no(id, "tools/call", words);
-    let (text, rows_max) = match asked(params) {
-        Ok(asked) => asked,
-        Err(why) => {
-            return no(&Words::new(answer::INVALID, why).hint("look at the list of tools; nothing ran"));
-        }
+/// What a call wants to be run.
+pub(super) fn wanted(tool: &str, arguments: &Value) -> Result<Wanted, Not> {
+    let no = |why: String| {
+        Not::from(Words::new(answer::INVALID, why).hint("look at the list of tools; nothing ran"))
     };
-    let mut done = Done::default();
-    match run(database, speaker, (&text, rows_max), &mut done).await {
-        Ok(()) => {
-            let structured = serde_json::to_string(&done).unwrap_or_default();
-            let text = Value::String(structured.clone());
-            let told = format!(
-                "{{\"content\":[{{\"type\":\"text\",\"text\":{text}}}],\"structuredContent\":{structured}}}"
-            );
-            answer::result(id, &told)
-        }
-        Err(Not::Said(said)) => no(&failed(&said, &done)),
-        Err(Not::Cancelled) => no(&Words::new(answer::DENIED, "cancelled by its client")),
-        Err(Not::Lost(lost)) => no(&lost.into()),
-        Err(Not::Over(Some(said))) => no(&failed(&said, &done)),
-        Err(Not::Over(None)) => no(&answer::over(
-            speaker.session.engine.ending().unwrap_or(countersign_core::session::Ending::Upstream),
-        )),
-    }
-}
-
-/// What a call wants to be run, or why it can't be.
-fn asked(params: Option<&Json<'_>>) -> Result<(String, u32), String> {
-    let tool = params.and_then(|params| params.get("name")?.text()).unwrap_or_default();
-    let listed = tools();
-    let found = listed.as_array().into_iter().flatten().find(|one| one["name"] == tool);
-    let schema = found.ok_or_else(|| format!("a database has no tool `{tool}`"))?["inputSchema"].to_string();
-    let arguments = params.and_then(|params| params.get("arguments"));
-    if let Some(why) = misfit(&schema, arguments) {
-        return Err(why);
-    }
-    let text = |name: &str| arguments.and_then(|arguments| arguments.get(name)?.text()).map(str::to_owned);
     if tool == "schema" {
-        let text =
-            text("relation").map_or_else(|| Ok(RELATIONS.to_owned()), |relation| described(&relation))?;
-        return Ok((text, ROWS_MAX));
+        let text = text(arguments, "relation").map_or_else(|| Ok(RELATIONS.to_owned()), described);
+        return Ok(Wanted { text: text.map_err(no)?, rows_max: ROWS_MAX });
     }
-    let text = text("sql").unwrap_or_default();
+    let text = text(arguments, "sql").unwrap_or_default().to_owned();
     if text.contains('\0') {
-        return Err("`arguments.sql` has a character that SQL can't have".to_owned());
+        return Err(no("`arguments.sql` has a character that SQL can't have".to_owned()));
     }
-    let rows_max = arguments.and_then(|arguments| arguments.get("rows_max")?.raw.parse().ok());
-    Ok((text, rows_max.unwrap_or(ROWS)))
+    let rows_max =
+        arguments.get("rows_max").and_then(Value::as_u64).and_then(|rows| u32::try_from(rows).ok());
+    Ok(Wanted { text, rows_max: rows_max.unwrap_or(ROWS).min(ROWS_MAX) })
 }
 
 /// What tells of one relation. Its name stands in quotes that no setting makes end early.
@@ -261,44 +178,41 @@ fn described(relation: &str) -> Result<String, String> {
     ))
 }
 
-/// Runs a text, and tells meanwhile that it waits.
-async fn run(
-    database: &Database,
-    speaker: &mut Speaker,
-    (text, rows_max): (&str, u32),
-    done: &mut Done,
-) -> Result<(), Not> {
-    let mut running = attended(speaker, database.run(text, rows_max)).await?.ok_or(Not::Over(None))?;
-    while let Some(told) = next(speaker, &mut running).await? {
+/// Runs a text, and tells meanwhile that it waits. Gives what was done.
+pub(super) async fn run(sitting: &mut Sitting, wanted: &Wanted) -> Result<String, Not> {
+    let desk = std::sync::Arc::clone(&sitting.desk);
+    let inside = sitting.attended(desk.enter_again()).await??;
+    let mut done = Done::default();
+    let Some(mut running) = sitting.attended(inside.run(&wanted.text, wanted.rows_max)).await? else {
+        return Err(over(&inside, None, &done));
+    };
+    while let Some(told) = sitting.attended(running.next()).await? {
         match told {
-            Told::Held { said, .. } => speaker.say(&in_words(&said)),
+            Told::Held { said, .. } => sitting.say(&in_words(&said)),
             Told::Failed(said) => {
                 // What follows tells how the transaction stands.
-                while let Some(told) = next(speaker, &mut running).await? {
+                while let Some(told) = sitting.attended(running.next()).await? {
                     done.take(told);
                 }
-                return Err(Not::Said(said));
+                return Err(failed(&said, &done).into());
             }
-            Told::Ended(said) => return Err(Not::Over(said)),
+            Told::Ended(said) => return Err(over(&inside, said, &done)),
             other => done.take(other),
         }
     }
-    Ok(())
+    match done.transaction {
+        // It broke off before it said how it ended.
+        "" => Err(over(&inside, None, &done)),
+        _ => Ok(serde_json::to_string(&done).unwrap_or_default()),
+    }
 }
 
-async fn next(speaker: &mut Speaker, running: &mut Running<'_>) -> Result<Option<Told>, Not> {
-    attended(speaker, running.next()).await
-}
-
-async fn attended<W>(speaker: &mut Speaker, work: W) -> Result<W::Output, Not>
-where
-    W: Future + Send,
-    W::Output: Send,
-{
-    match speaker.attend(work).await {
-        Ok(Attended::Done(done)) => Ok(done),
-        Ok(Attended::Cancelled) => Err(Not::Cancelled),
-        Err(lost) => Err(Not::Lost(lost)),
+/// That the session is over, as its door said it or in words of this one.
+fn over(inside: &Inside, said: Option<Said>, done: &Done) -> Not {
+    inside.told();
+    match said {
+        Some(said) => failed(&said, done).into(),
+        None => answer::over(super::ending(inside)).into(),
     }
 }
 
