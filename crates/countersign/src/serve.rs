@@ -270,6 +270,7 @@ pub async fn serve(options: &Serve) -> Result<()> {
     if let Some(bootstrap) = &found.bootstrap {
         first_bundle(&engine, &options.config.join("bundle"), &bootstrap.by).await?;
     }
+    say_setup_code(&engine, &console_url).await?;
     let pusher = pusher(found.push, &engine).await?;
     note(&format!("console {console_url}, postgres {}:{}", address.0, address.1));
     note(&format!("the key of the log, to be kept elsewhere (`audit verify --key`): {}", engine.vkey()));
@@ -286,6 +287,18 @@ pub async fn serve(options: &Serve) -> Result<()> {
         pusher,
     };
     Gateway::open(engine, start)?.run().await
+}
+
+/// Says where the gateway was started by which code it is set up in the browser, if it has no bundle.
+async fn say_setup_code(engine: &Engine, console_url: &str) -> Result<()> {
+    let opened = engine.open_setup().await;
+    if let Some(opened) = opened.map_err(|refused| anyhow::anyhow!(refused.message))? {
+        let (code, until) = (opened.code.as_str(), opened.until.rfc3339());
+        note(&format!(
+            "this gateway is to be set up: open {console_url} and type the code {code}, once, until {until}"
+        ));
+    }
+    Ok(())
 }
 
 /// Puts the first bundle in force, unless one is.

@@ -29,6 +29,7 @@ pub mod scripts;
 mod seal;
 mod session;
 pub mod settings;
+pub mod setup;
 mod sheet;
 pub mod signatures;
 mod snapshot;
@@ -65,7 +66,7 @@ pub use keys::{
 pub use pause::Paused;
 pub use people::{
     AgentCode, AuthenticatorView, Bearer, Caller, ClientIdentity, ClientView, ConsentActor, ConsentAsk,
-    ConsentAsked, DeviceAsked, DeviceBegun, DeviceStep, FederatedAnswer, FederatedBegun, IssuedTokens, Means,
+    ConsentAsked, DeviceAsked, DeviceBegun, DeviceStep, FederatedAnswer, FederatedBegun, Invitation, IssuedTokens, Means,
     MeansSet, Minted, NewPlace, OauthClient, PasskeyAsked, PasskeyMade, PasskeyOffer, PasskeyShown,
     ProgramCode, Proof, Redeemed, ScramVerifiers, SecondStep, SecretError, SetPasswordError, SignInClient,
     SignInRefused, SignInStep, SignInView, SignatureAsked, SignedIn, TokenRefused, TotpBound, TotpOffer,

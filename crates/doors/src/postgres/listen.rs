@@ -30,7 +30,7 @@ use super::state::Known;
 use super::stream::{self, Link, Stream};
 use super::target::{Target, cause};
 use super::upstream::{self, ConnectError, Connected, Credentials, Login};
-use super::{KIND, Shared, powers, reading, settings, tls, wording, workbench};
+use super::{KIND, Shared, powers, reading, settings, tls, trying, wording, workbench};
 
 /// How many requests for encryption a client may make before it starts: one of each kind.
 const ENCRYPTION_REQUESTS_MAX: u32 = 2;
@@ -50,6 +50,7 @@ pub(super) async fn run(
     let mut shutdown = std::pin::pin!(shutdown);
     sessions.spawn(powers::keep(Arc::clone(&shared)));
     sessions.spawn(reading::keep(Arc::clone(&shared)));
+    sessions.spawn(trying::keep(Arc::clone(&shared)));
     sessions.spawn(workbench::keep(Arc::clone(&shared), Arc::clone(&places), sessions.clone()));
     loop {
         let accepted = tokio::select! {

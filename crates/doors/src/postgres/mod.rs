@@ -6,7 +6,8 @@
 //! connection to the server under the role's account ([`upstream`]). Statements are understood ([`classify`]) under what is known of
 //! the session ([`state`]) and of the database ([`catalogue`]); what a session may not see is covered in the answer
 //! ([`mask`]); [`look`] tells an approver what a statement would touch,
-//! [`powers`] what the accounts of roles may do beyond their roles, [`reading`] whoever asks what a statement would be. Whoever is signed in to the console may be a client from
+//! [`powers`] what the accounts of roles may do beyond their roles, [`reading`] whoever asks what a statement would be, [`trying`] whoever sets
+//! the gateway up whether a database can be reached. Whoever is signed in to the console may be a client from
 //! inside ([`workbench`]).
 //!
 //! What not: no pooling and no balancing: a session is one connection to the server, so that whatever a client relies on
@@ -35,6 +36,7 @@ mod stream;
 mod target;
 mod tls;
 mod touches;
+mod trying;
 mod upstream;
 mod wording;
 mod workbench;

@@ -139,12 +139,32 @@ async fn beyond(
     address: &Address,
     role: &Role,
 ) -> Result<Vec<String>, String> {
-    let account = role.account.as_str();
-    let credentials = Credentials::of(shared, resource, account).map_err(|error| error.to_string())?;
+    let credentials = Credentials::of(shared, resource, &role.account).map_err(|error| error.to_string())?;
+    asked(shared, address, &credentials, role).await.map(|asked| asked.beyond)
+}
+
+/// What an account says of itself and of its server.
+pub(super) struct Asked {
+    /// What it may do beyond the promise of a role, in words.
+    pub(super) beyond: Vec<String>,
+    /// The server's version, as it says itself.
+    pub(super) server: String,
+}
+
+/// Asks an account, in a session of its own.
+///
+/// # Errors
+/// Why it could not be asked, for whoever runs the gateway.
+pub(super) async fn asked(
+    shared: &Shared,
+    address: &Address,
+    credentials: &Credentials,
+    role: &Role,
+) -> Result<Asked, String> {
     let settings = looking(QUESTION_TIMEOUT);
     let login = Login {
-        account,
-        credentials: &credentials,
+        account: role.account.as_str(),
+        credentials,
         application: LOOKING,
         settings: &settings,
         read_bytes_max: usize::MAX,
@@ -154,6 +174,8 @@ async fn beyond(
         cause => format!("{error}: {cause}"),
     };
     let connected = upstream::connect(address, &login, &|| shared.nonce()).await.map_err(|e| in_words(&e))?;
+    let version = connected.parameters.iter().find(|(name, _)| name == b"server_version");
+    let server = version.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).unwrap_or_default();
     let mut link = connected.link;
     let rows = simple(&mut link, POWERS).await.map_err(|error| in_words(&error))?;
     let promised = Power::promised(role);
@@ -161,7 +183,7 @@ async fn beyond(
         [Some(power), Some(what)] if Power::of_word(power) > promised => Some(what.clone()),
         _ => None,
     });
-    Ok(excess.collect())
+    Ok(Asked { beyond: excess.collect(), server })
 }
 
 /// What the session's account may do, itself or through any role that it may become.

@@ -29,7 +29,7 @@ pub(crate) enum Topic {
     Refusing(Refusing),
     /// `auth.succeeded`, `auth.failed`, `auth.locked`, `auth.logged_out`, `token.revoked`, `token.rejected`.
     SignIn(SignIn),
-    /// `authenticator.bound`, `authenticator.revoked`.
+    /// `authenticator.bound`, `authenticator.invited`, `authenticator.revoked`.
     Authenticator(Authenticator),
     /// `token.issued`.
     Minted(Minted),
@@ -254,7 +254,8 @@ pub(crate) struct Configured {
     /// The name of a secret in the gateway's own store.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) secret: Option<String>,
-    /// `house_key_made`, `house_key_dropped`, `house_keys_wrapped`, `secret_stored`, `secret_removed`.
+    /// `house_key_made`, `house_key_dropped`, `house_keys_wrapped`, `secret_stored`, `secret_removed`,
+    /// `setup_opened`, `setup_database_tried`, `setup_closed`.
     pub(crate) what: &'static str,
 }
 

@@ -180,7 +180,7 @@ impl Bound {
 
 impl Engine {
     /// Waits until nobody else changes what is bound.
-    pub(super) async fn changing(&self) -> MutexGuard<'_, ()> {
+    pub(crate) async fn changing(&self) -> MutexGuard<'_, ()> {
         self.0.people.authenticators.changing.lock().await
     }
 

@@ -12,6 +12,7 @@ mod consents;
 mod credentials;
 pub mod devices;
 mod federated;
+mod first;
 mod jobs;
 mod lockouts;
 mod means;
@@ -46,6 +47,8 @@ pub use consents::{ConsentActor, ConsentAsk, ConsentAsked, IssuedTokens, Redeeme
 pub use credentials::{Minted, ScramVerifiers};
 pub(crate) use devices::{PUSH_KEY, place as devices_place};
 pub use federated::{FederatedAnswer, FederatedBegun};
+pub(crate) use first::FirstPasskey;
+pub use first::Invitation;
 pub use means::{Means, MeansSet, Proof};
 pub(crate) use noise::Noise;
 pub use own::{ClientView, NewPlace, SignInView};

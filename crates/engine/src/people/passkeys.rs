@@ -161,18 +161,32 @@ impl Engine {
     /// # Errors
     /// The console has no address for it, or the caller has to sign in anew first.
     pub async fn offer_passkey(&self, caller: &Caller) -> Result<PasskeyOffer, Refused> {
-        let site = self.site()?;
         let bound = self.bound(&caller.principal).await?;
         self.may_rebind(caller, &bound)?;
-        let (challenge, expires_at) = self.challenge(&binding(caller));
         let snapshot = self.snapshot();
         let found = snapshot.book.catalogue.principals.get(&caller.principal);
+        let display = found.map(|found| found.display.as_ref()).unwrap_or_default();
+        self.passkey_for(&binding(caller), (&caller.principal, display), &bound)
+    }
+
+    /// What a browser needs to have a passkey made for somebody, for one purpose.
+    ///
+    /// # Errors
+    /// The console has no address for it.
+    pub(super) fn passkey_for(
+        &self,
+        purpose: &str,
+        (principal, display): (&PrincipalId, &str),
+        bound: &Bound,
+    ) -> Result<PasskeyOffer, Refused> {
+        let site = self.site()?;
+        let (challenge, expires_at) = self.challenge(purpose);
         Ok(PasskeyOffer {
             challenge: URL_SAFE_NO_PAD.encode(challenge),
             rp_id: site.id,
-            user_handle: URL_SAFE_NO_PAD.encode(self.user_handle(&caller.principal)),
-            user: caller.principal.to_string(),
-            display: found.map(|found| found.display.clone()).unwrap_or_default(),
+            user_handle: URL_SAFE_NO_PAD.encode(self.user_handle(principal)),
+            user: principal.to_string(),
+            display: display.to_owned(),
             exclude: bound.passkeys.iter().map(|one| URL_SAFE_NO_PAD.encode(&one.credential)).collect(),
             algorithms: Algorithm::ALL.iter().map(|one| one.number()).collect(),
             expires_at,
@@ -188,26 +202,48 @@ impl Engine {
         caller: &Caller,
         made: PasskeyMade,
     ) -> Result<AuthenticatorView, Refused> {
-        let site = self.site()?;
         let _changing = self.changing().await;
         let mut bound = self.bound(&caller.principal).await?;
         self.may_rebind(caller, &bound)?;
-        let invalid =
-            |why: &str| Refused::new(RefusedCode::Invalid, format!("the passkey was not accepted: {why}"));
-        let challenge = self.answered(&binding(caller), &made.client_data);
-        let challenge = challenge.ok_or_else(|| invalid("it took too long").hint("begin anew"))?;
-        let registered = webauthn::registered(&site, &challenge, &made.client_data, &made.attestation)
-            .map_err(|bad| invalid(&bad.to_string()))?;
-        let name = cut(made.name.trim(), NAME_BYTES_MAX);
-        if name.is_empty() || name.chars().any(char::is_control) {
-            return Err(invalid("it has no name").hint("name it after the device that keeps it"));
-        }
         if bound.passkeys.len() >= PASSKEYS_MAX {
             return Err(Refused::new(
                 RefusedCode::Conflict,
                 format!("you have {PASSKEYS_MAX} passkeys already"),
             )
             .hint("take one away first"));
+        }
+        let (passkey, challenge) = self.made_passkey(&binding(caller), made).await?;
+        let index = index_key(&passkey.credential);
+        let id = passkey.id;
+        bound.passkeys.push(passkey);
+        let whose = (Some(caller), &caller.principal);
+        let mut note = self.binding_note("authenticator.bound", whose, (Means::Passkey, Some(id), &bound));
+        note.puts.push(Put::set(Drawer::Authenticators, index, caller.principal.as_str().as_bytes()));
+        self.note(note).await?;
+        self.0.people.challenges.answer(challenge, self.now());
+        let views = bound.views().into_iter();
+        views.into_iter().find(|view| view.id == Some(id)).ok_or_else(Refused::unavailable)
+    }
+
+    /// A passkey that was made for a purpose, if it is right and nobody's, and the challenge that it answered.
+    ///
+    /// # Errors
+    /// It is not right, or belongs to somebody.
+    pub(super) async fn made_passkey(
+        &self,
+        purpose: &str,
+        made: PasskeyMade,
+    ) -> Result<(Passkey, Vec<u8>), Refused> {
+        let site = self.site()?;
+        let invalid =
+            |why: &str| Refused::new(RefusedCode::Invalid, format!("the passkey was not accepted: {why}"));
+        let challenge = self.answered(purpose, &made.client_data);
+        let challenge = challenge.ok_or_else(|| invalid("it took too long").hint("begin anew"))?;
+        let registered = webauthn::registered(&site, &challenge, &made.client_data, &made.attestation)
+            .map_err(|bad| invalid(&bad.to_string()))?;
+        let name = cut(made.name.trim(), NAME_BYTES_MAX);
+        if name.is_empty() || name.chars().any(char::is_control) {
+            return Err(invalid("it has no name").hint("name it after the device that keeps it"));
         }
         if self.owner_of(&registered.credential).await.is_some() {
             return Err(Refused::new(RefusedCode::Conflict, "this passkey is bound already"));
@@ -222,16 +258,7 @@ impl Engine {
             used_at: None,
             told: true,
         };
-        let index = index_key(&passkey.credential);
-        let id = passkey.id;
-        bound.passkeys.push(passkey);
-        let whose = (Some(caller), &caller.principal);
-        let mut note = self.binding_note("authenticator.bound", whose, (Means::Passkey, Some(id), &bound));
-        note.puts.push(Put::set(Drawer::Authenticators, index, caller.principal.as_str().as_bytes()));
-        self.note(note).await?;
-        self.0.people.challenges.answer(challenge, self.now());
-        let views = bound.views().into_iter();
-        views.into_iter().find(|view| view.id == Some(id)).ok_or_else(Refused::unavailable)
+        Ok((passkey, challenge))
     }
 
     /// Asks for any passkey that was made for this site: whoever it belongs to signs in.
@@ -333,7 +360,7 @@ impl Challenges {
     }
 
     /// Remembers one that was answered, for as long as it would have counted.
-    fn answer(&self, challenge: Vec<u8>, now: At) {
+    pub(super) fn answer(&self, challenge: Vec<u8>, now: At) {
         let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
         answered.retain(|_, until| now < *until);
         answered.insert(challenge, now.plus(COUNTS_FOR));

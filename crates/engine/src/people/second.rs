@@ -312,7 +312,7 @@ fn pending_key(pending: &str) -> [u8; 32] {
 }
 
 /// `abcd-efgh-ijkm-nopq`.
-fn recovery_code(random: &[u8; RECOVERY_CHARS]) -> Zeroizing<String> {
+pub(super) fn recovery_code(random: &[u8; RECOVERY_CHARS]) -> Zeroizing<String> {
     let letter = |byte: &u8| char::from(LETTERS.get(usize::from(byte & 31)).copied().unwrap_or(b'a'));
     let groups: Vec<String> = random.chunks(4).map(|group| group.iter().map(letter).collect()).collect();
     Zeroizing::new(groups.join("-"))

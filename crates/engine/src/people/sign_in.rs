@@ -92,6 +92,9 @@ pub enum SignInRefused {
         "this job is no service here, or its token was used; the bundle says which jobs are, see `[workload.NAME]`"
     )]
     NotAJob,
+    /// Nobody was invited by this name with this code, or it was used, or too long ago.
+    #[error("this invitation counts no more, or never did; ask whoever gave it to you")]
+    NotInvited,
     /// Another job is this service.
     #[error(
         "another job is this service now; a service is one job at a time, and for minutes after one that went away"
@@ -233,7 +236,7 @@ impl Engine {
     }
 
     /// Records a failed sign-in, unless this address fills the ledger with them.
-    pub(super) async fn failed(&self, kind: &'static str, name: &str, client: &SignInClient) {
+    pub(crate) async fn failed(&self, kind: &'static str, name: &str, client: &SignInClient) {
         let Some(unwritten) = self.0.noise.admit(client.source, self.now()) else { return };
         let mut note = self.sign_in_note(kind, name, client).failed();
         if let Topic::SignIn(line) = &mut note.line.data {

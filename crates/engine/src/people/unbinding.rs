@@ -4,7 +4,7 @@ use countersign_core::{AuthenticatorId, PrincipalId};
 
 use super::authenticators::Bound;
 use super::means::Means;
-use super::{Caller, federated, passkeys};
+use super::{Caller, federated, first, passkeys};
 use crate::engine::Engine;
 use crate::store::{Drawer, Put};
 use crate::words::{Refused, RefusedCode};
@@ -81,7 +81,9 @@ impl Engine {
         let mut note = self.binding_note("authenticator.revoked", (by, whose), what);
         let keys = bound.passkeys.iter().map(|passkey| passkeys::index_key(&passkey.credential));
         let links = bound.links.iter().map(|link| federated::link_key(&link.issuer, &link.subject));
-        note.puts.extend(keys.chain(links).map(|key| Put::remove(Drawer::Authenticators, key)));
+        let invitation = std::iter::once(first::invitation_key(whose));
+        let all = keys.chain(links).chain(invitation);
+        note.puts.extend(all.map(|key| Put::remove(Drawer::Authenticators, key)));
         self.note(note).await.map(|_| ())
     }
 }

@@ -19,6 +19,7 @@ mod pauses;
 mod people;
 mod programs;
 mod sessions;
+mod setup;
 pub(crate) mod signing;
 mod statements;
 mod store;

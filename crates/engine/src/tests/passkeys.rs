@@ -9,7 +9,7 @@ use super::{Bench, sign_in_client, who};
 use crate::store::{Drawer, Scan, Store as _};
 use crate::webauthn::tests::{Keys, attestation, attested, client_data, data};
 use crate::{
-    AuthenticatorView, Means, MeansSet, PasskeyMade, PasskeyShown, RefusedCode, SignInRefused, SignedIn, Via,
+    AuthenticatorView, Means, MeansSet, PasskeyMade, PasskeyOffer, PasskeyShown, RefusedCode, SignInRefused, SignedIn, Via,
 };
 
 const ORIGIN: &str = "http://localhost:8443";
@@ -42,8 +42,14 @@ impl Device {
 
     pub(crate) async fn bind(&mut self, bench: &Bench, caller: &crate::Caller) -> AuthenticatorView {
         let offer = bench.engine.offer_passkey(caller).await.unwrap();
+        let made = self.made(&offer);
+        bench.engine.bind_passkey(caller, made).await.unwrap()
+    }
+
+    /// What it makes of an offer, whose account it keeps in mind.
+    pub(crate) fn made(&mut self, offer: &PasskeyOffer) -> PasskeyMade {
         self.handle = decode(&offer.user_handle);
-        bench.engine.bind_passkey(caller, self.make(&offer.challenge)).await.unwrap()
+        self.make(&offer.challenge)
     }
 
     /// Signs; `flags` are those of a person who was verified, unless told otherwise.

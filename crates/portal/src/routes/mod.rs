@@ -22,6 +22,7 @@ mod roles;
 mod scripts;
 mod secrets;
 mod sessions;
+mod setup;
 mod sign_in;
 mod status;
 mod trial;
@@ -88,6 +89,7 @@ pub(crate) fn api() -> OpenApiRouter<Rooms> {
         .merge(scripts::router())
         .merge(secrets::router())
         .merge(sessions::router())
+        .merge(setup::router())
         .merge(sign_in::router())
         .merge(status::router())
         .merge(trial::router())

@@ -142,7 +142,7 @@ pub(super) fn program_let_in(signed_in: engine::SignedIn) -> Response {
     Answer(told(&signed_in, true)).into_response()
 }
 
-fn told(signed_in: &engine::SignedIn, with_token: bool) -> SignedIn {
+pub(super) fn told(signed_in: &engine::SignedIn, with_token: bool) -> SignedIn {
     SignedIn {
         token: with_token.then(|| signed_in.token.to_string()),
         expires_at: signed_in.expires_at.rfc3339(),
@@ -151,8 +151,18 @@ fn told(signed_in: &engine::SignedIn, with_token: bool) -> SignedIn {
 }
 
 /// The answer to whoever is signed in: a token, or a cookie that carries it.
-fn let_in(rooms: &Rooms, from: &From, signed_in: engine::SignedIn) -> Result<Response, Problem> {
-    let mut response = Answer(told(&signed_in, !from.is_browser)).into_response();
+pub(super) fn let_in(rooms: &Rooms, from: &From, signed_in: engine::SignedIn) -> Result<Response, Problem> {
+    cookie(rooms, from, &signed_in, Answer(told(&signed_in, !from.is_browser)))
+}
+
+/// An answer, with a cookie for a browser.
+pub(super) fn cookie(
+    rooms: &Rooms,
+    from: &From,
+    signed_in: &engine::SignedIn,
+    answer: impl axum::response::IntoResponse,
+) -> Result<Response, Problem> {
+    let mut response = answer.into_response();
     if from.is_browser {
         let seconds = signed_in.expires_at.since(rooms.engine.now()).millis() / 1_000;
         let cookie = rooms.home.cookie(&signed_in.token, seconds);
@@ -210,6 +220,7 @@ pub(super) fn said(refused: SignInRefused, now: At) -> Problem {
         | SignInRefused::TooLate
         | SignInRefused::Over
         | SignInRefused::NotAJob
+        | SignInRefused::NotInvited
         | SignInRefused::Declined
         | SignInRefused::Provider
         | SignInRefused::NotKnown

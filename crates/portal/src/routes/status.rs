@@ -32,7 +32,8 @@ pub(crate) fn router() -> OpenApiRouter<Rooms> {
     security(())
 )]
 async fn health(State(rooms): State<Rooms>) -> Response {
-    let shown = |state, since| Json(Shown { id: "gateway".into(), state, since });
+    let setup = rooms.engine.setup().await.is_ok();
+    let shown = |state, since| Json(Shown { id: "gateway".into(), state, since, setup });
     match rooms.engine.health() {
         Health::Ok => shown(HealthState::Ok, None).into_response(),
         // Why is for the operator: it is in the log and in the ledger.

@@ -18,6 +18,7 @@ pub mod requests;
 pub mod roles;
 pub mod secrets;
 pub mod sessions;
+pub mod setup;
 pub mod status;
 pub mod trial;
 pub mod workbenches;

@@ -14,6 +14,9 @@ pub struct Health {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = DateTime)]
     pub since: Option<String>,
+    /// It is to be set up, by whoever started it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub setup: bool,
 }
 
 /// Whether the gateway takes actions.

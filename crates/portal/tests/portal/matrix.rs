@@ -156,6 +156,11 @@ fn body(endpoint: &Endpoint) -> Value {
         }
         "/me/passkeys" => json!({ "name": "laptop", "client_data": "", "attestation": "" }),
         "/me/totp/bind" => json!({ "code": "000000" }),
+        "/sign-in/invitation/offer" => json!({ "user": "alice", "code": "guessed" }),
+        "/sign-in/invitation" => {
+            let passkey = json!({ "name": "laptop", "client_data": "", "attestation": "" });
+            json!({ "user": "alice", "code": "guessed", "passkey": passkey })
+        }
         "/sign-in/device" => json!({ "machine": "laptop" }),
         "/sign-in/device/token" => json!({ "device_code": "guessed" }),
         "/sign-in/job" => json!({ "token": "guessed" }),

@@ -78,6 +78,11 @@ impl Credentials {
         Ok(Self { secret, identity, keys: Arc::clone(&shared.keys) })
     }
 
+    /// A password that the bundle does not refer to yet.
+    pub(crate) fn password(shared: &Shared, password: Zeroizing<String>) -> Self {
+        Self { secret: Some(password), identity: None, keys: Arc::clone(&shared.keys) }
+    }
+
     fn secret(&self) -> Option<&str> {
         self.secret.as_ref().map(|secret| secret.as_str())
     }
