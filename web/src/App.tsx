@@ -3,7 +3,7 @@
 
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { lazy, Suspense, useEffect, useState } from "react";
-import { Route, Switch } from "wouter";
+import { Route, Switch, useLocation } from "wouter";
 
 import { whenSignedOut } from "./api/client";
 import { me } from "./api/queries";
@@ -30,18 +30,38 @@ const Account = lazy(() => import("./pages/Account"));
 const Device = lazy(() => import("./pages/Device"));
 const Authorize = lazy(() => import("./pages/Authorize"));
 const LetIn = lazy(() => import("./pages/LetIn"));
+const Setup = lazy(() => import("./pages/setup/Setup"));
+const Invited = lazy(() => import("./pages/setup/Invited"));
+const Welcome = lazy(() => import("./pages/setup/Welcome"));
 const Nowhere = lazy(() => import("./pages/Nowhere"));
+
+/** Where somebody comes to who can't be signed in yet, and where they are then. */
+const BEFORE: Record<string, { Page: typeof Setup; then: string }> = {
+  "/setup": { Page: Setup, then: "/welcome" },
+  "/invited": { Page: Invited, then: "/" },
+};
 
 type Desk = "taken" | "empty" | "expired";
 
 export function App() {
   const client = useQueryClient();
+  const [path, go] = useLocation();
   const [desk, setDesk] = useState<Desk>("taken");
-  const who = useQuery({ ...me, enabled: desk === "taken" });
+  const before = BEFORE[path];
+  const who = useQuery({ ...me, enabled: desk === "taken" && !before });
   useEffect(() => {
     whenSignedOut(() => setDesk(client.getQueryData(me.queryKey) ? "expired" : "empty"));
   }, [client]);
 
+  if (before) {
+    const { Page, then } = before;
+    const done = (): void => {
+      client.clear();
+      setDesk("taken");
+      go(then, { replace: true });
+    };
+    return <Suspense fallback={null}><Page done={done} /></Suspense>;
+  }
   if (desk !== "taken") {
     const done = (): void => {
       // Nothing of whoever was here before is left to see.
@@ -81,6 +101,7 @@ export function App() {
           <Route path="/authorize"><Authorize /></Route>
           <Route path="/policies/:part?/:which?">{({ part, which }) => <Policies part={part} which={which} />}</Route>
           <Route path="/sql/:resource?">{({ resource }) => <Workbench resource={resource} />}</Route>
+          <Route path="/welcome"><Welcome /></Route>
           <Route path="/account"><Account /></Route>
           <Route><Nowhere /></Route>
         </Switch>

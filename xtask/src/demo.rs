@@ -73,6 +73,19 @@ impl Demo {
         password.with_context(|| format!("`demo.json` has no password of {name}"))
     }
 
+    /// Its database and two accounts of it, for a gateway that is to be set up before it, as JSON.
+    pub fn database(&self) -> Result<String> {
+        let upstream = self.facts.get("upstream").context("`demo.json` names no server")?;
+        let passwords: Value = serde_json::from_slice(&std::fs::read(self.folder.join("passwords.json"))?)?;
+        let of = |key: &str| upstream.get(key).cloned().unwrap_or_default();
+        let account = |name: &str| serde_json::json!({ "name": name, "password": passwords.get(name) });
+        let database = serde_json::json!({
+            "host": of("host"), "port": of("port"), "database": of("database"),
+            "writer": account("shop_writer"), "reader": account("shop_reader"),
+        });
+        Ok(database.to_string())
+    }
+
     /// Stops it in good order, and says so if that did not work.
     pub fn stop(mut self) -> Result<()> {
         self.end()

@@ -39,7 +39,8 @@ pub fn against_demo(browser: &Path) -> Result<()> {
     let (console, alice, bob) = (demo.console()?, demo.password("alice")?, demo.password("bob")?);
     let (carol, dave) = (demo.password("carol")?, demo.password("dave")?);
     let (bundle, program) = (root().join("demo/bundle"), target().join("debug/countersign"));
-    let env: [(&str, &OsStr); 9] = [
+    let database = demo.database()?;
+    let env: [(&str, &OsStr); 10] = [
         ("CHROMIUM", browser.as_os_str()),
         ("SHOTS", shots.as_os_str()),
         ("BASE_URL", console.as_ref()),
@@ -49,6 +50,7 @@ pub fn against_demo(browser: &Path) -> Result<()> {
         ("PASSWORD_DAVE", dave.as_ref()),
         ("BUNDLE", bundle.as_os_str()),
         ("COUNTERSIGN", program.as_os_str()),
+        ("DATABASE", database.as_ref()),
     ];
     // What one binds to an account, those before it would be asked for.
     let result = npm_with(&["run", "e2e"], &env)
@@ -59,7 +61,8 @@ pub fn against_demo(browser: &Path) -> Result<()> {
         .and_then(|()| npm_with(&["run", "e2e:workbench"], &env))
         .and_then(|()| npm_with(&["run", "e2e:jobs"], &env))
         .and_then(|()| npm_with(&["run", "e2e:signing"], &env))
-        .and_then(|()| npm_with(&["run", "e2e:oidc"], &env));
+        .and_then(|()| npm_with(&["run", "e2e:oidc"], &env))
+        .and_then(|()| npm_with(&["run", "e2e:setup"], &env));
     result.and(demo.stop())
 }
 

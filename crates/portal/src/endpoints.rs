@@ -97,6 +97,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     get("/me/devices", "", Judge::SignIn),
     post("/me/devices", Class::Mint, "", Judge::SignIn),
     post("/me/devices/{id}/remove", Class::Mint, "", Judge::SignIn),
+    post("/me/devices/{id}/test", Class::Mint, "", Judge::SignIn),
     get("/events", "", Judge::SignIn),
     get("/roles", "", Judge::SignIn),
     get("/roles/{role}/preview", "", Judge::SignIn),

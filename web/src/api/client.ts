@@ -43,7 +43,7 @@ const refuse: Middleware = {
   async onResponse({ response, schemaPath }) {
     if (response.ok) return undefined;
     const problem = await refusal(response.clone());
-    if (response.status === 401 && !schemaPath.startsWith("/sign-in")) onSignedOut();
+    if (response.status === 401 && !schemaPath.startsWith("/sign-in") && !schemaPath.startsWith("/setup")) onSignedOut();
     throw problem;
   },
   onError() {

@@ -37,6 +37,11 @@ export const signInProviders = queryOptions({
   staleTime: 300_000,
 });
 
+/** Of a gateway that is to be set up; of every other one there is none. */
+export const setup = queryOptions({ queryKey: ["setup"], queryFn: () => body(api.GET("/setup")), retry: false, staleTime: Number.POSITIVE_INFINITY });
+
+export const health = queryOptions({ queryKey: ["health"], queryFn: () => body(api.GET("/health")), retry: false, staleTime: 60_000 });
+
 export const signIns = queryOptions({
   queryKey: ["sign-ins"],
   queryFn: async () => (await body(api.GET("/me/sign-ins"))).items,

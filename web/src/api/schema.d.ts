@@ -1184,6 +1184,75 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/setup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether the gateway is to be set up. */
+        get: operations["setup"];
+        put?: never;
+        /** Sets the gateway up: puts its first bundle in force, and signs its administrator in. */
+        post: operations["set_up"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/setup/administrator": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Has a passkey made by whoever is to administer the gateway. */
+        post: operations["offer_administrator"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/setup/code": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Tells whether this is the code. */
+        post: operations["check_setup_code"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/setup/database": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Tries to reach a database; nothing of it is kept. */
+        post: operations["try_database"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sign-in": {
         parameters: {
             query?: never;
@@ -1249,6 +1318,40 @@ export interface paths {
         put?: never;
         /** Signs in a program on a machine without a browser, once somebody has let it in. */
         post: operations["redeem_device"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sign-in/invitation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Binds the passkey of somebody who was invited, and signs them in. */
+        post: operations["accept_invitation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sign-in/invitation/offer": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Has a passkey made by somebody who was invited. */
+        post: operations["offer_invited"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1535,6 +1638,18 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description Somebody who was invited, and has made a passkey. */
+        AcceptInvitation: {
+            /** @description Their name. */
+            user: string;
+            /**
+             * Format: password
+             * @description The code of the invitation, which is used up.
+             */
+            code: string;
+            /** @description The passkey. */
+            passkey: components["schemas"]["PasskeyMade"];
+        };
         /** @description A grant that reached something, and what was done under it. */
         Access: {
             /** @description The grant. */
@@ -1623,6 +1738,15 @@ export interface components {
          * @enum {string}
          */
         AccessState: "whole" | "cut";
+        /** @description An account that a database let in. */
+        AccountTried: {
+            /** @description Its name. */
+            account: string;
+            /** @description The server's version, as it says itself. */
+            server: string;
+            /** @description What it may do there beyond what people are to do under it. */
+            beyond: string[];
+        };
         /** @description A browser's subscription at its push service (Push API, `PushSubscription.toJSON`). */
         AddDevice: {
             /** @description Its address there. */
@@ -2155,6 +2279,11 @@ export interface components {
          * @enum {string}
          */
         CredentialState: "live";
+        /** @description Accounts that a database let in. */
+        DatabaseTried: {
+            /** @description Each that was tried. */
+            accounts: components["schemas"]["AccountTried"][];
+        };
         /** @description A no. */
         Deny: {
             /** @description In the approver's words; the requester reads them in their own tool. */
@@ -2723,6 +2852,8 @@ export interface components {
              * @description Since when it does not.
              */
             since?: string;
+            /** @description It is to be set up, by whoever started it. */
+            setup?: boolean;
         };
         /**
          * @description Whether the gateway takes actions.
@@ -2770,6 +2901,28 @@ export interface components {
          * @enum {string}
          */
         Impact: "low" | "moderate" | "high";
+        /** @description Somebody who was invited. */
+        InvitationShown: {
+            /** @description Their name. */
+            user: string;
+            /**
+             * Format: password
+             * @description The code of the invitation.
+             */
+            code: string;
+        };
+        /** @description An invitation, to be passed on. It is shown this once. */
+        Invited: {
+            /** @description Whose. */
+            user: string;
+            /** @description What they have to show. */
+            code: string;
+            /**
+             * Format: date-time
+             * @description Until when.
+             */
+            expires_at: string;
+        };
         /** @description A job that signs in. */
         JobToken: {
             /** @description The token that its issuer gave it. */
@@ -3504,6 +3657,16 @@ export interface components {
             address?: string;
             /** @description What their program called itself. */
             program?: string;
+        };
+        /** @description Whose passkey is to be made. */
+        OfferAdministrator: {
+            /**
+             * Format: password
+             * @description The code.
+             */
+            code: string;
+            /** @description Who. */
+            administrator: components["schemas"]["SetupPerson"];
         };
         /** @description Where somebody wants to work. */
         OpenWorkbench: {
@@ -4410,6 +4573,34 @@ export interface components {
          * @enum {string}
          */
         SessionState: "live" | "ended";
+        /** @description All that a gateway needs to begin with. */
+        SetUp: {
+            /**
+             * Format: password
+             * @description The code, which is used up.
+             */
+            code: string;
+            /**
+             * @description What the house is called.
+             * @example Example Ltd
+             */
+            house: string;
+            /** @description Who administers it first. */
+            administrator: components["schemas"]["SetupPerson"];
+            /** @description Their passkey. */
+            passkey: components["schemas"]["PasskeyMade"];
+            /** @description Who is asked what one may not decide alone. */
+            second: components["schemas"]["SetupPerson"];
+            /** @description What the gateway stands before. */
+            database: components["schemas"]["SetupDatabase"];
+        };
+        /** @description The gateway is set up. */
+        SetUpDone: {
+            /** @description The administrator's sign-in. */
+            signed_in: components["schemas"]["SignedIn"];
+            /** @description For the second person. */
+            invitation: components["schemas"]["Invited"];
+        };
         /** @description A session setting. */
         Setting: {
             /** @description Its name: `search_path`. */
@@ -4417,6 +4608,88 @@ export interface components {
             /** @description Its value. */
             value: string;
         };
+        /** @description An account of a database. */
+        SetupAccount: {
+            /**
+             * @description Its name on the server.
+             * @example orders_writer
+             */
+            name: string;
+            /**
+             * Format: password
+             * @description Its password. Never recorded, never logged, never shown.
+             */
+            password: string;
+        };
+        /** @description The code that the gateway said where it was started. */
+        SetupCode: {
+            /**
+             * Format: password
+             * @description The code.
+             */
+            code: string;
+        };
+        /** @description A database. */
+        SetupDatabase: {
+            /**
+             * @description What it is called here: people ask for roles called after it.
+             * @example orders
+             */
+            name: string;
+            /**
+             * @description One line for people who choose.
+             * @example Orders and invoices
+             */
+            title: string;
+            /**
+             * @description Where it is.
+             * @example db.example
+             */
+            host: string;
+            /**
+             * Format: int32
+             * @description At which port.
+             */
+            port: number;
+            /**
+             * @description Which one of the server.
+             * @example orders
+             */
+            database: string;
+            /** @description How the server is reached. */
+            tls: components["schemas"]["SetupTls"];
+            /** @description Who vouches for the server: the path of a file of the gateway's machine. */
+            tls_ca?: string;
+            /** @description Under which account people write. */
+            writer: components["schemas"]["SetupAccount"];
+            /** @description Under which account people read, and the gateway estimates what a statement would touch. */
+            reader?: components["schemas"]["SetupAccount"];
+        };
+        /** @description Somebody who is named in the set-up. */
+        SetupPerson: {
+            /**
+             * @description The account's name.
+             * @example ada
+             */
+            name: string;
+            /**
+             * @description As people call them.
+             * @example Ada Adler
+             */
+            display: string;
+            /** @description Their address. */
+            email?: string;
+        };
+        /** @description A gateway that is to be set up. */
+        SetupState: {
+            /** @description Whether passkeys can be made at the address where the console is: it has to be https and a name, or localhost. */
+            passkeys: boolean;
+        };
+        /**
+         * @description How a server is reached.
+         * @enum {string}
+         */
+        SetupTls: "disable" | "require" | "verify-ca" | "verify-full";
         /**
          * @description Whether a bundle can be used in spite of what was found.
          * @enum {string}
@@ -4745,6 +5018,16 @@ export interface components {
             enabled: string;
             /** @description As the server writes it. */
             definition: string;
+        };
+        /** @description A database to be tried. */
+        TryDatabase: {
+            /**
+             * Format: password
+             * @description The code.
+             */
+            code: string;
+            /** @description The database. */
+            database: components["schemas"]["SetupDatabase"];
         };
         /** @description How a statement was understood, in a fresh session with the server's ordinary settings. */
         Understood: {
@@ -7190,6 +7473,165 @@ export interface operations {
             };
         };
     };
+    setup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is to be set up, with the code that it said where it was started */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SetupState"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    set_up: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SetUp"];
+            };
+        };
+        responses: {
+            /** @description It is set up; there is no set-up any more */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SetUpDone"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    offer_administrator: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OfferAdministrator"];
+            };
+        };
+        responses: {
+            /** @description What the browser needs for it */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PasskeyOffer"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    check_setup_code: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SetupCode"];
+            };
+        };
+        responses: {
+            /** @description It is */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    try_database: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TryDatabase"];
+            };
+        };
+        responses: {
+            /** @description Each account was let in */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DatabaseTried"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     sign_in: {
         parameters: {
             query?: never;
@@ -7330,6 +7772,72 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DeviceWaits"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    accept_invitation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AcceptInvitation"];
+            };
+        };
+        responses: {
+            /** @description Signed in */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignedIn"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    offer_invited: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["InvitationShown"];
+            };
+        };
+        responses: {
+            /** @description What the browser needs for it */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PasskeyOffer"];
                 };
             };
             /** @description A problem (RFC 9457) */

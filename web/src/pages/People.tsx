@@ -23,6 +23,7 @@ export default function People() {
   const list = useQuery(principals);
   // The directories stand above the people, who would be pushed down by them: both come together.
   const known = useQuery(directories);
+  const bones = <Bones rows={5} height={60} />;
   const [sought, setSought] = useState("");
   const fits = (one: Principal): boolean =>
     [one.id, one.name, one.person, one.directory ?? "", ...one.groups, ...one.roles].join(" ").toLowerCase().includes(sought.trim().toLowerCase());
@@ -33,7 +34,8 @@ export default function People() {
       }>
         People, services and agents. A service or an agent always has somebody who answers for it.
       </Head>
-      <Reading of={known.isPending ? { ...list, data: undefined, error: null } : list} bones={<Bones rows={5} height={60} />}>
+      {known.isPending ? bones : (
+      <Reading of={list} bones={bones}>
         {(items) => {
           const found = items.filter(fits);
           return (
@@ -55,6 +57,7 @@ export default function People() {
           );
         }}
       </Reading>
+      )}
     </>
   );
 }

@@ -4,9 +4,10 @@ import { Button, PasswordInput, TextInput } from "@mantine/core";
 import { IconBuilding, IconFingerprint } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useState, type FormEvent } from "react";
+import { Link } from "wouter";
 
 import { api, body, type Schemas } from "../api/client";
-import { signInProviders } from "../api/queries";
+import { health, signInProviders } from "../api/queries";
 import { hasPasskeys, show } from "../lib/passkeys";
 import { Mark } from "../parts/Mark";
 import { Fault, Note, useTitle } from "../parts/Page";
@@ -40,6 +41,7 @@ export function SignIn({ ended, done }: { ended: boolean; done: () => void }) {
   const [error, setError] = useState<Error | undefined>(cameBack);
   const others = useQuery(signInProviders);
   const [step, setStep] = useState<Schemas["SecondStep"]>();
+  const fresh = useQuery(health).data?.setup === true;
   const heading = useTitle("Sign in");
   const send = async (event: FormEvent): Promise<void> => {
     event.preventDefault();
@@ -83,6 +85,7 @@ export function SignIn({ ended, done }: { ended: boolean; done: () => void }) {
       <form className="in" onSubmit={(event) => void send(event)}>
         <h1 ref={heading} tabIndex={-1}>Sign in</h1>
         {ended && <Note>Your sign-in has ended. Sign in again to go on where you were.</Note>}
+        {fresh && <Note>This gateway is not set up yet. <Link href="/setup">Set it up</Link>, with the code that it said where it was started.</Note>}
         {asked && !ended && <Note>Sign in, then say whether the terminal may be you.</Note>}
         {location.pathname === "/authorize" && !ended && <Note>Sign in, then say whether the program may act in your name.</Note>}
         {wanted && !ended && <Note>Sign in to see the request that your link is about.</Note>}

@@ -1,14 +1,15 @@
 // Being told on one's devices of what waits for one's word.
 
 import { Button } from "@mantine/core";
-import { IconBell, IconBellOff, IconDevices } from "@tabler/icons-react";
+import { IconBell, IconBellOff, IconBellRinging, IconDevices } from "@tabler/icons-react";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 
+import { api, body } from "../api/client";
 import { devices } from "../api/queries";
 import { program } from "../lib/programs";
 import { add, here, remembered, remove } from "../lib/push";
-import { Bones, Note, Reading } from "./Page";
+import { Bones, Note, Reading, sentence } from "./Page";
 import { Plain } from "./Sql";
 import { When } from "./Time";
 import { failed, said, warned } from "./toast";
@@ -18,6 +19,14 @@ const WHY = {
   insecure: "Browsers are told only where the console is reached by https.",
   refused: "You have forbidden notifications of this page; your browser’s settings of the site allow them again.",
 } as const;
+
+/** Has a test sent, and says what came of it. */
+async function test(id: string): Promise<void> {
+  const { outcome, why } = await body(api.POST("/me/devices/{id}/test", { params: { path: { id } } }));
+  if (outcome === "taken") said("The test is on its way", "The device’s push service has taken it. If nothing is shown, look at the notifications of its system.");
+  else if (outcome === "gone") warned("The device is not there any more", "Its push service does not know it, so it is taken away.");
+  else warned("The test could not be sent", why ? sentence(why) : "Its push service did not take it.");
+}
 
 export function Devices() {
   const list = useQuery(devices);
@@ -62,7 +71,10 @@ export function Devices() {
                         <IconDevices size={18} stroke={1.7} aria-hidden="true" />
                         <span><b><Plain text={program(one.program)} /></b>{one.id === mine?.id && <span className="mark seal" style={{ marginLeft: 8 }}>this one</span>}<span className="small quiet" style={{ display: "block" }}>since <When at={one.added_at} /></span></span>
                       </span>
+                      <span className="row">
+                      {key && <Button size="xs" variant="default" leftSection={<IconBellRinging size={15} />} disabled={busy} onClick={() => void doing(() => test(one.id))}>Send a test</Button>}
                       <Button size="xs" variant="default" leftSection={<IconBellOff size={15} />} disabled={busy} onClick={() => void doing(() => remove(one.id))}>Tell it no more</Button>
+                      </span>
                     </li>
                   ))}
                 </ul>

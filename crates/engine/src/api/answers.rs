@@ -100,6 +100,9 @@ impl Engine {
         let snapshot = self.snapshot();
         let target = self.desk(&snapshot).request_target(id).ok_or(Refusal::NoSuchRequest(id))?;
         if !self.may(caller, &snapshot, "request.withdraw", target) {
+            // Whoever may not see it does not learn that it is there.
+            let found = snapshot.book.request(id).filter(|found| self.sees_request(caller, &snapshot, found));
+            found.ok_or(Refusal::NoSuchRequest(id))?;
             return Err(Refused::new(
                 RefusedCode::NotPermitted,
                 format!("request `{id}` is not yours to withdraw"),

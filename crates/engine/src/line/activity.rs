@@ -39,7 +39,7 @@ pub(crate) enum Topic {
     Exported(Exported),
     /// `result.destroyed`.
     Destroyed(Destroyed),
-    /// `notification.device_added`, `notification.device_removed`.
+    /// `notification.device_added`, `notification.device_removed`; of a test `notification.sent`, `notification.failed`.
     Device(Device),
     /// `config.changed`.
     Configured(Configured),

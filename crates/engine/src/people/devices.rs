@@ -18,6 +18,8 @@ use tokio::sync::watch;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::Caller;
+use super::device_tests::Tests;
+pub use super::device_tests::{Test, Tested};
 use crate::engine::Engine;
 use crate::house::House;
 use crate::line::{Device as Line, Sealed, Topic};
@@ -26,6 +28,7 @@ use crate::snapshot::{Changed, Snapshot};
 use crate::store::{Drawer, Put, Scan, StoreError};
 use crate::views::Named;
 use crate::words::{Refused, RefusedCode, cut};
+use crate::writer::work::Note;
 
 /// How many devices one principal may have.
 const EACH_MAX: usize = 8;
@@ -107,6 +110,7 @@ pub(crate) struct Devices {
     /// The public key, once it is said that people are told.
     public: Mutex<Option<Vec<u8>>>,
     changing: tokio::sync::Mutex<()>,
+    pub(super) tests: Tests,
 }
 
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,6 +122,22 @@ struct Kept {
     secret: Vec<u8>,
     program: Option<String>,
     added_at: At,
+}
+
+impl Kept {
+    /// What is told on it.
+    fn told(&self, whose: &PrincipalId, (payload, lasts_s): (&[u8], u32), topic: String) -> Notice {
+        Notice {
+            principal: whose.clone(),
+            device: self.id,
+            endpoint: self.endpoint.clone(),
+            key: self.key.clone(),
+            secret: self.secret.clone(),
+            payload: payload.to_vec(),
+            lasts_s,
+            topic,
+        }
+    }
 }
 
 impl std::fmt::Debug for Notice {
@@ -167,6 +187,18 @@ impl Devices {
 
     fn of(&self, principal: &PrincipalId) -> Vec<Kept> {
         self.kept().get(principal).cloned().unwrap_or_default()
+    }
+
+    /// Something to tell on one device, if it is theirs.
+    pub(super) fn notice(
+        &self,
+        whose: &PrincipalId,
+        id: DeviceId,
+        (payload, lasts_s): (Vec<u8>, u32),
+    ) -> Option<Notice> {
+        let own = self.of(whose);
+        let kept = own.iter().find(|one| one.id == id)?;
+        Some(kept.told(whose, (&payload, lasts_s), id.to_string()))
     }
 
     /// Whose device this is, if it is somebody's: a browser tells one person.
@@ -298,13 +330,32 @@ impl Engine {
         self.keep(("notification.device_removed", by), (whose, id), own).await
     }
 
+    /// A line about what came of a test.
+    pub(super) fn tested_note(&self, caller: &Caller, device: DeviceId, was_taken: bool) -> Note {
+        let kind = if was_taken { "notification.sent" } else { "notification.failed" };
+        let note = self.device_note((kind, Some(caller)), (&caller.principal, device));
+        if was_taken { note } else { note.failed() }
+    }
+
     /// Writes a principal's devices, with the line that tells of it.
     async fn keep(
         &self,
-        (kind, by): (&'static str, Option<&Caller>),
+        why: (&'static str, Option<&Caller>),
         (whose, device): (&PrincipalId, DeviceId),
         own: Vec<Kept>,
     ) -> Result<(), Refused> {
+        let mut note = self.device_note(why, (whose, device));
+        note.puts = vec![put(&self.0.house, whose, &own)];
+        self.note(note).await?;
+        self.0.people.devices.kept().insert(whose.clone(), own);
+        Ok(())
+    }
+
+    fn device_note(
+        &self,
+        (kind, by): (&'static str, Option<&Caller>),
+        (whose, device): (&PrincipalId, DeviceId),
+    ) -> Note {
         let house = &self.0.house;
         let content = serde_json::json!({ "address": by.and_then(|by| by.source) }).to_string();
         let field = Field::new(&house.ports, "/data/content", "device", content.into_bytes());
@@ -314,10 +365,7 @@ impl Engine {
         note.line.subject = by.is_none_or(|by| by.principal != *whose).then(|| whose.clone());
         note.key = format!("principal:{whose}").into();
         note.fields = vec![field];
-        note.puts = vec![put(house, whose, &own)];
-        self.note(note).await?;
-        self.0.people.devices.kept().insert(whose.clone(), own);
-        Ok(())
+        note
     }
 }
 
@@ -381,17 +429,8 @@ impl Notices {
     }
 
     fn to(&self, who: &PrincipalId, request: RequestId, (payload, lasts_s): (&[u8], u32)) -> Vec<Notice> {
-        let notice = |kept: &Kept| Notice {
-            principal: who.clone(),
-            device: kept.id,
-            endpoint: kept.endpoint.clone(),
-            key: kept.key.clone(),
-            secret: kept.secret.clone(),
-            payload: payload.to_vec(),
-            lasts_s,
-            topic: request.to_string(),
-        };
-        self.engine.0.people.devices.of(who).iter().map(notice).collect()
+        let own = self.engine.0.people.devices.of(who);
+        own.iter().map(|kept| kept.told(who, (payload, lasts_s), request.to_string())).collect()
     }
 }
 

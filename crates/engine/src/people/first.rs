@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
+use super::SignInClient;
 use super::authenticators::Bound;
 use super::means::{Means, MeansSet};
 use super::passkeys::{PasskeyMade, PasskeyOffer, index_key};
 use super::second::recovery_code;
 use super::sign_in::{SignInRefused, SignedIn};
-use super::SignInClient;
 use crate::engine::Engine;
 use crate::settings::CLIENT_BYTES_MAX;
 use crate::store::{Drawer, Put};
@@ -60,7 +60,8 @@ impl Engine {
 
     /// By what a code is known again. How it is typed makes no difference.
     pub(crate) fn code_verifier(&self, purpose: &str, code: &str) -> [u8; 32] {
-        let plain = code.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase());
+        let plain =
+            code.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase());
         let plain = Zeroizing::new(plain.take(CLIENT_BYTES_MAX).collect::<String>());
         self.0.house.keyring.mac("one-time-code", &[purpose.as_bytes(), plain.as_bytes()])
     }
@@ -112,7 +113,8 @@ impl Engine {
         let (code, expires_at) = (self.one_time_code(), self.now().plus(INVITED_FOR));
         let kept = Kept { verifier: self.code_verifier(&purpose(principal), &code), expires_at };
         let whose = (None, principal);
-        let mut note = self.binding_note("authenticator.invited", whose, (Means::Passkey, None, &Bound::default()));
+        let mut note =
+            self.binding_note("authenticator.invited", whose, (Means::Passkey, None, &Bound::default()));
         let kept = serde_json::to_vec(&kept).unwrap_or_default();
         note.puts = vec![Put::set(Drawer::Authenticators, invitation_key(principal), kept)];
         (Invitation { principal: principal.clone(), code, expires_at }, note)

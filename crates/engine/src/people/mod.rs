@@ -10,6 +10,7 @@ mod bearers;
 mod clients;
 mod consents;
 mod credentials;
+mod device_tests;
 pub mod devices;
 mod federated;
 mod first;

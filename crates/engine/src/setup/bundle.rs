@@ -36,7 +36,11 @@ pub(super) fn files(founding: &Founding) -> Files {
 
 /// As much of a bundle as says what a database is.
 pub(super) fn trial(database: &Database) -> Files {
-    let files = [("bundle.toml", root("trial")), ("resources.toml", resources(database)), ("roles.toml", roles(database))];
+    let files = [
+        ("bundle.toml", root("trial")),
+        ("resources.toml", resources(database)),
+        ("roles.toml", roles(database)),
+    ];
     let group = ("people.toml".to_owned(), "[group.approvers]\nmembers = []\n".to_owned());
     files.into_iter().map(|(path, text)| (path.to_owned(), text)).chain([group]).collect()
 }
@@ -95,7 +99,9 @@ fn resources(database: &Database) -> String {
         let _ = writeln!(text, "tls_ca = {}", quoted(path));
     }
     if let Some(Account { name, .. }) = reader {
-        text.push_str("\n# Before somebody approves a statement, its rows are estimated under this account.\n");
+        text.push_str(
+            "\n# Before somebody approves a statement, its rows are estimated under this account.\n",
+        );
         let _ = writeln!(text, "look_account = {}", quoted(name));
     }
     let _ = writeln!(text, "\n[resource.{key}.secrets]");
@@ -109,7 +115,8 @@ fn resources(database: &Database) -> String {
 
 fn roles(database: &Database) -> String {
     let (name, title) = (&database.name, &database.title);
-    let mut text = "# Nobody has a role for good. People ask for one, for a while and for a reason.\n".to_owned();
+    let mut text =
+        "# Nobody has a role for good. People ask for one, for a while and for a reason.\n".to_owned();
     let mut role = |ending: &str, what: &str, actions: &str, account: &Account| {
         let _ = write!(
             text,
@@ -195,6 +202,8 @@ mod tests {
         assert!(database(&|one| one.name = ResourceId::new("a@b")).contains("without `@`"));
         assert!(database(&|one| one.reader = Some(account("the writer"))).contains("another one"));
         assert!(Account::new("x", Zeroizing::default()).is_err());
-        assert!(Person::new("Ada Adler", "Ada", None).is_err() && Person::new("ada", "Ada", Some("x")).is_err());
+        assert!(
+            Person::new("Ada Adler", "Ada", None).is_err() && Person::new("ada", "Ada", Some("x")).is_err()
+        );
     }
 }

@@ -19,8 +19,8 @@ use countersign_policy::{Source, compile};
 use tokio::sync::{Mutex, MutexGuard};
 use zeroize::Zeroizing;
 
-pub use trying::{Reached, Wish};
 pub(crate) use trying::Counter;
+pub use trying::{Reached, Wish};
 
 use crate::api::ApplyError;
 use crate::engine::Engine;
@@ -264,7 +264,9 @@ impl Engine {
         }
         found.wrong += 1;
         if found.wrong >= WRONG_MAX {
-            tracing::warn!("the code of the set-up was tried too often; start the gateway again for another one");
+            tracing::warn!(
+                "the code of the set-up was tried too often; start the gateway again for another one"
+            );
             *open = None;
         }
         drop(open);
@@ -283,7 +285,11 @@ impl Engine {
     }
 
     /// Tries every account of a database as these files describe it, and records that it was tried.
-    async fn reach_database(&self, database: &Database, files: bundle::Files) -> Result<Vec<Reached>, SetupRefused> {
+    async fn reach_database(
+        &self,
+        database: &Database,
+        files: bundle::Files,
+    ) -> Result<Vec<Reached>, SetupRefused> {
         let compiled = compile(&Source { files }).map_err(ApplyError::Invalid)?;
         let found = self.reach_accounts(database, &compiled.catalogue).await;
         let mut note = self.setup_note("setup_database_tried");
@@ -295,7 +301,11 @@ impl Engine {
         Ok(found?)
     }
 
-    async fn reach_accounts(&self, database: &Database, described: &Catalogue) -> Result<Vec<Reached>, Refused> {
+    async fn reach_accounts(
+        &self,
+        database: &Database,
+        described: &Catalogue,
+    ) -> Result<Vec<Reached>, Refused> {
         let mut reached = Vec::new();
         for (role, account) in database.accounts() {
             let role = described.roles.get(&bundle::role_name(&database.name, role));
@@ -314,12 +324,8 @@ impl Engine {
         let note = |(role, account): (&str, &Account)| {
             let name = bundle::secret_name(&database.name, role);
             let sealed = house.keyring.seal(&house.ports, &secret_place(&name), account.password.as_bytes());
-            let topic = Configured {
-                keeper: None,
-                key: None,
-                secret: Some(name.clone()),
-                what: "secret_stored",
-            };
+            let topic =
+                Configured { keeper: None, key: None, secret: Some(name.clone()), what: "secret_stored" };
             let mut note = self.note_by("config.changed", Topic::Configured(topic), None);
             note.puts.push(Put::set(Drawer::Secrets, name, sealed));
             note
@@ -368,14 +374,18 @@ impl Database {
     /// Which.
     pub fn checked(mut self) -> Result<Self, Refused> {
         if self.name.as_str().len() > NAME_BYTES_MAX || self.name.as_str().contains('@') {
-            return Err(invalid(format!("a database is called by at most {NAME_BYTES_MAX} letters, without `@`")));
+            return Err(invalid(format!(
+                "a database is called by at most {NAME_BYTES_MAX} letters, without `@`"
+            )));
         }
         self.title = text("the title", &self.title)?;
         self.host = text("the host", &self.host)?;
         self.database = text("the database", &self.database)?;
         self.tls_ca = self.tls_ca.map(|path| text("the file of the authority", &path)).transpose()?;
         if self.reader.as_ref().is_some_and(|reader| reader.name == self.writer.name) {
-            return Err(invalid("the account that only reads is another one than that of those who write".into()));
+            return Err(invalid(
+                "the account that only reads is another one than that of those who write".into(),
+            ));
         }
         Ok(self)
     }

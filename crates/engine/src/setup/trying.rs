@@ -74,7 +74,9 @@ impl Engine {
             let doors = self.0.counter.0.lock().unwrap_or_else(PoisonError::into_inner);
             doors.get(&resource.kind).cloned()
         };
-        let closed = || Refused::new(RefusedCode::Unavailable, "the door is not open yet").hint("try again in a moment");
+        let closed = || {
+            Refused::new(RefusedCode::Unavailable, "the door is not open yet").hint("try again in a moment")
+        };
         let door = door.ok_or_else(closed)?;
         let (answer, answered) = oneshot::channel();
         let password = account.password.clone();

@@ -9,7 +9,8 @@ use super::{Bench, sign_in_client, who};
 use crate::store::{Drawer, Scan, Store as _};
 use crate::webauthn::tests::{Keys, attestation, attested, client_data, data};
 use crate::{
-    AuthenticatorView, Means, MeansSet, PasskeyMade, PasskeyOffer, PasskeyShown, RefusedCode, SignInRefused, SignedIn, Via,
+    AuthenticatorView, Means, MeansSet, PasskeyMade, PasskeyOffer, PasskeyShown, RefusedCode, SignInRefused,
+    SignedIn, Via,
 };
 
 const ORIGIN: &str = "http://localhost:8443";

@@ -93,15 +93,14 @@ async fn whoever_holds_the_code_sets_the_gateway_up_once() {
     let made = bens.made(&offer);
     let wrong = bench.engine.accept_invitation(("ben", "wrong"), made.clone(), client.clone()).await;
     assert_eq!(wrong.unwrap_err(), SignInRefused::NotInvited);
-    let accept = async |made| {
-        bench.engine.accept_invitation(("ben", &invitation.code), made, sign_in_client()).await
-    };
+    let accept =
+        async |made| bench.engine.accept_invitation(("ben", &invitation.code), made, sign_in_client()).await;
     assert_eq!(accept(made.clone()).await.unwrap().principal, who("ben"));
     assert_eq!(accept(made).await.unwrap_err(), SignInRefused::NotInvited, "it is used up");
     let bench = bench.restart().await;
     assert!(bench.engine.open_setup().await.unwrap().is_none(), "there is nothing to set up any more");
     assert!(device.sign_in(&bench).await.is_ok() && bens.sign_in(&bench).await.is_ok());
-    let kinds = ["authenticator.bound", "authenticator.invited", "bundle.activated", "auth.failed"];
+    let kinds = ["authenticator.bound", "authenticator.invited", "policy.activated", "auth.failed"];
     assert_eq!(kinds.map(|kind| bench.count(kind)), [2, 1, 1, 2]);
     // Opened, tried, two secrets, closed.
     assert_eq!(bench.count("config.changed"), 5);
@@ -160,7 +159,7 @@ async fn nothing_is_in_force_until_everything_is_there() {
     assert_eq!(bench.count("authenticator.bound"), 0);
     assert!(bench.store.scan(Drawer::Secrets, &Scan::of(b"", 9)).unwrap().is_empty());
     bench.engine.found(&code, founding(), made, client).await.unwrap();
-    assert_eq!(bench.count("bundle.activated"), 1);
+    assert_eq!(bench.count("policy.activated"), 1);
 }
 
 #[tokio::test]

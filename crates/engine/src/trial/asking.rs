@@ -66,7 +66,9 @@ impl<'a> Side<'a> {
             }
         }
         if let Some(other) = self.other(who) {
-            for spec in actions::each().iter().filter(|spec| !is_done_in_a_role(spec)) {
+            self.of_resources(who, &mut picture);
+            let house = |spec: &&Spec| !is_done_in_a_role(spec) && spec.on != On::Resource;
+            for spec in actions::each().iter().filter(house) {
                 let (action, target) = (ActionName::new(spec.name), self.target(spec, &other));
                 let context = self.plain(Via::Console).into();
                 let ask = |target| question(who, None, (action.clone(), target), context);
@@ -75,6 +77,19 @@ impl<'a> Side<'a> {
             }
         }
         picture
+    }
+
+    /// What is done to each resource, whatever the role.
+    fn of_resources(&mut self, who: &PrincipalId, picture: &mut Picture) {
+        let outside = |spec: &&Spec| !is_done_in_a_role(spec) && spec.on == On::Resource;
+        for spec in actions::each().iter().filter(outside) {
+            for resource in self.snapshot.book.catalogue.resources.keys() {
+                let (action, target) = (ActionName::new(spec.name), Target::Resource(resource.clone()));
+                let asked = question(who, None, (action.clone(), target), self.plain(Via::Console).into());
+                let word = self.word(asked, None);
+                picture.insert((Scope::At(resource.clone()), action), word);
+            }
+        }
     }
 
     /// What is done to a role. Whether any of it may be.
@@ -141,7 +156,8 @@ impl<'a> Side<'a> {
             On::Grant => Target::Grant { id: GrantId(0), principal, person, role: role()? },
             On::Session => Target::Session { id: SessionId(0), principal, person },
             On::Principal => Target::Principal(principal),
-            On::Resource => Target::Resource(catalogue.resources.keys().next()?.clone()),
+            // Of each of them, which is asked elsewhere.
+            On::Resource => return None,
             On::Role => Target::Role(role()?),
             On::Gateway => Target::Gateway,
         })

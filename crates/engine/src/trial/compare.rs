@@ -96,6 +96,8 @@ pub enum Scope {
     Do(RoleId, ResourceId),
     /// Seeing a masked column (`schema.relation.column`) as it is, acting in a role.
     See(RoleId, ResourceId, String),
+    /// What is done to a resource outside of any role: minting a credential for it.
+    At(ResourceId),
     /// The gateway itself, and what is not theirs.
     House,
 }

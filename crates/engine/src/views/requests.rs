@@ -85,7 +85,8 @@ impl Engine {
         })
     }
 
-    fn sees_request(&self, caller: &Caller, snapshot: &Snapshot, request: &Request) -> bool {
+    /// Whether somebody may see a request at all: policy lets them, or they are asked.
+    pub(crate) fn sees_request(&self, caller: &Caller, snapshot: &Snapshot, request: &Request) -> bool {
         let target = target_of(request);
         self.may(caller, snapshot, "request.read", target)
             || snapshot.book.approvers(request, self.now()).contains(&caller.principal)

@@ -14,7 +14,7 @@ mod vapid;
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign_engine::people::devices::{Notice, Notices, PushKey};
+use countersign_engine::people::devices::{Notice, Notices, PushKey, Test, Tested};
 use countersign_engine::{Engine, Entropy, Refused};
 use reqwest::{Client, StatusCode};
 use tokio::sync::Semaphore;
@@ -93,7 +93,17 @@ impl Pusher {
     pub async fn run(mut self) {
         let (sending, waiting) =
             (Arc::new(Semaphore::new(AT_ONCE_MAX)), Arc::new(Semaphore::new(WAITING_MAX)));
-        while let Some(found) = self.notices.next().await {
+        let mut tests = self.shared.engine.device_tests();
+        loop {
+            let found = tokio::select! {
+                found = self.notices.next() => found,
+                Some(test) = tests.recv() => {
+                    let (shared, sending) = (Arc::clone(&self.shared), Arc::clone(&sending));
+                    tokio::spawn(async move { shared.test(test, &sending).await });
+                    continue;
+                }
+            };
+            let Some(found) = found else { return };
             for notice in found {
                 let Ok(place) = Arc::clone(&waiting).try_acquire_owned() else {
                     tracing::warn!(?notice, "too much is to be told; this is not");
@@ -147,6 +157,17 @@ impl Shared {
                 }
             }
         }
+    }
+
+    /// Sends a test once: whoever asked for it waits, and may ask again.
+    async fn test(&self, test: Test, sending: &Semaphore) {
+        let Ok(_place) = sending.acquire().await else { return };
+        let tested = match self.send(&test.notice).await {
+            Sent::Taken => Tested::Taken,
+            Sent::Gone => Tested::Gone,
+            Sent::Later(why) | Sent::Refused(why) => Tested::Failed(why),
+        };
+        test.answer(tested);
     }
 
     async fn send(&self, notice: &Notice) -> Sent {

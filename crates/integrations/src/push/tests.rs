@@ -15,7 +15,7 @@ use axum::routing::post;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use countersign_core::{PrincipalId, RoleId, Span};
-use countersign_engine::people::devices::NewDevice;
+use countersign_engine::people::devices::{NewDevice, Tested};
 use countersign_engine::settings::Argon2Cost;
 use countersign_engine::testing::{ManualClock, SeededEntropy, ports};
 use countersign_engine::{AskAccess, Caller, Engine, MasterKey, RefusedCode, Settings, SqliteStore, Via};
@@ -401,4 +401,40 @@ async fn a_contact_has_to_be_one() {
         Pusher::new(house.engine.clone(), settings, Arc::new(SeededEntropy::new(5))).await.unwrap_err();
     assert!(matches!(refused, PushError::Contact(_)), "{refused}");
     assert_eq!(house.engine.push_public(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_test_is_sent_to_a_device_of_ones_own_and_what_came_of_it_is_said_and_recorded() {
+    let (house, browser) = (House::open().await, Browser::new(3));
+    let (well, gone) = (Service::open(StatusCode::CREATED).await, Service::open(StatusCode::GONE).await);
+    let broken = Service::open(StatusCode::SERVICE_UNAVAILABLE).await;
+    house.tells().await;
+    let (bob, alice) = (house.caller("bob").await, house.caller("alice").await);
+    for service in [&well, &gone, &broken] {
+        house.adds("bob", service, &browser).await;
+    }
+    let [broken_id, gone_id, well_id] =
+        <[_; 3]>::try_from(house.engine.devices(&bob)).unwrap().map(|device| device.id);
+    assert_eq!(house.engine.test_device(&bob, well_id).await.unwrap(), Tested::Taken);
+    let (_, body) = well.until(1).await.remove(0);
+    let told: Value = serde_json::from_slice(&browser.read(&body)).unwrap();
+    assert_eq!((&told["title"], &told["link"]), (&"A test of Countersign".into(), &"/account".into()));
+    let again = house.engine.test_device(&bob, well_id).await.unwrap_err();
+    assert_eq!(again.code, RefusedCode::Conflict, "not again and again");
+    let failed = house.engine.test_device(&bob, broken_id).await.unwrap();
+    assert_eq!(failed, Tested::Failed("its push service answered 503".into()));
+    assert_eq!(house.engine.test_device(&bob, gone_id).await.unwrap(), Tested::Gone);
+    assert_eq!(house.engine.devices(&bob).len(), 2, "it is taken away");
+    let other = house.engine.test_device(&alice, well_id).await.unwrap_err();
+    assert_eq!(other.code, RefusedCode::NotFound, "a device of somebody else's");
+    let lines = |kind: &str| {
+        let query =
+            countersign_engine::LedgerQuery { kind: Some(kind.into()), limit: 10, ..Default::default() };
+        house.engine.search(&house.engine.caller_of(&PrincipalId::new("bob")), &query)
+    };
+    for (kind, count) in
+        [("notification.sent", 1), ("notification.failed", 2), ("notification.device_removed", 1)]
+    {
+        assert_eq!(lines(kind).unwrap().items.len(), count, "{kind}");
+    }
 }

@@ -15,10 +15,10 @@ use crate::extract::{Json as Body, Segment};
 use crate::guard::SignedIn;
 use crate::problem::{Kind, Problem, Problems};
 use crate::rooms::Rooms;
-use crate::shapes::devices::{AddDevice, Device, Devices};
+use crate::shapes::devices::{AddDevice, Device, DeviceTested, Devices};
 
 pub(crate) fn router() -> OpenApiRouter<Rooms> {
-    OpenApiRouter::new().routes(routes!(devices, add)).routes(routes!(remove))
+    OpenApiRouter::new().routes(routes!(devices, add)).routes(routes!(remove)).routes(routes!(test))
 }
 
 /// The caller's devices, and the key that a browser asks its push service with.
@@ -69,4 +69,19 @@ async fn remove(
     let id: DeviceId = id.parse()?;
     rooms.engine.remove_device(&caller, id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Sends a test to a device, and says what came of it.
+#[utoipa::path(
+    post, path = "/me/devices/{id}/test", tag = "me", operation_id = "test_device",
+    params(("id" = String, Path, description = "the device")),
+    responses((status = 200, description = "What came of it", body = DeviceTested), Problems)
+)]
+async fn test(
+    State(rooms): State<Rooms>,
+    SignedIn(caller): SignedIn,
+    id: Segment,
+) -> Result<Json<DeviceTested>, Problem> {
+    let id: DeviceId = id.parse()?;
+    Ok(Json(rooms.engine.test_device(&caller, id).await?.into()))
 }

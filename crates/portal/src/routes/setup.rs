@@ -193,8 +193,9 @@ async fn accept_invitation(
 /// What whoever sets the gateway up is told.
 fn not_done(refused: SetupRefused, now: At) -> Problem {
     match refused {
-        SetupRefused::None => Problem::new(Kind::NotFound, refused.to_string())
-            .hint("a gateway without a bundle says a code where it is started; start it again for another one"),
+        SetupRefused::None => Problem::new(Kind::NotFound, refused.to_string()).hint(
+            "a gateway without a bundle says a code where it is started; start it again for another one",
+        ),
         SetupRefused::WrongCode => Problem::new(Kind::SignInRefused, refused.to_string()),
         SetupRefused::Apply(error) => not_applied(error),
         SetupRefused::SignIn(refused) => said(refused, now),

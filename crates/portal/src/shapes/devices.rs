@@ -1,6 +1,6 @@
 //! Devices on which people are told of what waits for them.
 
-use countersign_engine::people::devices::DeviceView;
+use countersign_engine::people::devices::{DeviceView, Tested};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -50,6 +50,39 @@ pub struct AddDevice {
     pub p256dh: String,
     /// Its authentication secret, base64url.
     pub auth: String,
+}
+
+/// What came of a test.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct DeviceTested {
+    /// In a word.
+    pub outcome: TestOutcome,
+    /// Why it could not be sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub why: Option<String>,
+}
+
+/// What came of a test, in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TestOutcome {
+    /// The device's push service has taken it. Whether it is shown is the device's business.
+    Taken,
+    /// Its push service does not know the device any more, so it is taken away.
+    Gone,
+    /// It could not be sent.
+    Failed,
+}
+
+impl From<Tested> for DeviceTested {
+    fn from(tested: Tested) -> Self {
+        match tested {
+            Tested::Taken => Self { outcome: TestOutcome::Taken, why: None },
+            Tested::Gone => Self { outcome: TestOutcome::Gone, why: None },
+            Tested::Failed(why) => Self { outcome: TestOutcome::Failed, why: Some(why) },
+        }
+    }
 }
 
 impl From<DeviceView> for Device {

@@ -247,6 +247,8 @@ pub enum PolicyScope {
     Do,
     /// Seeing a masked column as it is, acting in a role.
     See,
+    /// What is done to a resource outside of any role.
+    At,
     /// The gateway itself, and what is not theirs.
     House,
 }
@@ -486,6 +488,7 @@ impl From<trial::Change> for PolicyChange {
             trial::Scope::See(role, resource, column) => {
                 (PolicyScope::See, Some(role), Some(resource), Some(column))
             }
+            trial::Scope::At(resource) => (PolicyScope::At, None, Some(resource), None),
             trial::Scope::House => (PolicyScope::House, None, None, None),
         };
         let (role, resource) = (role.map(|id| id.to_string()), resource.map(|id| id.to_string()));

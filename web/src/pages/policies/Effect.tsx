@@ -123,6 +123,7 @@ function what(of: Schemas["PolicyChange"]) {
   if (of.scope === "ask") return <>asking for <b>{of.role}</b></>;
   if (of.scope === "see") return <>seeing <span className="mono small">{of.column}</span> on <b>{of.resource}</b> as it is, acting as {of.role}</>;
   const actions = <span className="mono small">{of.actions.join(", ")}</span>;
+  if (of.scope === "at") return <>{actions} on <b>{of.resource}</b></>;
   return of.scope === "do" ? <>{actions} on <b>{of.resource}</b>, acting as {of.role}</> : actions;
 }
 
