@@ -30,6 +30,7 @@ import { away, seconds, secondsTo, span, words } from "../src/lib/time";
 import { grown, tileNumber } from "../src/lib/tiles";
 import { leafOf as leafHash, makeLog, root as rootOfLeaves, tile } from "./log.mjs";
 import { bound, completion, initials, rows, typed, verb } from "../src/lib/words";
+import { database, invitationLink, invited, keep as keepFounding, nameOf, NOTHING, read as readFounding } from "../src/lib/founding";
 
 describe("programs", () => {
   it("are called as people call them, whatever they hide in", () => {
@@ -577,5 +578,34 @@ describe("a session that is played again", () => {
     expect([-1, 0, 499, 500, 4_499, 4_500, 9_999].map((at) => reached(all, at))).toEqual([0, 1, 1, 2, 3, 4, 4]);
     expect(reached([], 5)).toBe(0);
     expect([clock(0), clock(67_900), clock(3_600_000)]).toEqual(["0:00", "1:07", "60:00"]);
+  });
+});
+
+describe("the set-up", () => {
+  it("calls accounts after people", () => {
+    expect(["Ada Adler", "Zoë", "  Ben ", "", "…"].map(nameOf)).toEqual(["ada", "zoe", "ben", "", ""]);
+  });
+
+  it("tells the gateway what was typed, without what is empty", () => {
+    const typed = { ...NOTHING, database: { ...NOTHING.database, name: " shop ", host: "db", port: "5432", database: "shop", tls: "require" as const, ca: "/x", writer: "w" } };
+    expect(database(typed, { writer: "hush", reader: "other" })).toEqual({
+      name: "shop", title: "shop", host: "db", port: 5432, database: "shop", tls: "require", writer: { name: "w", password: "hush" },
+    });
+    const verified = { ...typed, database: { ...typed.database, tls: "verify-full" as const, reader: "r" } };
+    expect(database(verified, { writer: "hush", reader: "other" })).toMatchObject({ tls_ca: "/x", reader: { name: "r", password: "other" } });
+  });
+
+  it("keeps the code of an invitation behind the #, and reads it back", () => {
+    const link = invitationLink("https://gw.example", { user: "ben@corp", code: "abcd-efgh" });
+    expect(new URL(link).pathname + new URL(link).search).toBe("/invited");
+    expect(invited(new URL(link).hash)).toEqual({ user: "ben@corp", code: "abcd-efgh" });
+    expect([invited(""), invited("#user=ben"), invited("#code=x")]).toEqual([undefined, undefined, undefined]);
+  });
+
+  it("keeps what was typed for as long as the tab is open, and no password", () => {
+    keepFounding({ ...NOTHING, house: "Example" });
+    expect(readFounding()).toEqual({ ...NOTHING, house: "Example" });
+    keepFounding(undefined);
+    expect(readFounding()).toEqual(NOTHING);
   });
 });

@@ -376,6 +376,7 @@ function routes(world, passwords) {
       state.devices.unshift(made);
       return made;
     },
+    "POST /me/devices/:id/test": () => ({ outcome: "failed", why: "its push service answered 503" }),
     "POST /me/devices/:id/remove": (who, _, __, ___, ____, path) => {
       state.devices = state.devices.filter((one) => one.who !== who || !path.includes(one.id));
     },

@@ -621,6 +621,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/me/devices/{id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sends a test to a device, and says what came of it. */
+        post: operations["test_device"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/me/new-places/{id}/known": {
         parameters: {
             query?: never;
@@ -2499,6 +2516,13 @@ export interface components {
          * @enum {string}
          */
         DeviceState: "live";
+        /** @description What came of a test. */
+        DeviceTested: {
+            /** @description In a word. */
+            outcome: components["schemas"]["TestOutcome"];
+            /** @description Why it could not be sent. */
+            why?: string;
+        };
         /** @description Nobody has said anything yet. */
         DeviceWaits: {
             /**
@@ -3842,7 +3866,7 @@ export interface components {
          * @description About what policy is asked.
          * @enum {string}
          */
-        PolicyScope: "ask" | "do" | "see" | "house";
+        PolicyScope: "ask" | "do" | "see" | "at" | "house";
         /**
          * @description Whether somebody is in a bundle.
          * @enum {string}
@@ -4888,6 +4912,11 @@ export interface components {
              */
             value: string;
         };
+        /**
+         * @description What came of a test, in a word.
+         * @enum {string}
+         */
+        TestOutcome: "taken" | "gone" | "failed";
         /** @description One of the times that the same was asked for. */
         Time: {
             /** @description The request. */
@@ -6328,6 +6357,38 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    test_device: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the device */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What came of it */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeviceTested"];
+                };
             };
             /** @description A problem (RFC 9457) */
             default: {

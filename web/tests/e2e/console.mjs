@@ -239,6 +239,9 @@ async function told() {
   seen(true, "a device is added by its owner");
   await judge(page, "devices");
   await shot(page, "account-told");
+  await page.getByRole("button", { name: "Send a test" }).click();
+  await page.getByText("Its push service answered 503.").waitFor();
+  seen(true, "a test says what came of it");
   const seenAs = await page.evaluate(async () => {
     const registration = await navigator.serviceWorker.ready;
     await registration.showNotification("probe", { tag: "probe" });

@@ -148,6 +148,12 @@ try {
   seen(true, "the link opens nothing a second time");
 
   await ada.getByRole("link", { name: "Ask for it" }).click();
+  await ada.getByLabel("Purpose").fill("See what waits, across a restart");
+  await gateway.stop();
+  await ada.getByText("Not connected, trying again").first().waitFor();
+  gateway = await start();
+  await ada.getByText("Live", { exact: true }).first().waitFor();
+  seen(await ada.getByLabel("Purpose").inputValue() === "See what waits, across a restart", "the gateway is restarted: the page goes on by itself, and what was typed is there");
   await ada.getByRole("button", { name: /^(Ask|Send)/ }).last().click();
   await ada.waitForURL(/requests\/req_/);
   await ben.goto(`${base}/inbox`);

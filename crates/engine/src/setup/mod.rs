@@ -143,7 +143,7 @@ pub enum SetupRefused {
     #[error("there is no set-up here")]
     None,
     /// The code is wrong.
-    #[error("the code is wrong; it is where the gateway was started")]
+    #[error("the code is wrong; the gateway said it where it was started")]
     WrongCode,
     /// The bundle that it comes to has mistakes.
     #[error(transparent)]

@@ -14,15 +14,16 @@ use countersign_core::ruling::{Gate, PolicyRef};
 use countersign_core::script::Step;
 use countersign_core::session::{Ending, Event as SessionEvent, Opening};
 use countersign_core::{
-    ActionName, At, Digest, DirectoryName, Event, GrantId, GroupId, PersonId, PolicyId, RequestId,
+    ActionName, At, DeviceId, Digest, DirectoryName, Event, GrantId, GroupId, PersonId, PolicyId, RequestId,
     ResourceId, RoleId, RuleName, SessionId, Span,
 };
 use countersign_ledger::{Hash, jcs};
 
 use super::who;
 use crate::line::{
-    BadLine, Destroyed, Envelope as Line, Header, Place as LinePlace, Ran, Topic, encode_event,
-    feeds_the_book, read, read_event,
+    Authenticator, BadLine, Configured, Destroyed, Device, Envelope as Line, Exported, Header,
+    Outcome as LineOutcome, Place as LinePlace, Ran, Sealed, Topic, encode_event, feeds_the_book, read,
+    read_event,
 };
 use crate::testing::MORNING;
 
@@ -335,6 +336,47 @@ fn the_end_of_results_has_its_golden_line() {
         String::from_utf8(bytes).unwrap(),
         @r#"{"data":{"due":"2026-03-03"},"epoch":0,"node":"node-1","outcome":"success","prev":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","resource":"shop","seq":41,"ts":"2026-03-03T09:30:00.000000Z","type":"result.destroyed","v":1}"#
     );
+}
+
+/// Activity by its kind. Each is in the taxonomy, and so has its controls and its place in OCSF.
+#[test]
+fn what_people_carry_away_bind_and_set_up_has_its_golden_line() {
+    let content = || Sealed(Digest([5; 32]));
+    let device = || Topic::Device(Device { content: content(), device: DeviceId(7), via: "console" });
+    let invited = Authenticator {
+        authenticator: None,
+        content: content(),
+        key: None,
+        means: "passkey",
+        rp: None,
+        via: "house",
+    };
+    let setup = |what| Topic::Configured(Configured { keeper: None, key: None, secret: None, what });
+    let topics = [
+        ("result.exported", Topic::Exported(Exported { content: content(), rows: 12 })),
+        ("notification.device_added", device()),
+        ("notification.device_removed", device()),
+        ("notification.sent", device()),
+        ("notification.failed", device()),
+        ("authenticator.invited", Topic::Authenticator(invited)),
+        ("config.changed", setup("setup_opened")),
+        ("config.changed", setup("setup_database_tried")),
+        ("config.changed", setup("setup_closed")),
+    ];
+    let mut golden = String::new();
+    for (kind, topic) in topics {
+        let found = countersign_ledger::events::find(kind).unwrap();
+        let mut line = Line::new(kind, topic);
+        line.actor = Some(who("alice"));
+        if kind.ends_with("failed") {
+            line.outcome = LineOutcome::Failure;
+        }
+        let bytes = line.seal(&place()).unwrap();
+        assert!(jcs::is_canonical(&bytes) && !feeds_the_book(&Header::read(&bytes).unwrap()), "{kind}");
+        let (controls, ocsf) = (found.controls.join(" "), found.ocsf.type_uid());
+        golden.push_str(&format!("{controls}, OCSF {ocsf}\n{}\n\n", String::from_utf8(bytes).unwrap()));
+    }
+    insta::assert_snapshot!("activity", golden);
 }
 
 #[test]

@@ -229,6 +229,24 @@ async fn who_would_get_in_is_told_person_by_person() {
     assert_eq!(ended, ["alice", "alice"], "{:?}", found.ends);
 }
 
+#[tokio::test]
+async fn what_is_done_to_a_resource_outside_of_any_role_is_asked_of_each() {
+    let bench = Bench::with_bundle(readable()).await;
+    let dave = bench.caller("dave");
+    for resource in ["metrics", "shop"] {
+        let mut files = readable();
+        let policy = format!(
+            "@id(\"no-keys\") forbid (principal == User::\"alice\", action == Action::\"credential.mint\", resource == Resource::\"{resource}\");\n"
+        );
+        files.insert("keys.cedar".into(), policy);
+        let found = bench.engine.compare(&dave, files).await.unwrap();
+        let [alice] = found.people.as_slice() else { panic!("{:?}", found.people) };
+        let [change] = alice.changes.as_slice() else { panic!("{:?}", alice.changes) };
+        assert_eq!(change.scope, Scope::At(resource.parse().unwrap()));
+        assert_eq!((&change.before, &change.after), (&Word::Allow, &Word::Deny), "{resource}");
+    }
+}
+
 /// A server of tools beside the databases, and a column of which something is said; everybody may do everything.
 fn wide_open() -> Files {
     let mut files = readable();

@@ -18,7 +18,9 @@ use countersign_core::{PrincipalId, RoleId, Span};
 use countersign_engine::people::devices::{NewDevice, Tested};
 use countersign_engine::settings::Argon2Cost;
 use countersign_engine::testing::{ManualClock, SeededEntropy, ports};
-use countersign_engine::{AskAccess, Caller, Engine, MasterKey, RefusedCode, Settings, SqliteStore, Via};
+use countersign_engine::{
+    AskAccess, Caller, Engine, LedgerQuery, MasterKey, RefusedCode, Settings, SqliteStore, Via,
+};
 use serde_json::Value;
 
 use super::cipher::{expand, extract, record};
@@ -427,14 +429,11 @@ async fn a_test_is_sent_to_a_device_of_ones_own_and_what_came_of_it_is_said_and_
     assert_eq!(house.engine.devices(&bob).len(), 2, "it is taken away");
     let other = house.engine.test_device(&alice, well_id).await.unwrap_err();
     assert_eq!(other.code, RefusedCode::NotFound, "a device of somebody else's");
-    let lines = |kind: &str| {
-        let query =
-            countersign_engine::LedgerQuery { kind: Some(kind.into()), limit: 10, ..Default::default() };
-        house.engine.search(&house.engine.caller_of(&PrincipalId::new("bob")), &query)
-    };
-    for (kind, count) in
-        [("notification.sent", 1), ("notification.failed", 2), ("notification.device_removed", 1)]
-    {
-        assert_eq!(lines(kind).unwrap().items.len(), count, "{kind}");
+    let auditor = house.engine.caller_of(&PrincipalId::new("bob"));
+    let kinds = [("notification.sent", 1), ("notification.failed", 2), ("notification.device_removed", 1)];
+    for (kind, count) in kinds {
+        let query = LedgerQuery { kind: Some(kind.into()), limit: 10, ..LedgerQuery::default() };
+        let found = house.engine.search(&auditor, query).await.unwrap();
+        assert_eq!(found.items.len(), count, "{kind}");
     }
 }

@@ -68,6 +68,13 @@ impl House {
 
     /// With another bundle in force.
     pub async fn with(files: BTreeMap<String, String>) -> Self {
+        let house = Self::bare();
+        house.engine.first_bundle(files, &who("dave")).await.unwrap();
+        house
+    }
+
+    /// With no bundle in force.
+    pub fn bare() -> Self {
         let (folder, clock) = (TempDir::new().unwrap(), ManualClock::default());
         let store = Arc::new(SqliteStore::open(&folder.path().join("countersign.db")).unwrap());
         let settings = Settings {
@@ -78,7 +85,6 @@ impl House {
             ..Settings::default()
         };
         let engine = Engine::start(store, MasterKey::new([7; 32]), ports(&clock, 1), settings).unwrap();
-        engine.first_bundle(files, &who("dave")).await.unwrap();
         let router = Portal::router(engine.clone(), portal(URL)).unwrap();
         Self { engine, clock, router, folder }
     }

@@ -18,6 +18,7 @@ mod matrix;
 mod oauth;
 mod scim;
 mod serving;
+mod setup;
 mod story;
 mod streams;
 mod trials;

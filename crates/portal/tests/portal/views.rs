@@ -237,7 +237,7 @@ async fn an_agent_sees_nothing_of_its_owners() {
     let actions = house.get("scribe", &format!("/sessions/{}/actions", session.id())).await;
     assert_eq!(actions.problem(), "denied");
     let withdrawn = house.post("scribe", &format!("/requests/{asked}/withdraw"), json!({})).await;
-    assert_eq!(withdrawn.problem(), "denied");
+    assert_eq!(withdrawn.problem(), "not-found", "whoever may not see it does not learn that it is there");
     // Also when the session is over and out of the book.
     house.engine.close_session(&session, Ending::User).await;
     assert_eq!(house.get("scribe", &format!("/sessions/{}", session.id())).await.problem(), "not-found");
