@@ -607,6 +607,7 @@ export async function start({ port = 0, passwords = { alice: "demo", bob: "demo"
         return send(response, 200, answer, { "set-cookie": `countersign=${token}; HttpOnly; SameSite=Strict; Path=/` });
       }
       if (path === "/sign-in/providers") return send(response, 200, { items: [] });
+      if (path === "/health") return send(response, 200, { id: "gateway", state: "ok" });
       const token = /countersign=(\w+)/.exec(request.headers.cookie ?? "")?.[1];
       const who = world.state.tokens.get(token);
       if (!who) throw new Refused(401, "you are not signed in", "sign in");
