@@ -58,6 +58,8 @@ async function looked(page, name) {
   for (const [way, size, colorScheme] of WAYS) {
     await page.setViewportSize(size);
     await page.emulateMedia({ colorScheme });
+    // The page follows its system by itself, a moment later.
+    await page.waitForFunction((scheme) => document.documentElement.dataset.mantineColorScheme === scheme, colorScheme);
     await judge(page, `${name} ${way}`);
     await picture(page, `setup-${name}-${way}`);
   }
