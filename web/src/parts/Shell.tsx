@@ -89,7 +89,7 @@ export function Shell({ me, left, children }: { me: Me; left: () => void; childr
         <div className="rail" role="region" aria-label="Where you can go">
           <Link href="/" className="brand"><Mark />Countersign</Link>
           <button type="button" className="seek" onClick={() => setSeeking(true)}>
-            <IconSearch size={16} stroke={1.8} aria-hidden="true" /><span>Search or jump</span><Kbd size="xs" aria-hidden="true">Ctrl K</Kbd>
+            <IconSearch size={16} stroke={1.8} aria-hidden="true" /><span>Search</span><Kbd size="xs" aria-hidden="true">Ctrl K</Kbd>
           </button>
           <nav aria-label="Pages">
             <ul>
