@@ -23,7 +23,7 @@ const JUDGED_MAX: u32 = 6;
 /// How often an action is asked for anew because the ground of its request moved while it waited.
 const ASKED_MAX: u32 = 2;
 /// How often a waiting client is told how much time is left.
-const REMIND: Span = Span::seconds(30);
+pub(crate) const REMIND: Span = Span::seconds(30);
 
 /// A client that can be made to wait for a person.
 pub trait Attend: Send {
@@ -256,6 +256,46 @@ pub async fn while_paused<T: Attend>(
         client.tell(News::Resumed);
     }
     Ok(Attended::Done(()))
+}
+
+/// Runs an action as the next step of a script, or not at all. Nothing: it is none, and nobody was asked.
+///
+/// # Errors
+/// The connections are over.
+pub async fn step<T, A>(
+    engine: &Engine,
+    session: &Session,
+    tongue: &mut T,
+    attempt: A,
+) -> Result<Option<Result<Leave, No>>, T::Lost>
+where
+    T: Tongue,
+    A: Fn(&T) -> Attempt + Sync,
+{
+    let mut judged = 0;
+    while judged < JUDGED_MAX {
+        judged += 1;
+        let question = attempt(tongue);
+        match Box::pin(as_step(engine, session, tongue, question)).await? {
+            Step::Leave(leave) => return Ok(Some(Ok(leave))),
+            Step::No(no) => return Ok(Some(Err(no))),
+            Step::Stale => {}
+            Step::None(judgement) => match *judgement {
+                Judgement::Paused => {
+                    judged -= 1;
+                    if let Attended::Cancelled = while_paused(engine, session, tongue).await? {
+                        return Ok(Some(Err(No::Cancelled)));
+                    }
+                }
+                Judgement::Deny(denied) => {
+                    let told = tongue.during(engine.denied(denied)).await?;
+                    return Ok(Some(Err(No::Refused(told.unwrap_or_else(unrecorded)))));
+                }
+                Judgement::Allow(_) | Judgement::Hold(_) => return Ok(None),
+            },
+        }
+    }
+    Ok(Some(Err(No::Restless)))
 }
 
 /// Whether an action is a step of a script.

@@ -288,3 +288,229 @@ async fn where_more_than_one_table_follows_no_envelope_can_be_given() -> Result<
     house.close().await;
     Ok(())
 }
+
+/// What an envelope names is that relation and nothing that belongs to it, by whatever way a statement comes there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_envelope_is_for_the_relation_that_it_names_and_for_none_of_its_relatives() -> Result<()> {
+    let (house, _) = house().await?;
+    let direct = house.database.direct().await?;
+    direct
+        .batch_execute(
+            "CREATE TABLE visits (id int PRIMARY KEY, n int DEFAULT 0) PARTITION BY RANGE (id);
+             CREATE TABLE visits_low PARTITION OF visits FOR VALUES FROM (0) TO (100);
+             CREATE TABLE visits_high PARTITION OF visits FOR VALUES FROM (100) TO (200);
+             CREATE TABLE desks (id int PRIMARY KEY, n int DEFAULT 0);
+             CREATE TABLE lamps (id int PRIMARY KEY, desk int);
+             CREATE TABLE chairs (id int, n int DEFAULT 0);
+             INSERT INTO visits SELECT g * 10 FROM generate_series(1, 15) g;
+             INSERT INTO desks SELECT g FROM generate_series(1, 20) g;
+             INSERT INTO lamps SELECT g, g FROM generate_series(1, 20) g;
+             INSERT INTO chairs SELECT g FROM generate_series(1, 20) g;
+             CREATE VIEW all_desks AS SELECT * FROM desks;
+             GRANT ALL ON visits, visits_low, visits_high, desks, lamps, chairs, all_desks TO shop_writer;
+             GRANT SELECT ON visits, visits_low, visits_high, desks, lamps, chairs, all_desks TO shop_looker",
+        )
+        .await?;
+    let mut psql = Psql::start(&house, "alice").await?;
+    for (asked, said, inside) in [
+        (
+            "UPDATE visits_low SET n = 1 WHERE id = 10;",
+            "UPDATE 1",
+            "UPDATE visits_low SET n = 2 WHERE id = 20;",
+        ),
+        ("DELETE FROM desks WHERE id = 20;", "DELETE 1", "DELETE FROM desks WHERE id = 19;"),
+        ("UPDATE chairs SET n = 1 WHERE id = 1;", "UPDATE 1", "UPDATE chairs SET n = 1 WHERE id = 2;"),
+    ] {
+        psql.send(asked).await?;
+        let held = house.held().await?;
+        house.approve_as(held.id, envelope(10, 100)).await.with_context(|| asked.to_owned())?;
+        psql.expect(said).await?;
+        psql.send(inside).await?;
+        psql.expect(said).await?;
+        assert_eq!(used(&house, held.id)?, (2, 2), "{inside}");
+    }
+    for outside in [
+        // The partition by way of its table, another one, and what would move rows to another one.
+        "UPDATE visits SET n = 3 WHERE id = 10;",
+        "UPDATE visits_high SET n = 3 WHERE id = 110;",
+        "INSERT INTO visits VALUES (199);",
+        // The same rows by way of a view.
+        "DELETE FROM all_desks WHERE id = 18;",
+    ] {
+        is_held(&house, &mut psql, outside).await?;
+    }
+    // From here on rows go along, by foreign keys and by a table that inherits: none of them was there to be signed for.
+    direct
+        .batch_execute(
+            "ALTER TABLE lamps ADD FOREIGN KEY (desk) REFERENCES desks ON DELETE CASCADE NOT VALID;
+             CREATE TABLE stools () INHERITS (chairs); INSERT INTO stools SELECT g FROM generate_series(1, 5) g;
+             GRANT ALL ON stools TO shop_writer; GRANT SELECT ON stools TO shop_looker",
+        )
+        .await?;
+    for text in ["DELETE FROM desks WHERE id = 17;", "UPDATE chairs SET n = 1 WHERE id = 3;"] {
+        is_held(&house, &mut psql, text).await?;
+    }
+    // Nor can one be given for them now, however many tables inherit.
+    psql.send("UPDATE chairs SET n = 1 WHERE id = 3;").await?;
+    let held = house.held().await?;
+    assert_eq!(held.ceiling, None, "{:?}", held.notes);
+    house.deny(held.id, "no").await?;
+    psql.expect("denied by bob").await?;
+    let lamps = direct.query_one("SELECT count(*) FROM lamps", &[]).await?;
+    assert_eq!(lamps.get::<_, i64>(0), 20);
+    house.close().await;
+    Ok(())
+}
+
+/// Runs `text` in so many sessions at once. Who is asked for is told no. How many ran.
+async fn at_once(house: &House, sessions: usize, text: &str) -> Result<usize> {
+    let mut clients = Vec::new();
+    for _ in 0..sessions {
+        clients.push(house.connect("alice").await?);
+    }
+    let running = futures_util::future::join_all(clients.iter().map(|client| client.batch_execute(text)));
+    let denying = async {
+        loop {
+            if let Ok(held) = house.held().await {
+                house.deny(held.id, "not this").await?;
+            }
+        }
+    };
+    tokio::select! {
+        ran = running => Ok(ran.iter().filter(|one| one.is_ok()).count()),
+        denied = denying => denied,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_that_use_it_at_the_same_time_use_it_no_more_often() -> Result<()> {
+    let (house, _) = house().await?;
+    let before = stock(&house).await?;
+    let client = house.connect("alice").await?;
+    let approving = async {
+        let held = house.held().await?;
+        house.approve(held.id).await?;
+        Ok::<_, anyhow::Error>(held.id)
+    };
+    let (ran, request) = tokio::join!(client.batch_execute(UPDATE), approving);
+    ran?;
+    let request = request?;
+    // Two uses are left, for six at once.
+    let ran = at_once(&house, 6, UPDATE).await?;
+    let (uses, _) = used(&house, request)?;
+    assert_eq!(stock(&house).await? - before, i64::from(uses));
+    assert_eq!(u32::try_from(ran)? + 1, uses);
+    assert!(uses <= 3, "{uses} uses of three");
+    house.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_together_write_no_more_rows_than_an_envelope_gives_in_all() -> Result<()> {
+    let (house, _) = house().await?;
+    let direct = house.database.direct().await?;
+    direct.batch_execute("UPDATE products SET stock = 0").await?;
+    let client = house.connect("alice").await?;
+    let approving = async {
+        let held = house.held().await?;
+        house.approve_as(held.id, envelope(40, 100)).await?;
+        Ok::<_, anyhow::Error>(held.id)
+    };
+    let first = "UPDATE products SET stock = stock + 1 WHERE id = 1";
+    let (ran, request) = tokio::join!(client.batch_execute(first), approving);
+    ran?;
+    let request = request?;
+    let ran = at_once(&house, 5, "UPDATE products SET stock = stock + 1 WHERE id <= 40").await?;
+    let written: i64 = direct.query_one("SELECT sum(stock)::bigint FROM products", &[]).await?.get(0);
+    assert_eq!(written, 1 + 40 * i64::try_from(ran)?);
+    assert!(written <= 100, "{written} rows of 100");
+    assert_eq!(used(&house, request)?.1, u64::try_from(written)?);
+    house.close().await;
+    Ok(())
+}
+
+/// The same value in another format, or as another type, is another parameter: nobody has read it so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_parameter_in_another_format_is_another_one() -> Result<()> {
+    let (house, _) = house().await?;
+    let client = house.connect("alice").await?;
+    let text = "UPDATE products SET stock = stock + 1 WHERE id = $1";
+    let as_bigint = client.prepare_typed(text, &[tokio_postgres::types::Type::INT8]).await?;
+    let as_int = client.prepare_typed(text, &[tokio_postgres::types::Type::INT4]).await?;
+    let approving = async { house.approve(house.held().await?.id).await };
+    let (ran, approved) = tokio::join!(client.execute(&as_bigint, &[&1_i64]), approving);
+    approved?;
+    assert_eq!(ran?, 1);
+    assert_eq!(client.execute(&as_bigint, &[&1_i64]).await?, 1, "as it was approved");
+    let denying = async { house.deny(house.held().await?.id, "another one").await };
+    let (ran, denied) = tokio::join!(client.execute(&as_int, &[&1_i32]), denying);
+    denied.context("it ran")?;
+    assert!(ran.is_err());
+    house.close().await;
+    Ok(())
+}
+
+/// A name that stands for something else in this session, and a role that is changed in the same breath.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_session_makes_of_the_text_is_part_of_it() -> Result<()> {
+    let (house, _) = house().await?;
+    let direct = house.database.direct().await?;
+    let name = &house.database.name;
+    direct
+        .batch_execute(&format!(
+            "GRANT TEMPORARY ON DATABASE {name} TO shop_writer; GRANT shop_looker TO shop_writer"
+        ))
+        .await?;
+    let mut psql = Psql::start(&house, "alice").await?;
+    psql.send(UPDATE).await?;
+    let request = house.held().await?.id;
+    house.approve(request).await?;
+    psql.expect("UPDATE 1").await?;
+    // What comes with it in one message is approved with it or not at all.
+    for trick in [
+        "CREATE TEMPORARY TABLE products AS SELECT 1 AS id, 1 AS stock",
+        "SET ROLE shop_looker",
+        "SET search_path = pg_temp, public",
+        "PREPARE it AS SELECT 1",
+    ] {
+        is_held(&house, &mut psql, &format!("{trick}\\; {UPDATE}")).await.context(trick)?;
+    }
+    psql.send("CREATE TEMPORARY TABLE products AS SELECT 1 AS id, 1 AS stock;").await?;
+    house.approve(house.held().await?.id).await?;
+    psql.expect("SELECT 1").await?;
+    is_held(&house, &mut psql, UPDATE).await.context("a temporary table stands for it")?;
+    assert_eq!(used(&house, request)?.0, 1);
+    house.close().await;
+    Ok(())
+}
+
+/// Neither a savepoint nor what comes behind it saves what exceeds its rows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_exceeds_its_rows_is_not_kept_by_a_savepoint() -> Result<()> {
+    let (house, _) = house().await?;
+    let direct = house.database.direct().await?;
+    let client = house.connect("alice").await?;
+    client.batch_execute("BEGIN; SAVEPOINT before").await?;
+    let write = "UPDATE products SET stock = 4321 WHERE stock <> 4321 AND id IN (SELECT id FROM products WHERE name = 'chosen')";
+    direct.batch_execute("UPDATE products SET name = 'chosen' WHERE id = 1").await?;
+    let approving = async {
+        let held = house.held().await?;
+        // Behind the count, and before the yes.
+        direct.batch_execute("UPDATE products SET name = 'chosen' WHERE id IN (2, 3)").await?;
+        house.approve(held.id).await
+    };
+    let (ran, approved) = tokio::join!(client.batch_execute(write), approving);
+    approved?;
+    let error = ran.err().context("it stands")?;
+    assert!(
+        error.to_string().contains("db error")
+            && error.as_db_error().is_some_and(|error| error.message().contains("1 were approved")),
+        "{error:?}"
+    );
+    assert!(client.batch_execute("RELEASE before").await.is_err(), "the transaction is aborted");
+    client.batch_execute("ROLLBACK TO before; COMMIT").await?;
+    let stands: i64 = direct.query_one("SELECT count(*) FROM products WHERE stock = 4321", &[]).await?.get(0);
+    assert_eq!(stands, 0);
+    house.close().await;
+    Ok(())
+}

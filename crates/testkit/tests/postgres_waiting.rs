@@ -111,3 +111,38 @@ async fn a_rule_may_let_nothing_wait_while_others_are_held_up() -> Result<()> {
     house.close().await;
     Ok(())
 }
+
+/// Reads that policy gates wait like writes: nothing of their answers comes before the yes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_wait_too() -> Result<()> {
+    let house = House::with(|files| {
+        let gate = "\n@id(\"some-reads-wait\")\n@gate(\"prod-write\")\nforbid (principal, action in \
+                    [Action::\"sql.copy_out\", Action::\"sql.explain\", Action::\"sql.select\"], resource);\n";
+        files.insert("reads.cedar".into(), gate.into());
+    })
+    .await?;
+    house.grant("alice", "shop-writer", Span::minutes(30)).await?;
+    let mut psql = Psql::start(&house, "alice").await?;
+    for (text, shown) in [
+        ("SELECT 'se' || 'lected';", "selected"),
+        ("COPY (SELECT 'co' || 'pied') TO STDOUT;", "copied"),
+        ("EXPLAIN SELECT name FROM products ORDER BY name;", "Sort Key: name"),
+    ] {
+        for yes in [false, true] {
+            psql.send(text).await?;
+            psql.expect("this waits for an approval by").await?;
+            let held = house.held().await?;
+            assert_eq!(held.text.as_deref(), Some(text.trim_end_matches(';')), "{held:?}");
+            ensure!(psql.seen().iter().all(|line| !line.contains(shown)), "{:?}", psql.seen());
+            if yes {
+                house.approve(held.id).await?;
+                psql.expect(shown).await.with_context(|| text.to_owned())?;
+            } else {
+                house.deny(held.id, "not this").await?;
+                psql.expect("denied by bob: not this").await?;
+            }
+        }
+    }
+    house.close().await;
+    Ok(())
+}

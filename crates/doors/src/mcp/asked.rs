@@ -16,7 +16,6 @@ use super::line::{Flight, Out};
 use super::session::Session;
 use super::tongue::Speaker;
 use super::{call, forward};
-use crate::flow;
 
 /// How many questions of one server may be open at once.
 const OPEN_MAX: usize = 16;
@@ -94,14 +93,9 @@ async fn put(
     let (action, method) = (subject.said.action, subject.method.clone());
     let engine = session.shared.engine.clone();
     let mut speaker = Speaker::new(Arc::clone(session), Arc::new(Flight::new(ears, None)), subject);
-    let attempt = |speaker: &Speaker| speaker.subject.attempt(&speaker.session);
-    let decided = Box::pin(flow::decide(&engine, &session.engine, &mut speaker, attempt)).await;
-    let leave = match decided {
-        Ok(Ok(leave)) => leave,
-        // Why is nothing that the server needs to know.
-        Ok(Err(_)) | Err(_) => return Err(Words::new(answer::NO_METHOD, "the gateway does not permit this")),
-    };
-    let (bytes, ran) = forward::recorded(leave).await.ok_or_else(nobody)?;
+    // Why is nothing that the server needs to know.
+    let refused = |_| Words::new(answer::NO_METHOD, "the gateway does not permit this");
+    let (bytes, ran) = forward::ask(&mut speaker).await.map_err(refused)?;
     let began = engine.now();
     let open = Open::Told { action, method, ran: Box::new(ran), began };
     session.asked.open().insert(id.clone(), open);

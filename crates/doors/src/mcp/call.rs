@@ -70,8 +70,7 @@ impl Begun {
         let method = self.speaker.subject.method.clone();
         let no = |id: &Id, words: &Words| answer::no(id, &method, words);
         let session = Arc::clone(&self.speaker.session);
-        let (engine, attempt) =
-            (session.shared.engine.clone(), |speaker: &Speaker| speaker.subject.attempt(&speaker.session));
+        let engine = session.shared.engine.clone();
         if method == "tools/call" {
             // The server is not asked about its tools either.
             match flow::while_paused(&engine, &session.engine, &mut self.speaker).await {
@@ -83,11 +82,9 @@ impl Begun {
                 return no(&self.id, &words);
             }
         }
-        let decided = Box::pin(flow::decide(&engine, &session.engine, &mut self.speaker, attempt)).await;
-        match decided {
-            Ok(Ok(leave)) => forward::forward(&mut self.speaker, &self.id, leave).await,
-            Ok(Err(denied)) => no(&self.id, &Words::from(&denied)),
-            Err(lost) => no(&self.id, &Words::from(lost)),
+        match forward::ask(&mut self.speaker).await {
+            Ok(recorded) => forward::forward(&mut self.speaker, &self.id, recorded).await,
+            Err(words) => no(&self.id, &words),
         }
     }
 
@@ -141,8 +138,7 @@ fn misfit_of(schema: &str, arguments: &str) -> Option<String> {
 pub(crate) async fn notify(session: Arc<Session>, subject: Subject) -> Result<(), Words> {
     let (out, _open) = tokio::sync::mpsc::channel(1);
     let flight = Arc::new(Flight::new(out, None));
-    let engine = session.shared.engine.clone();
-    if engine.is_paused(&session.engine) && subject.method.starts_with("notifications/") {
+    if session.shared.engine.is_paused(&session.engine) && subject.method.starts_with("notifications/") {
         // Nothing is kept for later that nobody waits for; what is to be stopped was stopped.
         return match subject.method.as_str() {
             "notifications/cancelled" => Ok(()),
@@ -151,12 +147,8 @@ pub(crate) async fn notify(session: Arc<Session>, subject: Subject) -> Result<()
         };
     }
     let mut speaker = Speaker::new(Arc::clone(&session), flight, subject);
-    let attempt = |speaker: &Speaker| speaker.subject.attempt(&speaker.session);
-    match Box::pin(flow::decide(&engine, &session.engine, &mut speaker, attempt)).await {
-        Ok(Ok(leave)) => forward::tell(&session, leave).await,
-        Ok(Err(no)) => Err(Words::from(&no)),
-        Err(lost) => Err(lost.into()),
-    }
+    let recorded = forward::ask(&mut speaker).await?;
+    forward::tell(&session, recorded).await
 }
 
 /// That a message can't be understood.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use countersign_core::session::Ending;
 use countersign_core::{At, Digest};
-use countersign_engine::{Completion, CompletionResult, PreviewVerdict, Ran};
+use countersign_engine::{Completion, CompletionResult, PreviewVerdict, Ran, Unrecorded};
 use countersign_wire::mcp::{Id, Json, Message, Outcome, REVISIONS, Said, listing};
 use sha2::{Digest as _, Sha256};
 
@@ -17,7 +17,7 @@ use super::attempt::Subject;
 use super::line::Flight;
 use super::session::Session;
 use super::tongue::Speaker;
-use crate::flow::Leave;
+use crate::flow::{self, Leave, No};
 
 /// How long a server may take to answer where its role says nothing, in seconds.
 const ANSWER_S_MAX: u64 = 30 * 60;
@@ -34,13 +34,38 @@ enum Unanswered {
     Failed(String),
 }
 
+/// How often something is asked for because policy, grant or session moved before its record: a read is recorded behind the
+/// answer of the flow.
+const ASKED_MAX: u32 = 4;
+
+/// Asks whether a message may be passed on, waits for whoever must be asked, and has it recorded.
+///
+/// # Errors
+/// What to answer instead.
+pub(crate) async fn ask(speaker: &mut Speaker) -> Result<(Bytes, Ran), Words> {
+    let session = Arc::clone(&speaker.session);
+    let engine = &session.shared.engine;
+    let attempt = |speaker: &Speaker| speaker.subject.attempt(&speaker.session);
+    for _ in 0..ASKED_MAX {
+        let pending = match Box::pin(flow::decide(engine, &session.engine, speaker, attempt)).await {
+            Ok(Ok(Leave::Recorded(bytes, ran))) => return Ok((bytes, ran)),
+            Ok(Ok(Leave::Read(bytes, pending))) => (bytes, pending),
+            Ok(Err(no)) => return Err(Words::from(&no)),
+            Err(lost) => return Err(lost.into()),
+        };
+        match pending.1.durable().await {
+            Ok(ran) => return Ok((pending.0, ran)),
+            Err(Unrecorded::Stale) => {}
+            Err(error) => return Err(Words::new(answer::DENIED, error.to_string())),
+        }
+    }
+    Err(Words::from(&No::Restless))
+}
+
 /// Forwards a request, and gives what the client is answered.
-pub(crate) async fn forward(speaker: &mut Speaker, id: &Id, leave: Leave) -> String {
+pub(crate) async fn forward(speaker: &mut Speaker, id: &Id, (bytes, mut ran): (Bytes, Ran)) -> String {
     let (session, method) = (Arc::clone(&speaker.session), speaker.subject.method.clone());
     let no = |words: &Words| answer::no(id, &method, words);
-    let Some((bytes, mut ran)) = recorded(leave).await else {
-        return no(&Words::new(answer::DENIED, "the ledger can't take a record now, so nothing may happen"));
-    };
     let began = session.shared.engine.now();
     let limit = ran.limits().time.and_then(|time| u64::try_from(time.0).ok()).map(Duration::from_micros);
     let limit = limit.unwrap_or(Duration::from_secs(ANSWER_S_MAX));
@@ -66,23 +91,12 @@ pub(crate) async fn forward(speaker: &mut Speaker, id: &Id, leave: Leave) -> Str
 }
 
 /// Forwards what has no answer.
-pub(crate) async fn tell(session: &Session, leave: Leave) -> Result<(), Words> {
-    let unrecorded =
-        || Words::new(answer::DENIED, "the ledger can't take a record now, so nothing may happen");
-    let (bytes, ran) = recorded(leave).await.ok_or_else(unrecorded)?;
+pub(crate) async fn tell(session: &Session, (bytes, ran): (Bytes, Ran)) -> Result<(), Words> {
     let began = session.shared.engine.now();
     let sent = session.upstream.send(bytes, None).await;
     let result = if sent.is_ok() { CompletionResult::Done } else { CompletionResult::Unknown };
     complete(session, ran, (result, 0), began).await;
     sent.map_err(|error| Words::new(answer::NO_SERVER, error.to_string()))
-}
-
-/// What may be forwarded, once it is recorded.
-pub(crate) async fn recorded(leave: Leave) -> Option<(Bytes, Ran)> {
-    match leave {
-        Leave::Recorded(bytes, ran) => Some((bytes, ran)),
-        Leave::Read(bytes, pending) => pending.durable().await.ok().map(|ran| (bytes, ran)),
-    }
 }
 
 /// Records how something ended.

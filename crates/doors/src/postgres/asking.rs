@@ -13,7 +13,7 @@ use countersign_engine::{Answer, AskAccess, AtDoor, Client, Refused, RefusedCode
 use countersign_wire::postgres::encode::{Report, Severity};
 
 use super::startup::Wish;
-use super::stream::Link;
+use super::stream::{GOODBYE, Link};
 use super::{KIND, Shared, wording};
 
 /// How many connections of one principal may wait for an answer at once.
@@ -26,8 +26,6 @@ const AHEAD_BYTES_MAX: usize = 16 * 1024;
 const REMIND: Span = Span::seconds(30);
 /// For how long a role is asked for, if nothing is said.
 const LASTING: Span = Span::minutes(30);
-/// `Terminate`: the client has changed its mind.
-const GOODBYE: u8 = b'X';
 
 /// Who waits for an answer at the door.
 #[derive(Default)]

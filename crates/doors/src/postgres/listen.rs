@@ -338,8 +338,9 @@ pub(super) async fn enter(arrived: Arrived, shared: Arc<Shared>) {
     }
     let connecting = async {
         tokio::select! {
-            // Its ground may go while the server is reached.
+            // Its ground may go while the server is reached, or a pause is waited for; and so may the client.
             ending = me.ended() => Err((wording::fatal(wording::ENDED, "this session is over"), ending)),
+            () = link.left() => Err((wording::fatal(wording::ENDED, "its client has gone"), Ending::User)),
             connected = Box::pin(connect(&shared, &me, &wish, &described)) => {
                 connected.map_err(|report| (report, Ending::Upstream))
             }

@@ -44,7 +44,7 @@ const VALUE_BYTES_MAX: usize = 1_024;
 pub(super) struct Reader(pub(super) Weak<Shared>);
 
 /// Where the script has come to.
-struct Place {
+pub(super) struct Place {
     known: Known,
     in_transaction: bool,
     /// The first statement that leaves other settings behind.
@@ -77,15 +77,7 @@ async fn read(shared: &Arc<Shared>, script: &ScriptText) -> Result<Vec<ScriptSte
         described.ok_or_else(|| invalid("there is no such resource", "see `countersign roles`"))?;
     let target = shared.target(&script.resource, &described).map_err(|error| unreachable(script, &error))?;
     let known = begun(shared, &target, script).await?;
-    let mut place = Place {
-        known,
-        in_transaction: false,
-        left_by: None,
-        defined_by: None,
-        made: Vec::new(),
-        touched: BTreeSet::new(),
-        all_touched: false,
-    };
+    let mut place = Place::new(known, false);
     let loaded = target.loaded(shared).await;
     let mut steps = Vec::with_capacity(texts.len());
     for (number, text) in (1..).zip(texts) {
@@ -184,8 +176,7 @@ async fn step(
     check(number, &statement, &understood)?;
     let facts = Arc::clone(&understood.facts);
     let seen = look::relations(target, shared, &facts).await;
-    let relations = place.named(&seen.versions);
-    let settings = place.settings();
+    let (relations, settings) = (place.named(&seen.versions), place.settings());
     let counted = Counted {
         understood: &understood,
         session: &Arc::clone(place.known.shared_session()),
@@ -262,7 +253,41 @@ fn check(number: usize, statement: &Statement, understood: &Understood) -> Resul
     Ok(())
 }
 
+/// A statement of a script, read again as it is about to run behind others that were sent with it.
+#[derive(Debug)]
+pub(super) struct Read {
+    /// What it does, as that is known before any of them has run.
+    pub(super) understood: Arc<Understood>,
+    /// What it is bound to. What the others make of it, it names as that.
+    pub(super) relations: Vec<RelationVersion>,
+    /// It runs in a transaction that was opened by name.
+    pub(super) in_transaction: bool,
+}
+
+/// Reads a statement again, in its place, as it was read when it was put forward.
+pub(super) async fn again(shared: &Arc<Shared>, target: &Arc<Target>, text: &Bytes, place: &Place) -> Read {
+    let statement = Statement::new(text.clone(), Vec::new(), place.known.shared_session());
+    let loaded = target.loaded(shared).await;
+    let understood = understand(shared, target, &statement, &place.known, loaded.as_ref()).await;
+    let seen = look::relations(target, shared, &understood.facts).await;
+    let relations = place.named(&seen.versions);
+    Read { understood: Arc::new(understood), relations, in_transaction: place.in_transaction }
+}
+
 impl Place {
+    /// In front of the first statement, in a session of which this is known.
+    pub(super) fn new(known: Known, in_transaction: bool) -> Self {
+        Self {
+            known,
+            in_transaction,
+            left_by: None,
+            defined_by: None,
+            made: Vec::new(),
+            touched: BTreeSet::new(),
+            all_touched: false,
+        }
+    }
+
     /// The settings that a statement is bound to.
     fn settings(&self) -> std::collections::BTreeMap<String, String> {
         let mark = |number: usize| format!("statement {number}");
@@ -299,7 +324,7 @@ impl Place {
     }
 
     /// Behind a statement.
-    fn pass(&mut self, number: usize, facts: &Facts) {
+    pub(super) fn pass(&mut self, number: usize, facts: &Facts) {
         let defines = facts.may_define() || !facts.prepared.is_empty() || !facts.cursors.is_empty();
         let relations = facts.relations.iter();
         if defines {

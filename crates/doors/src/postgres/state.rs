@@ -28,7 +28,7 @@ pub(crate) const FOLLOWED: &[&str] = &[
 const UNKNOWN: &str = "(unknown)";
 
 /// What is known of one session.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Known {
     session: Arc<SessionState>,
     account: String,

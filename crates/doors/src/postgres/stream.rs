@@ -26,6 +26,8 @@ const READ_BYTES_MAX: usize = 64 * 1024;
 const SHARED_BYTES_MAX: usize = 1_024;
 /// Of what is longer, messages up to this length are copied, longer ones cut off, in bytes.
 const COPIED_BYTES_MAX: usize = 4_096;
+/// How a client's goodbye begins (`Terminate`).
+pub(crate) const GOODBYE: u8 = b'X';
 /// An empty write buffer larger than this is given back, in bytes.
 const WRITE_BYTES_KEPT: usize = 4 * 1024;
 
@@ -259,6 +261,19 @@ impl Link {
         self.output.clear();
         self.unflushed = false;
         self.eof = true;
+    }
+
+    /// Resolves when the peer, a client, has left without having said anything but goodbye. What else it says is kept, and read
+    /// only up to a limit; then it can't be told.
+    pub(crate) async fn left(&mut self) {
+        while self.input.len() < READ_BYTES_MIN {
+            match self.fill().await {
+                Ok(0) if self.input.first().is_some_and(|first| *first != GOODBYE) => break,
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
+            }
+        }
+        std::future::pending().await
     }
 
     /// Reads once.

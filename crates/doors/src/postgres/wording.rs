@@ -109,6 +109,13 @@ pub(crate) fn paused(paused: &Paused) -> Report {
         .hint("Ctrl-C gives it up")
 }
 
+/// The session was paused before what was read could be recorded.
+pub(crate) fn answer_paused(paused: &Paused) -> Report {
+    notice(crate::words::paused(paused))
+        .detail("the answer to what was sent waits here until somebody resumes the session")
+        .hint("Ctrl-C gives it up, and ends the session")
+}
+
 /// The engine's no, with its hint and link.
 pub(crate) fn refused(severity: Severity, code: &str, refused: &Refused) -> Report {
     let report = Report::new(severity, code, clean(&refused.message));

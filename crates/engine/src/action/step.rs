@@ -17,6 +17,7 @@ use super::cover::NotClaimed;
 use super::hold::action_of;
 use super::proof::{Held, Judged, Judgement, Recorded, Unrecorded};
 use crate::engine::Engine;
+use crate::request::StepContent;
 use crate::scripts::{DEFINED_BY, LEFT_BY, MADE_BY};
 use crate::session::Session;
 use crate::words::{Refused, request_link};
@@ -145,6 +146,15 @@ impl Engine {
             steps.push(step);
         }
         steps
+    }
+
+    /// The texts of a step and of those behind it, so many at most.
+    #[must_use]
+    pub fn step_texts(&self, step: &NextStep, most: usize) -> Vec<String> {
+        let Some(content) = self.0.house.content_of_request(step.id) else { return Vec::new() };
+        let steps = content.steps.iter().skip(step.number).take(most);
+        let text = |step: &StepContent| serde_json::from_str::<Action>(&step.action).ok()?.text;
+        steps.map_while(text).collect()
     }
 
     fn step_of(&self, script: &Request, under_way: bool) -> Option<NextStep> {

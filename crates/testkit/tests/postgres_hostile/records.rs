@@ -168,6 +168,46 @@ async fn a_read_that_is_overtaken_by_a_bundle_is_judged_again() -> Result<()> {
     Ok(())
 }
 
+/// What a pause catches between a read and its record is told like everything else that waits, and can be given up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_that_is_overtaken_by_a_pause_says_so_and_can_be_given_up() -> Result<()> {
+    let house = House::open().await?;
+    house.grant("alice", "shop-reader", Span::minutes(30)).await?;
+    let bob = house.person("bob").await?;
+    let (mut overtaken, mut before) = (0, 0);
+    while overtaken == 0 {
+        ensure!(before < 200, "a pause never comes between");
+        let mut raw = Raw::start(&house, "alice", &[]).await?;
+        let session = house.engine.snapshot().book.sessions().map(|one| one.opening.session).next();
+        let session = session.context("no session is open")?;
+        let reading = async {
+            loop {
+                let said = raw.query("SELECT 1").until(|tag| matches!(tag, b'N' | b'Z')).await?;
+                if let Some((_, words)) = said.last().filter(|(tag, _)| *tag == b'N') {
+                    return Ok::<_, anyhow::Error>(String::from_utf8_lossy(words).into_owned());
+                }
+            }
+        };
+        let pausing = house.engine.pause_session(&bob, session, "a look at this first".into());
+        let (told, paused) = tokio::join!(reading, pausing);
+        let (told, ()) = (told?, paused?);
+        ensure!(told.contains("this session was paused by bob"), "{told}");
+        raw.cancel().await?;
+        let said = if told.contains("ends the session") {
+            overtaken += 1;
+            raw.until(|_| false).await?
+        } else {
+            before += 1;
+            raw.ready().await?
+        };
+        assert_eq!(errors(&said), ["canceling statement due to user request"]);
+        drop(raw);
+        house.deserted().await?;
+    }
+    house.close().await;
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_has_said_all_it_wanted_still_gets_its_answers() -> Result<()> {
     let house = House::open().await?;

@@ -1,5 +1,6 @@
 //! Which server, for how long, and what becomes of sessions when it goes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -152,6 +153,28 @@ async fn a_server_that_does_not_answer_is_waited_for_no_longer_than_said() -> Re
     let connected = tokio::time::timeout(Duration::from_secs(8), connect(&house)).await;
     assert!(connected.context("it is still waited for")?.is_ok(), "the next one is tried");
     house.close().await;
+    Ok(())
+}
+
+/// Nobody is waited for who has gone, whatever their session waits for before it begins.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_leaves_before_the_server_answers_is_gone_at_once() -> Result<()> {
+    let database = ScratchPostgres::shared().await?.database().await?;
+    let silence = Between::silence().await?;
+    let slow = "tls = \"require\"\nconnect_timeout = \"5m\"";
+    let house = Arc::new(Way::to(&[&silence.address.to_string()], slow).house(&database).await?);
+    let waiting = Arc::clone(&house);
+    let waits = tokio::spawn(async move { connect(&waiting).await.map(drop) });
+    soon(async {
+        while house.engine.snapshot().book.sessions().next().is_none() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await?;
+    waits.abort();
+    let _ended = waits.await;
+    house.deserted().await?;
+    Arc::into_inner(house).context("it is still held")?.close().await;
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use countersign_wire::postgres::Format;
 use super::super::classify::{Statement, Understood};
 use super::super::look;
 use super::super::mask::Cover;
+use super::super::script::{Place, Read};
 use super::Portal;
 use super::cursors::{has_open_types, is_declared};
 use super::kept::Kept;
@@ -36,6 +37,16 @@ pub(super) struct Action {
     formats: Option<Arc<[Format]>>,
     /// The mask that is to be lifted for it.
     pub(super) lift: Option<Arc<Lift>>,
+    /// What it is as a step of a script that was sent together with other steps.
+    pub(super) step: Option<Box<Step>>,
+}
+
+/// A step of a script that was sent together with others.
+pub(super) struct Step {
+    /// Behind those that have run.
+    pub(super) place: Place,
+    /// What it is there.
+    pub(super) read: Read,
 }
 
 impl Action {
@@ -54,7 +65,18 @@ impl Action {
             seen: look::Seen::default(),
             formats: None,
             lift: None,
+            step: None,
         }
+    }
+
+    /// The same, as a step of a script.
+    pub(super) fn of_step(self, step: Step) -> Self {
+        Self { step: Some(Box::new(step)), ..self }
+    }
+
+    /// What it was approved as, if it is a step of a script, or else what is known of it now.
+    pub(super) fn as_approved(&self) -> &Understood {
+        self.step.as_ref().map_or(&self.understood, |step| &step.read.understood)
     }
 
     /// A statement with the parameters of its portal.
@@ -132,7 +154,7 @@ pub(super) enum Order {
 impl Granted {
     /// The most rows that it may write, if that is to be kept.
     pub(super) fn rows_max(&self) -> Option<u64> {
-        self.bound().filter(|_| self.action.understood.can_bound_rows())
+        self.bound().filter(|_| self.action.as_approved().can_bound_rows())
     }
 
     /// The most rows that it may give, where a mask is lifted for what was counted.

@@ -91,6 +91,8 @@ struct Gate {
     action: Option<Action>,
     withheld: Withheld<BytesMut>,
     bytes: usize,
+    /// It can't be judged again before its session goes on.
+    put_off: bool,
 }
 
 impl Act {
@@ -120,7 +122,8 @@ impl Acts {
         let telling = pending.telling();
         let durable = Durable::new(pending.durable());
         let withheld = Withheld::new(BytesMut::new());
-        self.gates.push_back(Gate { id, durable, telling, action: Some(action), withheld, bytes: 0 });
+        let action = Some(action);
+        self.gates.push_back(Gate { id, durable, telling, action, withheld, bytes: 0, put_off: false });
         id
     }
 
@@ -134,7 +137,7 @@ impl Acts {
         let Some(gate) = self.gates.front_mut() else { return };
         gate.telling = pending.telling();
         gate.durable = Durable::new(pending.durable());
-        gate.action = Some(action);
+        (gate.action, gate.put_off) = (Some(action), false);
         let id = gate.id;
         if let Some(act) = self.find(id) {
             act.told = false;
@@ -149,7 +152,12 @@ impl Acts {
     ) {
         let Some(gate) = self.gates.front_mut() else { return };
         gate.durable = Durable::new(then);
-        gate.action = Some(action);
+        (gate.action, gate.put_off) = (Some(action), true);
+    }
+
+    /// Whether the oldest read waits for its session to go on.
+    pub(super) fn is_put_off(&self) -> bool {
+        self.gates.front().is_some_and(|gate| gate.put_off)
     }
 
     fn begin(&mut self, ran: Option<Ran>, limits: Limits, started: At, changing: bool) -> ActId {

@@ -30,7 +30,7 @@ pub(super) struct Captured {
 }
 
 /// How a bounded write ended.
-enum Bounded {
+pub(super) enum Bounded {
     Within,
     Beyond(Report, u64),
     Failed,
@@ -128,13 +128,15 @@ impl Session {
         Ok(())
     }
 
-    fn ready(&mut self, status: TransactionStatus) {
+    /// Says that the server is ready, where its own word was not passed on.
+    pub(super) fn ready(&mut self, status: TransactionStatus) {
         let mut ready = BytesMut::new();
         to_client::ready_for_query(&mut ready, status);
         self.append(&ready);
     }
 
-    fn end(&mut self, act: ActId, result: CompletionResult) {
+    /// It has ended, as what became of it tells.
+    pub(super) fn end(&mut self, act: ActId, result: CompletionResult) {
         let now = self.now();
         if result == CompletionResult::Done {
             self.transactions.done(act, None, &mut self.acts);
@@ -144,6 +146,15 @@ impl Session {
 }
 
 impl Captured {
+    /// Whether it stands, where nothing bounds its rows or this does.
+    pub(super) fn stands(&self, rows_max: Option<u64>) -> Bounded {
+        match rows_max {
+            Some(rows_max) => self.judge(rows_max),
+            None if self.failed => Bounded::Failed,
+            None => Bounded::Within,
+        }
+    }
+
     fn judge(&self, rows_max: u64) -> Bounded {
         if self.failed {
             return Bounded::Failed;

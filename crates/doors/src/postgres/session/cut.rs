@@ -206,7 +206,8 @@ impl Session {
         self.transactions.end(was_quiet, &mut self.acts);
         self.acts.end_all(now);
         let records = async {
-            while self.acts.has_gates() {
+            // What waits for its session to go on waits for nothing any more.
+            while self.acts.has_gates() && !self.acts.is_put_off() {
                 match poll_fn(|cx| self.acts.poll_durable(cx)).await {
                     Ok(ran) if self.muted => self.acts.settle(ran),
                     // The server has gone, and what it had answered before is the client's.

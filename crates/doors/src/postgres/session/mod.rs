@@ -34,6 +34,7 @@ mod pump;
 mod said;
 mod sent;
 mod simple;
+mod steps;
 mod tongue;
 mod transaction;
 

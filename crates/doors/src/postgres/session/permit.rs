@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use countersign_engine::{Judgement, PreviewVerdict, Unrecorded};
+use countersign_wire::postgres::encode::Report;
 
 use super::super::classify::{Statement, Understood};
 use super::super::mask::{self, Masked};
@@ -35,49 +36,79 @@ impl Session {
         let mut asking = Asking { session: self, action };
         let answer = flow::decide(&engine, &me, &mut asking, Asking::attempt).await?;
         let action = asking.action;
-        match answer {
-            Ok(Leave::Recorded(bytes, ran)) => self.granted((bytes, Order::First(ran)), action, simple).await,
-            Ok(Leave::Read(bytes, pending)) => {
-                self.granted((bytes, Order::BeforeRelease(pending)), action, simple).await
-            }
-            Err(no) => {
-                let report = refusal(&no, &action.understood);
-                self.refuse(report, simple).await?;
-                Ok(None)
-            }
+        let granted = match answer {
+            Ok(leave) => self.granted(leave, action)?,
+            Err(no) => Err(refusal(&no, &action.understood)),
+        };
+        match granted {
+            Ok(granted) => Ok(Some(granted)),
+            Err(report) => self.refuse(report, simple).await.map(|()| None),
         }
     }
 
-    /// What may be forwarded, with what covers its answer: while it was asked for, what may be seen may have changed.
-    async fn granted(
+    /// Asks for a step of a script that was sent together with others. Nothing: it is no such step.
+    pub(super) async fn permit_step(
         &mut self,
-        (bytes, order): (Bytes, Order),
-        action: Action,
-        simple: bool,
-    ) -> Result<Option<Granted>, End> {
+        mut action: Action,
+    ) -> Result<Option<Result<Granted, Report>>, End> {
+        if self.cancelling.take() {
+            return Ok(Some(Err(cancelled())));
+        }
+        match self.weigh(&action)? {
+            Ok(Some(hidden)) if hidden.guesses => {
+                if let Some(step) = &mut action.step {
+                    step.read.understood = Arc::new(step.read.understood.with_verb(mask::GUESS));
+                }
+            }
+            Ok(_) => {}
+            Err(masked) => return self.deny_masked(action, &masked).await.map(|report| Some(Err(report))),
+        }
+        let (engine, me) = (Arc::clone(&self.engine), self.me.clone());
+        let mut asking = Asking { session: self, action };
+        let answer = flow::step(&engine, &me, &mut asking, Asking::attempt).await?;
+        let action = asking.action;
+        Ok(match answer {
+            None => None,
+            Some(Err(no)) => Some(Err(refusal(&no, &action.understood))),
+            Some(Ok(leave)) => Some(self.granted(leave, action)?),
+        })
+    }
+
+    /// What may be forwarded, with what covers its answer: while it was asked for, what may be seen may have changed.
+    fn granted(&mut self, leave: Leave, action: Action) -> Result<Result<Granted, Report>, End> {
+        let (bytes, order) = match leave {
+            Leave::Recorded(bytes, ran) => (bytes, Order::First(ran)),
+            Leave::Read(bytes, pending) => (bytes, Order::BeforeRelease(pending)),
+        };
         if self.cancelling.take() {
             let act = self.begin(Granted { bytes, order, action, cover: None, result: None });
             let (code, now) = (wording::CANCELED.to_owned(), self.now());
             self.acts.end(act, countersign_engine::CompletionResult::Failed { code }, now);
-            return self.refuse(cancelled(), simple).await.map(|()| None);
+            return Ok(Err(cancelled()));
         }
-        match self.weigh(&action)? {
+        Ok(match self.weigh(&action)? {
             Ok(hidden) => {
                 let cover = hidden.map(|hidden| self.cover(hidden, &action));
                 let result = self.keeping(&action);
-                Ok(Some(Granted { bytes, order, action, cover, result }))
+                Ok(Granted { bytes, order, action, cover, result })
             }
             Err(masked) => {
                 let report = wording::error(wording::NOT_PERMITTED, masked.to_string());
                 let act = self.begin(Granted { bytes, order, action, cover: None, result: None });
                 self.abandon(Some(act));
-                self.refuse(report, simple).await.map(|()| None)
+                Err(report)
             }
-        }
+        })
     }
 
     /// Records that an action may not run for what is masked, and says so.
     async fn refuse_masked(&mut self, action: Action, masked: &Masked, simple: bool) -> Result<(), End> {
+        let report = self.deny_masked(action, masked).await?;
+        self.refuse(report, simple).await
+    }
+
+    /// Records that an action may not run for what is masked.
+    async fn deny_masked(&mut self, action: Action, masked: &Masked) -> Result<Report, End> {
         let (engine, me) = (Arc::clone(&self.engine), self.me.clone());
         let understood = Arc::clone(&action.understood);
         let attempt = Asking { session: self, action }.attempt();
@@ -86,8 +117,7 @@ impl Session {
             Ok(refused) => No::Refused(refused),
             Err(error) => No::Refused(no_wait(&error.to_string(), "try again in a moment")),
         };
-        let report = refusal(&no, &understood);
-        self.refuse(report, simple).await
+        Ok(refusal(&no, &understood))
     }
 
     /// Whether policy denies it as things are: then the server is not even handed its text.
@@ -111,13 +141,7 @@ impl Session {
         let judged = match self.shared.engine.judge(&self.me, attempt) {
             Judgement::Allow(judged) => judged,
             Judgement::Paused => {
-                // Until the session goes on it is as if nobody had asked.
-                let (engine, me) = (self.shared.engine.clone(), self.me.clone());
-                let resumed = async move {
-                    engine.resumed(&me).await;
-                    Err(Unrecorded::Stale)
-                };
-                self.acts.judged_later(resumed, action);
+                self.put_off(action);
                 return Ok(());
             }
             Judgement::Deny(_) | Judgement::Hold(_) => return Err(End::Unrecorded),
@@ -128,6 +152,26 @@ impl Session {
             Err(_) => return Err(End::Unrecorded),
         }
         Ok(())
+    }
+
+    /// The oldest read waits for its session to go on: until then it is as if nobody had asked. The client is told so in front
+    /// of everything that is withheld, now and every now and then.
+    fn put_off(&mut self, action: Action) {
+        let (engine, me) = (Arc::clone(&self.engine), self.me.clone());
+        if let Some(paused) = engine.paused(&me).filter(|_| !self.muted) {
+            // INVARIANT: it is the oldest, so what lies open ends with a whole message.
+            let _ = wording::answer_paused(&paused).encode(&mut self.client.output);
+        }
+        let remind_at = self.now().plus(flow::REMIND);
+        let resumed = async move {
+            match me.ending() {
+                None => engine.resumed_by(&me, remind_at).await,
+                // It does not go on any more, and the cut is felt.
+                Some(_) => std::future::pending().await,
+            }
+            Err(Unrecorded::Stale)
+        };
+        self.acts.judged_later(resumed, action);
     }
 
     /// An action is about to be forwarded: what it may change is in doubt from here on.

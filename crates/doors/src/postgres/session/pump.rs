@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use countersign_core::session::Ending;
 use countersign_engine::{Ran, Unrecorded};
-use countersign_wire::postgres::encode::client;
+use countersign_wire::postgres::encode::{Report, client};
 
+use super::super::wording;
 use super::{End, Session};
 
 /// How much may lie ready for a client that does not read, withheld answers included, in bytes. Beyond, the server is
@@ -207,7 +208,12 @@ impl Session {
                 tracing::error!(session = %self.me.id(), error = %error, "a read could not be recorded");
                 return Err(End::Unrecorded);
             }
-            Happening::Interrupted => self.interrupt(),
+            Happening::Interrupted => {
+                self.interrupt();
+                if self.acts.is_put_off() {
+                    return Err(End::Broken(Box::new(given_up())));
+                }
+            }
             Happening::Due => self.keep_time()?,
             Happening::Asked => {}
             Happening::Server(Ok(0)) => return Err(End::Server),
@@ -235,4 +241,12 @@ impl Session {
             self.shared.engine.concluded(used, fate).await;
         }
     }
+}
+
+/// What was read can't be recorded before its session goes on, so that nothing of the answer may be shown: whoever does not
+/// want to wait for that goes.
+fn given_up() -> Report {
+    wording::fatal(wording::CANCELED, "canceling statement due to user request")
+        .detail("this session is paused, and what was read of it was not recorded; nothing of the answer is shown")
+        .hint("connect again")
 }

@@ -1,4 +1,5 @@
-//! The simple protocol: one text, one or several statements, judged and held as a whole.
+//! The simple protocol: one text, one or several statements, judged and held as a whole; unless they are the next steps of a
+//! script ([`super::steps`]).
 
 use std::sync::Arc;
 
@@ -26,6 +27,9 @@ impl Session {
         let understood = self.understand(&statement).await?;
         if is_ours(&understood.facts) {
             return self.refuse(ours_alone(), true).await;
+        }
+        if understood.facts.statements > 1 && Box::pin(self.as_steps(&statement)).await? {
+            return Ok(());
         }
         let action = Action::new(&statement, understood, raw.clone());
         let Some(granted) = self.permit(action, true).await? else { return Ok(()) };

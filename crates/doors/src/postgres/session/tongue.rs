@@ -12,7 +12,9 @@ use countersign_engine::{Attempt, Ground, Look, Refused};
 use countersign_wire::postgres::TransactionStatus;
 use countersign_wire::sql::is_same_statement;
 
+use super::super::classify::Statement;
 use super::super::look::{self, Counted};
+use super::super::script::{self, Read};
 use super::super::touches::touches;
 use super::super::wording;
 use super::action::Action;
@@ -42,6 +44,15 @@ impl Asking<'_> {
             settings: Arc::clone(self.session.known.settings()),
             bytes: bytes.clone(),
         };
+        if let Some(step) = &self.action.step {
+            let Read { understood, relations, in_transaction } = &step.read;
+            attempt.kind.clone_from(&understood.kind);
+            attempt.actions = Arc::clone(&understood.actions);
+            attempt.verbs = Arc::clone(&understood.verbs);
+            attempt.provable_read = understood.facts.provable_read;
+            attempt.context = understood.context(*in_transaction);
+            attempt.relations.clone_from(relations);
+        }
         if let Some(lift) = lift {
             lift.put_into(&mut attempt);
         }
@@ -78,6 +89,22 @@ impl Asking<'_> {
             self.action.resolve(&types);
         }
         Ok(())
+    }
+
+    /// What a step would mean now that is sent together with others: read again in its place, under the settings that
+    /// the session has.
+    async fn ground_of_step(&mut self, statement: &Arc<Statement>) -> Result<Ground, End> {
+        let (target, shared) = (Arc::clone(&self.session.target), Arc::clone(&self.session.shared));
+        self.action.understood = self.session.understand(statement).await?;
+        let relations = match &mut self.action.step {
+            Some(step) => {
+                let read = script::again(&shared, &target, &statement.raw, &step.place);
+                step.read = self.session.drive(read).await?;
+                step.read.relations.clone()
+            }
+            None => Vec::new(),
+        };
+        Ok(Ground { relations, settings: self.settings(), touches: Vec::new() })
     }
 
     /// Why the server may read a parameter otherwise than an approver would be shown it, if so.
@@ -251,6 +278,9 @@ impl Tongue for Asking<'_> {
         self.session.known.doubt();
         let statement = Arc::clone(&self.action.statement);
         self.session.asked_catalogue().await?;
+        if self.action.step.is_some() {
+            return self.ground_of_step(&statement).await;
+        }
         let understood = if self.action.settled {
             Arc::clone(&self.action.understood)
         } else {

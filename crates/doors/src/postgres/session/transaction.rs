@@ -31,6 +31,8 @@ pub(super) struct Transactions {
     explicit: bool,
     /// Something has failed since the server was ready last.
     failed: bool,
+    /// How a transaction of our own is being ended.
+    ending: Option<Fate>,
     /// What is known of uses that were told of before.
     concluded: VecDeque<(Used, Fate)>,
 }
@@ -195,9 +197,14 @@ impl Transactions {
         }
     }
 
+    /// A transaction of our own is being ended so, unless the server refuses.
+    pub(super) fn ends(&mut self, fate: Fate) {
+        self.ending = Some(fate);
+    }
+
     /// The server is ready. Without a transaction, everything that was done before is committed, or nothing of it.
     pub(super) fn ready(&mut self, status: TransactionStatus, acts: &mut Acts) {
-        let failed = std::mem::take(&mut self.failed);
+        let (failed, ending) = (std::mem::take(&mut self.failed), self.ending.take());
         if status != TransactionStatus::Idle {
             self.explicit = true;
             return;
@@ -205,8 +212,8 @@ impl Transactions {
         let fate = match (failed, self.explicit) {
             (true, _) => Fate::RolledBack,
             (false, false) => Fate::Committed,
-            // It is over, and the server did not say how.
-            (false, true) => Fate::Unknown,
+            // It is over, and the server did not say how; of our own it is known.
+            (false, true) => ending.unwrap_or(Fate::Unknown),
         };
         self.over(fate, acts);
     }
