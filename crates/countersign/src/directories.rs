@@ -10,9 +10,6 @@ use countersign_integrations::ldap::{Kind, LdapSettings};
 use countersign_portal::scim::ScimClient;
 use serde::Deserialize;
 
-/// How often a directory is asked unless another time is named: somebody who is disabled there is so here within a minute.
-const EVERY: Span = Span::seconds(30);
-
 /// The shortest and the longest time between two listings.
 const EVERY_MIN: Span = Span::seconds(5);
 const EVERY_MAX: Span = Span::minutes(10);
@@ -98,10 +95,10 @@ impl LdapSection {
         if !is_reference(&self.bind_password) {
             bail!("`bind_password` has to say where the password is: `file:PATH` or `env:NAME`");
         }
-        let every = self.every.as_deref().map_or(Ok(EVERY), str::parse).context("`every` is not right")?;
-        if every < EVERY_MIN || every > EVERY_MAX {
-            bail!("`every` is `{every}`; it has to be from {EVERY_MIN} to {EVERY_MAX}");
-        }
+        let every = match &self.every {
+            None => LdapSettings::USUAL_EVERY,
+            Some(every) => time_between(every)?,
+        };
         let usual = |given: &Option<String>, usual: &str| given.clone().unwrap_or_else(|| usual.to_owned());
         let settings = LdapSettings {
             directory: name.parse()?,
@@ -119,11 +116,19 @@ impl LdapSection {
             groups_base: self.groups_base.clone(),
             name: usual(&self.name, LdapSettings::usual_name(kind)),
             number: self.number.clone(),
-            every: Duration::from_millis(u64::try_from(every.millis())?),
+            every,
         };
         settings.check().map_err(|wrong| anyhow!(wrong))?;
         Ok(settings)
     }
+}
+
+fn time_between(every: &str) -> Result<Duration> {
+    let every: Span = every.parse().context("`every` is not right")?;
+    if every < EVERY_MIN || every > EVERY_MAX {
+        bail!("`every` is `{every}`; it has to be from {EVERY_MIN} to {EVERY_MAX}");
+    }
+    Ok(Duration::from_millis(u64::try_from(every.millis())?))
 }
 
 fn is_reference(text: &str) -> bool {

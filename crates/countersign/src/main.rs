@@ -22,6 +22,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{CommandFactory as _, Parser as _};
+use mimalloc::MiMalloc;
+use zeroizing_alloc::ZeroAlloc;
 
 use cli::{AgentCommand, AuditCommand, Cli, Command};
 use client::{Refused, Unreachable};
@@ -30,9 +32,10 @@ use home::Home;
 use output::note;
 
 /// What a session allocates, the ledger's thread frees, for every statement: the system's allocator makes one wait for
-/// the other there.
+/// the other there. What is given back is wiped first: passwords and tokens pass through buffers of HTTP and TLS that nobody
+/// but the allocator has in hand when they are done with.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: ZeroAlloc<MiMalloc> = ZeroAlloc(MiMalloc);
 
 /// It failed.
 const FAILED: u8 = 1;

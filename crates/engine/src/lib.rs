@@ -68,9 +68,9 @@ pub use people::{
     AgentCode, AuthenticatorView, Bearer, Caller, ClientIdentity, ClientView, ConsentActor, ConsentAsk,
     ConsentAsked, DeviceAsked, DeviceBegun, DeviceStep, FederatedAnswer, FederatedBegun, Invitation,
     IssuedTokens, Means, MeansSet, Minted, NewPlace, OauthClient, PasskeyAsked, PasskeyMade, PasskeyOffer,
-    PasskeyShown, ProgramCode, Proof, Redeemed, ScramVerifiers, SecondStep, SecretError, SetPasswordError,
-    SignInClient, SignInRefused, SignInStep, SignInView, SignatureAsked, SignedIn, TokenRefused, TotpBound,
-    TotpOffer, Unauthenticated, redirect_host,
+    PasskeyShown, ProgramCode, Proof, Proved, Redeemed, ScramVerifiers, SecondStep, SecretError,
+    SetPasswordError, SignInClient, SignInRefused, SignInStep, SignInView, SignatureAsked, SignedIn,
+    TokenRefused, TotpBound, TotpOffer, Unauthenticated, redirect_host,
 };
 pub use ports::{Clock, Entropy, Ports, SecretSource};
 pub use scripts::{AskScript, ScriptReader, ScriptStep, ScriptText};

@@ -18,13 +18,14 @@ use crate::action::again::Again;
 use crate::action::{Client, SessionRefused};
 use crate::engine::Engine;
 use crate::line::{Account, Statement};
+use crate::people::Proved;
 use crate::seal::Field;
 use crate::settings::{CLIENT_BYTES_MAX, TICKET_BYTES_MAX, WORDS_BYTES_MAX};
 use crate::snapshot::Snapshot;
 use crate::spending::{Spending, Tally};
 use crate::warden::Upstream;
 use crate::words::{Refused, RefusedCode, ask_command, ask_link, cut};
-use crate::writer::work::{Deed, From};
+use crate::writer::work::{Deed, Entrance, From};
 
 /// An open session. A handle; clones are the same session.
 #[derive(Clone)]
@@ -43,7 +44,7 @@ struct Inner {
     begun: Words,
     /// What was said last.
     words: Mutex<Words>,
-    from: From,
+    from: Entrance,
     ending: watch::Receiver<Option<Ending>>,
     stand: Mutex<Option<Stand>>,
     again: Again,
@@ -201,8 +202,9 @@ impl Session {
         &self.0.again
     }
 
-    pub(crate) fn from(&self) -> From {
-        self.0.from
+    /// As what is done in it at an instant is said.
+    pub(crate) fn from(&self, now: At) -> From {
+        self.0.from.at(now)
     }
 
     /// Resolves when it must be cut, with the reason. Can be asked again.
@@ -367,13 +369,17 @@ impl Engine {
         let ticket = wish.ticket.filter(|words| !words.is_empty()).or(granted_ticket);
         let purpose = cut(&purpose, WORDS_BYTES_MAX).to_owned();
         let ticket = ticket.map(|ticket| cut(&ticket, TICKET_BYTES_MAX).to_owned());
-        let content = serde_json::json!({
+        let mut content = serde_json::json!({
             "address": wish.client.address.to_string(),
             "application": cut(&wish.client.application, CLIENT_BYTES_MAX),
             "purpose": purpose,
             "ticket": ticket,
             "tls": wish.client.tls,
         });
+        if let (Some(Proved { means, at }), Some(content)) = (wish.client.proved, content.as_object_mut()) {
+            let proved = serde_json::json!({ "at": at.rfc3339(), "means": means });
+            content.insert("proved".to_owned(), proved);
+        }
         let field = Field::new(ports, "/data/content", "session.client", content.to_string().into_bytes());
         let opening = Opening {
             session: id,
@@ -383,9 +389,10 @@ impl Engine {
             door: wish.door.to_owned(),
             content: Some(field.commitment()),
         };
-        let from = From { source: Some(wish.client.address.ip()), via: via(wish.door), proof: None };
+        let from = Entrance::at_door(wish.door, &wish.client);
         let key: Arc<str> = format!("session:{id}").into();
-        let mut deed = Deed::new(Command::Session(SessionCommand::Open(opening)), from);
+        let opening = Command::Session(SessionCommand::Open(opening));
+        let mut deed = Deed::new(opening, from.at(self.now()));
         deed.key = Arc::clone(&key);
         deed.fields = vec![field];
         let catalogue = &snapshot.book.catalogue;
@@ -424,7 +431,7 @@ impl Engine {
         self.0.hall.warden.forget(session.id());
         let close = Command::Session(SessionCommand::Close { session: session.id(), why });
         // A session that was ended with the gateway is closed already.
-        let _closed = self.deed(Deed::new(close, session.from())).await;
+        let _closed = self.deed(Deed::new(close, session.from(self.now()))).await;
     }
 
     /// The role and the grant to stand on.

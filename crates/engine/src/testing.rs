@@ -192,7 +192,8 @@ impl crate::Engine {
     fn fresh(&self, principal: &PrincipalId, means: &[crate::Means]) -> crate::people::Fresh {
         let client = crate::SignInClient { source: None, via: Via::Cli, user_agent: None };
         let tokens = &self.0.people.tokens;
-        let fresh = tokens.mint(&self.0.house, principal, crate::MeansSet::of(means), &client);
+        let whose = (principal, self.snapshot().book.person(principal).cloned());
+        let fresh = tokens.mint(&self.0.house, whose, crate::MeansSet::of(means), &client);
         tokens.admit(&fresh);
         fresh
     }

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use crate::snapshot::Snapshot;
 use crate::writer::Desk;
-use crate::writer::work::From;
+use crate::writer::work::Entrance;
 
 /// All open sessions' bells.
 #[derive(Default)]
@@ -43,7 +43,7 @@ impl Upstream {
 
 /// What tells a session that it is over, from where it was opened and to what.
 struct Bell {
-    from: From,
+    from: Entrance,
     to: Option<Upstream>,
     ring: watch::Sender<Option<Ending>>,
 }
@@ -53,7 +53,7 @@ impl Warden {
     pub(crate) fn watch(
         &self,
         session: SessionId,
-        from: From,
+        from: Entrance,
         to: Option<Upstream>,
     ) -> watch::Receiver<Option<Ending>> {
         let (ring, receiver) = watch::channel(None);
@@ -117,5 +117,5 @@ fn may_open(snapshot: &Snapshot, session: &Session, bell: &Bell, now: At) -> boo
         return false;
     }
     let desk = Desk { book: &snapshot.book, policy: snapshot.policy.as_deref(), now };
-    desk.on_open(opening, bell.from).is_some_and(|ruling| ruling.verdict() == Verdict::Allow)
+    desk.on_open(opening, bell.from.at(now)).is_some_and(|ruling| ruling.verdict() == Verdict::Allow)
 }

@@ -276,6 +276,7 @@ impl Engine {
                 .hint("it takes what making a credential takes (`credential.mint`)"));
         }
         let principal = caller.principal.clone();
+        let client = Client { proved: Some(caller.proof.proved(self.now())), ..client };
         let entry = Entry { principal, resource: resource.clone(), role, client, reason, ticket: None };
         self.open_inside(entry).await
     }

@@ -26,6 +26,7 @@ impl Bench {
             address: "192.0.2.7:50000".parse()?,
             application: "Countersign workbench".into(),
             tls: true,
+            proved: None,
         };
         let shop = ResourceId::new("shop");
         let workbench = house.engine.open_workbench(&caller, (&shop, None), client, None).await?;

@@ -1,18 +1,25 @@
 //! A directory that is asked: Samba's Active Directory domain controller, over LDAPS and StartTLS, with its own rules of who is in
 //! which group and who may sign in.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use countersign_core::{DirectoryName, PrincipalId};
+use countersign_core::session::Ending;
+use countersign_core::{DirectoryName, PrincipalId, ResourceId, RoleId, Span};
 use countersign_engine::testing::ManualClock;
-use countersign_integrations::ldap::{Kind, LdapSettings};
+use countersign_engine::{AskAccess, Client, Means};
+use countersign_integrations::ldap::{Kind, Ldap, LdapSettings};
+use countersign_testkit::house::system_ports;
 use countersign_testkit::samba::{ADMINISTRATOR, PASSWORD, SUFFIX, ScratchDomain, missing};
 use ldap3::{LdapConnAsync, LdapConnSettings, Mod};
 
-use directory::Gateway;
+use directory::{Gateway, Only};
 
 mod directory;
+
+/// How long somebody may have access here whom the domain has disabled.
+const LONGEST: Duration = Duration::from_secs(60);
 
 const PEOPLE: &str = "CN=Users,DC=example,DC=com";
 
@@ -88,7 +95,7 @@ impl Scene {
             groups_base: PEOPLE.into(),
             name: LdapSettings::usual_name(kind).into(),
             number: Some("employeeNumber".into()),
-            every: Duration::from_secs(30),
+            every: LdapSettings::USUAL_EVERY,
         }
     }
 }
@@ -182,6 +189,89 @@ fn a_domain_says_who_is_there_and_ends_who_is_not() -> Result<()> {
         assert!(scene.gateway.ask(nobody).await.is_err());
         assert!(scene.gateway.is_enabled("zoe"), "what could not be asked changes nothing");
         scene.gateway.engine.stop().await;
-        Ok(())
+        access_ends_within_a_minute(&mut scene, &zoe).await
     })
+}
+
+/// What issue and documentation promise, on the clock of the wall: from the moment the domain knows, with the time between two
+/// listings that a gateway has unless it is told otherwise.
+async fn access_ends_within_a_minute(scene: &mut Scene, dn: &str) -> Result<()> {
+    let zoe = PrincipalId::new("zoe");
+    let gateway = Gateway::with(&working_bundle(), PASSWORD, system_ports()).await?;
+    let asked = Ldap::new(gateway.engine.clone(), scene.settings(), Arc::new(Only(PASSWORD)));
+    let asking = tokio::spawn(asked.run());
+    until("she is let in", || gateway.is_enabled("zoe")).await?;
+
+    let (engine, caller) = (&gateway.engine, gateway.engine.caller_with(&zoe, &[Means::Password]));
+    let ask = |role: &str| AskAccess {
+        role: RoleId::new(role),
+        lasting: Span::minutes(30),
+        purpose: "night shift".into(),
+        ticket: None,
+    };
+    engine.ask(&caller, ask("reader")).await?;
+    let waiting = engine.ask(&caller, ask("writer")).await?;
+    let client = Client {
+        address: ([127, 0, 0, 1], 5_000).into(),
+        application: "psql".into(),
+        tls: true,
+        proved: None,
+    };
+    let shop = ResourceId::new("shop");
+    let session = engine.open_session(zoe.clone(), shop, None, "postgres", client, None, None).await?;
+    assert!(engine.still_signed_in(&caller) && session.ending().is_none());
+
+    // Right after a listing, which is the worst moment.
+    scene.set(dn, "userAccountControl", &["514"]).await?;
+    let is_over = || {
+        let snapshot = engine.snapshot();
+        let grants =
+            snapshot.book.grants().any(|grant| grant.principal == zoe && grant.is_live(engine.now()));
+        let request = snapshot.book.request(waiting);
+        let is_withdrawn = request.is_some_and(|request| request.state.as_str() == "withdrawn");
+        !grants && is_withdrawn && !engine.still_signed_in(&caller)
+    };
+    let ended = async {
+        let ending = session.ended().await;
+        until("what she had is over", is_over).await.map(|()| ending)
+    };
+    let ending = tokio::time::timeout(LONGEST, ended).await.context("she goes on after a minute")??;
+    assert_eq!(ending, Ending::Disabled);
+    asking.abort();
+    engine.stop().await;
+    Ok(())
+}
+
+/// A bundle in which one role is given at once, and another one waits for dave.
+fn working_bundle() -> Vec<(&'static str, String)> {
+    let resource = "[resource.shop]\nkind = \"postgres\"\ntitle = \"Shop\"\nowner = \"group:dba\"\nimpact = \"low\"\n\
+        host = \"127.0.0.1\"\nport = 1\ndatabase = \"shop\"\ntls = \"disable\"\n\
+        [resource.shop.secrets]\nreader = \"env:R\"\nwriter = \"env:W\"\n";
+    let role = |name: &str, action: &str| {
+        format!(
+            "[role.{name}]\ntitle = \"{name}\"\nactions = [\"{action}\"]\nresources = [\"shop\"]\n\
+             account = \"{name}\"\nlongest = \"4h\"\n"
+        )
+    };
+    let rule = "[approval.writer]\nstages = [{ need = 1, from = [\"group:dba\"] }]\npending_for = \"30m\"\n\
+        valid_for = \"10m\"\n";
+    let policies = "@id(\"all-ask\") permit (principal is User, action == Action::\"access.request\", resource is Role);\n\
+        @id(\"writers-wait\") @gate(\"writer\") forbid (principal, action == Action::\"access.request\", \
+        resource == Role::\"writer\");\n";
+    vec![
+        ("people.toml", BUNDLE_PEOPLE.to_owned()),
+        ("resources.toml", resource.to_owned()),
+        ("roles.toml", role("reader", "sql.read") + &role("writer", "sql.write")),
+        ("rules.toml", rule.to_owned()),
+        ("house.cedar", policies.to_owned()),
+    ]
+}
+
+async fn until(what: &str, mut is_so: impl FnMut() -> bool) -> Result<()> {
+    let waiting = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(LONGEST, waiting).await.with_context(|| what.to_owned())
 }

@@ -125,19 +125,20 @@ pub(crate) fn resource(shared: &Shared, name: &str) -> Option<(ResourceId, Resou
 pub(crate) fn client(shared: &Shared, headers: &HeaderMap, peer: Peer) -> engine::Client {
     let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
     let application = agent.chars().take(AGENT_BYTES_MAX).collect();
-    engine::Client { address: peer.0, application, tls: shared.settings.public_url.starts_with("https:") }
+    let tls = shared.settings.public_url.starts_with("https:");
+    engine::Client { address: peer.0, application, tls, proved: None }
 }
 
 /// Opens a session.
 pub(crate) async fn open(
     shared: &Arc<Shared>,
     name: &str,
-    (shown, client): (&Shown<'_>, engine::Client),
+    (shown, mut client): (&Shown<'_>, engine::Client),
     wanted: Wanted,
 ) -> Result<Entered, NoEntry> {
     let found = resource(shared, name);
     let proved = prove(shared, found.as_ref().map(|(id, _)| id), shown).await;
-    let (Some((principal, proved)), Some((id, described))) = (proved, found) else {
+    let (Some((principal, proved, signed_in)), Some((id, described))) = (proved, found) else {
         let user = shown.parts().map(|(user, _)| user.to_owned()).unwrap_or_default();
         let resource = resource(shared, name).map(|(id, _)| id);
         let why = "the credential is wrong, over, or for another resource".to_owned();
@@ -154,6 +155,7 @@ pub(crate) async fn open(
         },
         Proved::Client(_) | Proved::Credential(_) => role,
     };
+    client.proved = signed_in;
     let line = Line::new(Arc::clone(shared), proved, (principal.clone(), id.clone()));
     if described.kind != KIND {
         let why = Why { role, purpose: wanted.purpose, ticket: wanted.ticket };
@@ -210,15 +212,15 @@ async fn sit(
     Err(NoEntry::Full)
 }
 
-/// Whose credential it is. An unknown resource takes as much work as one that is known.
+/// Whose credential it is, and what they proved when they signed in. An unknown resource takes as much work as one that is known.
 async fn prove(
     shared: &Shared,
     resource: Option<&ResourceId>,
     shown: &Shown<'_>,
-) -> Option<(PrincipalId, Proved)> {
+) -> Option<(PrincipalId, Proved, Option<engine::Proved>)> {
     let Some((user, password)) = shown.parts() else {
         let client = shared.engine.bearer(resource?, shown.token)?;
-        return Some((client.principal.clone(), Proved::Client(client)));
+        return Some((client.principal.clone(), Proved::Client(client.clone()), client.proved));
     };
     let proved = Proved::Credential(shown.hash());
     let resource = resource.cloned().unwrap_or_else(|| ResourceId::new("-"));
@@ -226,9 +228,10 @@ async fn prove(
     let (engine, user, password) =
         (shared.engine.clone(), user.to_owned(), zeroize::Zeroizing::new(password.to_owned()));
     let work = tokio::task::spawn_blocking(move || {
-        engine.credential_of(&resource, &user, &password).and_then(|_| user.parse().ok())
+        let key = engine.credential_of(&resource, &user, &password)?;
+        Some((user.parse().ok()?, key.proved))
     });
-    work.await.ok().flatten().map(|principal| (principal, proved))
+    work.await.ok().flatten().map(|(principal, signed_in)| (principal, proved, signed_in))
 }
 
 /// An error with its causes.

@@ -258,10 +258,11 @@ async fn prove(
             unknown.iter().map(Vec::as_slice),
         );
     }
-    let client = engine::Client { address: peer, application: wish.application.clone(), tls: link.is_tls() };
+    let (application, tls) = (wish.application.clone(), link.is_tls());
+    let mut client = engine::Client { address: peer, application, tls, proved: None };
     let found = resource(shared, &wish.database);
     match authenticate(&mut link, shared, &wish, found.as_ref().map(|(id, _)| id)).await {
-        Ok(()) => {}
+        Ok(proved) => client.proved = proved,
         Err(error) => {
             let refused = SessionRefused {
                 resource: found.map(|(id, _)| id),
@@ -301,7 +302,7 @@ async fn authenticate(
     shared: &Shared,
     wish: &Wish,
     resource: Option<&ResourceId>,
-) -> Result<(), AuthError> {
+) -> Result<Option<engine::Proved>, AuthError> {
     // An unknown database is asked for a password like any other.
     let nowhere = ResourceId::new("-");
     let shown = link.certificate_shown();
@@ -311,7 +312,8 @@ async fn authenticate(
     let verifiers = Verifiers::new(known.salt.clone(), known.iterations, keys.collect())?;
     let end_point = shared.tls.as_ref().and_then(|tls| tls.end_point.clone()).filter(|_| link.is_tls());
     let binding = end_point.map_or(ServerBinding::None, ServerBinding::TlsServerEndPoint);
-    auth::prove(link, &binding, verifiers, &shared.nonce()).await.map(|_| ())
+    let key = auth::prove(link, &binding, verifiers, &shared.nonce()).await?;
+    Ok(known.keys.get(key).and_then(|key| key.proved))
 }
 
 fn no_proof(wish: &Wish) -> Report {

@@ -152,6 +152,8 @@ impl Door {
         settings: DoorSettings,
     ) -> Result<Self, OpenError> {
         let address = listener.local_addr().map_err(OpenError::Listener)?;
+        let mut mark = [0; 32];
+        settings.entropy.fill(&mut mark);
         let shared = Arc::new(Shared {
             engine,
             parser: Parser::threads(PARSERS).map_err(OpenError::Parser)?,
@@ -160,7 +162,7 @@ impl Door {
             cancels: Arc::default(),
             stopping: CancellationToken::new(),
             askers: Arc::default(),
-            keys: Arc::default(),
+            keys: Arc::new(upstream::Keys::new(mark)),
             targets: Mutex::default(),
         });
         let reader = script::Reader(Arc::downgrade(&shared));

@@ -11,6 +11,7 @@ use countersign_core::request::{HoldsUp, Outcome, Transaction};
 use countersign_core::{ActionName, ResourceId};
 
 use crate::foreseen::Foreseen;
+use crate::people::Proved;
 use crate::writer::work::Ended;
 
 /// The actions of what only steers a session.
@@ -63,6 +64,8 @@ pub struct Client {
     pub application: String,
     /// Whether the connection is encrypted.
     pub tls: bool,
+    /// What they proved when they signed in, if what they present here came of a sign-in of their own.
+    pub proved: Option<Proved>,
 }
 
 /// Somebody who was turned away before there was a session.

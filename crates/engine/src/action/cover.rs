@@ -128,7 +128,7 @@ impl Engine {
     ) -> Result<Recorded, NotClaimed> {
         let session = held.statement.session;
         let use_it = RequestCommand::Use { request, session, claim };
-        let mut deed = Deed::new(Command::Request(use_it), held.session.from());
+        let mut deed = Deed::new(Command::Request(use_it), held.session.from(self.now()));
         deed.standing = Some(Arc::clone(&held.standing));
         let done = match self.0.queue.done(Work::Deed(Box::new(deed))).await {
             Ok(done) => done,

@@ -89,7 +89,7 @@ impl Engine {
         }
         let action = action_of(&held);
         let bounds = if look.rows_come_later { self.later(&held)? } else { bounds(&look) };
-        let mut asking = Asking::new(&action, Arc::clone(&held.standing), held.session.from());
+        let mut asking = Asking::new(&action, Arc::clone(&held.standing), held.session.from(self.now()));
         let (purpose, ticket) = (held.session.purpose(), held.session.ticket());
         (asking.purpose, asking.ticket) = (&purpose, ticket.as_deref());
         let touches = if look.can_bound_rows { look.touches.clone() } else { Vec::new() };
@@ -200,7 +200,7 @@ impl Engine {
     /// Gives a waiting action up.
     pub async fn withdraw(&self, waiting: Waiting, why: Withdrawal) {
         let withdraw = RequestCommand::Withdraw { request: waiting.id, why };
-        let deed = Deed::new(Command::Request(withdraw), waiting.held.session.from());
+        let deed = Deed::new(Command::Request(withdraw), waiting.held.session.from(self.now()));
         // A request that was answered meanwhile, or ended with its session, needs no withdrawal.
         let _decided = self.deed(deed).await;
     }

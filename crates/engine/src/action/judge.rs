@@ -9,7 +9,7 @@ use countersign_core::question::{Context, Question, Target, Value};
 use countersign_core::ruling::{Denial, Gate, PolicyRef, Ruling, Verdict};
 use countersign_core::session::Ending;
 use countersign_core::{ActionName, At, PrincipalId, ResourceId, RoleId};
-use countersign_policy::context::Plain;
+use countersign_policy::context::Auth;
 
 use super::again::Allowed;
 use super::attempt::Attempt;
@@ -88,7 +88,7 @@ impl Engine {
             }
             Verdict::Hold(gates) => {
                 let reason = held_words(gates);
-                let standing = Arc::new(standing(question, &statement, &attempt, session.from()));
+                let standing = Arc::new(standing(question, &statement, &attempt, session.from(at)));
                 Judgement::Hold(Held { session: session.clone(), statement, attempt, standing, reason })
             }
             Verdict::Deny(denial) => {
@@ -104,7 +104,7 @@ impl Engine {
         let Judged { statement, attempt, at, .. } = judged;
         let mut question = question(session, &attempt.kind, Context::clone(&attempt.context), at);
         tell_impact(&self.0.hall.snapshot.load().book.catalogue, session.resource(), &mut question.context);
-        let standing = Arc::new(standing(question, &statement, &attempt, session.from()));
+        let standing = Arc::new(standing(question, &statement, &attempt, session.from(at)));
         Held { session: session.clone(), statement, attempt, standing, reason: String::new() }
     }
 
@@ -260,7 +260,7 @@ pub(super) fn question(session: &Session, kind: &ActionName, said: Context, at: 
         roles: BTreeSet::from([session.role().clone()]),
         action: kind.clone(),
         target: Target::Resource(session.resource().clone()),
-        context: circumstances(session.from(), (&session.purpose(), session.ticket().as_deref()), said, at),
+        context: circumstances(session.from(at), (&session.purpose(), session.ticket().as_deref()), said, at),
     }
 }
 
@@ -285,9 +285,8 @@ pub(crate) fn circumstances(
     now: At,
 ) -> Context {
     context.remove("source");
-    for (name, value) in Context::from(Plain { now, source: from.source, via: from.via }) {
-        context.insert(name, value);
-    }
+    Auth::NAMES.iter().for_each(|name| drop(context.remove(name)));
+    context.extend(from.plain(now));
     if context.contains_key("verbs") {
         context.insert("purpose", Value::Text(purpose.to_owned()));
         context.insert("over_budget", Value::Texts(BTreeSet::new()));

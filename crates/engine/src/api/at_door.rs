@@ -14,7 +14,7 @@ use crate::action::hold::{Answer, answered};
 use crate::engine::Engine;
 use crate::snapshot::Changed;
 use crate::words::{Refused, request_link};
-use crate::writer::work::{Deed, From};
+use crate::writer::work::{Deed, Entrance, From};
 
 /// A request for a role, and whoever stands at the door with it.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl Engine {
         (door, client): (&'static str, &Client),
         ask: AskAccess,
     ) -> Result<AtDoor, Refused> {
-        let from = From { source: Some(client.address.ip()), via: crate::session::via(door), proof: None };
+        let from = Entrance::at_door(door, client).at(self.now());
         let changed = self.changed();
         let (id, own) = match self.asked_before(principal, &ask.role) {
             Some(id) => (id, false),

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use countersign_core::catalogue::{Catalogue, Directory, LinkBy};
 use countersign_core::{PersonId, PrincipalId};
+use unicode_normalization::UnicodeNormalization as _;
 
 use super::Profile;
 
@@ -69,9 +70,16 @@ impl Humans {
     }
 }
 
-/// Letter case is of no account in addresses and numbers.
+/// Letter case is of no account in addresses and numbers, nor are the form in which letters are written and what nobody sees: two
+/// accounts of one human must not count as two.
 fn plain(text: &str) -> String {
-    text.trim().to_lowercase()
+    let is_seen = |letter: &char| {
+        !letter.is_whitespace()
+            && !letter.is_control()
+            && !matches!(letter, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    let seen: String = text.nfkc().filter(is_seen).collect();
+    seen.to_lowercase().nfkc().collect()
 }
 
 #[cfg(test)]
@@ -114,6 +122,32 @@ mod tests {
         // Two humans with one address are told apart by nobody, so nobody is linked.
         humans.add(&corp, &profile(None, Some("zoe@example.com")), &person("yan"));
         assert_eq!(find(&humans, &profile(None, Some("zoe@example.com")), None), None);
+    }
+
+    #[test]
+    fn one_human_is_one_however_their_number_is_written() {
+        let corp = directory(&[LinkBy::Number, LinkBy::Mail]);
+        let mut humans = Humans::default();
+        humans.add(&corp, &profile(Some("K-7\u{e9}"), Some("zo\u{eb}@example.com")), &person("zoe"));
+        let admin = PrincipalId::new("zoe-admin");
+        let find = |profile: &Profile| humans.find(&corp, (&admin, profile), None);
+        for number in [
+            "k-7\u{c9}",
+            "K-7e\u{301}",
+            "\u{212a}-7\u{e9}",
+            "\u{ff2b}-\u{ff17}\u{e9}",
+            " K\u{200b}-7\u{e9}\u{a0}",
+            "K\u{ad}-7\u{feff}\u{e9}",
+        ] {
+            assert_eq!(find(&profile(Some(number), None)), Some(person("zoe")), "{number:?}");
+        }
+        for mail in ["Zo\u{cb}@Example.COM", "zoe\u{308}@example.com", "\u{ff5a}o\u{eb}@example.com"] {
+            assert_eq!(find(&profile(None, Some(mail))), Some(person("zoe")), "{mail:?}");
+        }
+        // Letters that only look alike are others.
+        for other in ["\u{41a}-7\u{e9}", "K-7e", "K-7\u{20ac}", "K7\u{e9}"] {
+            assert_eq!(find(&profile(Some(other), None)), None, "{other:?}");
+        }
     }
 
     #[test]

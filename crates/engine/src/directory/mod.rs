@@ -24,7 +24,7 @@ use countersign_core::{At, DirectoryName, PrincipalId};
 pub use shelf::{Shelved, Shelving};
 pub use tell::Synchronised;
 pub(crate) use watch::keep_watch;
-pub use words::{Listed, NotNamed, Word};
+pub use words::{Listed, NotNamed, Word, folded};
 
 use crate::engine::Engine;
 use crate::house::House;

@@ -60,7 +60,7 @@ pub(super) struct Ours {
 /// The name of ours that a directory's account gets. Letters are made small, so that names that differ by case alone
 /// are one; letters beyond ASCII are refused rather than folded, so that none looks like another.
 pub(super) fn name(directory: &Directory, theirs: &str) -> Result<PrincipalId, NotNamed> {
-    let lower = theirs.trim().to_ascii_lowercase();
+    let lower = theirs.trim_ascii().to_ascii_lowercase();
     let strip = directory.strip.as_deref().map(str::to_ascii_lowercase);
     let bare = strip.as_deref().and_then(|end| lower.strip_suffix(end)).unwrap_or(&lower);
     Ok(bare.parse::<PrincipalId>()?)
@@ -123,10 +123,26 @@ pub(super) fn record(directory: &DirectoryName, identifier: &str) -> Digest {
 
 /// The groups of ours that are filled by these of the directory. Case is of no account, as in directories.
 fn groups(stated: &Catalogue, directory: &DirectoryName, theirs: &BTreeSet<String>) -> BTreeSet<GroupId> {
-    let theirs: BTreeSet<String> = theirs.iter().map(|name| name.to_lowercase()).collect();
+    let theirs: BTreeSet<String> = theirs.iter().map(|name| folded(name)).collect();
     let filled = stated.groups.iter().filter(|(_, group)| {
         let from = group.from.get(directory);
-        from.is_some_and(|from| from.iter().any(|name| theirs.contains(&name.to_lowercase())))
+        from.is_some_and(|from| from.iter().any(|name| theirs.contains(&folded(name))))
     });
     filled.map(|(name, _)| name.clone()).collect()
+}
+
+/// A text in small letters, for comparisons in which case is of no account. No letter beyond ASCII becomes one of ASCII by it, as
+/// the sign for Kelvin would: whoever reads two such texts may take them for the same, a comparison must not.
+#[must_use]
+pub fn folded(text: &str) -> String {
+    let small = |letter: char| letter.to_lowercase();
+    let kept = |letter: &char| letter.is_ascii() || !small(*letter).any(|small| small.is_ascii());
+    text.chars().fold(String::with_capacity(text.len()), |mut folded, letter| {
+        if kept(&letter) {
+            folded.extend(small(letter))
+        } else {
+            folded.push(letter)
+        }
+        folded
+    })
 }

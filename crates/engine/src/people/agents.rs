@@ -156,7 +156,7 @@ impl Engine {
             .hint("the bundle says who owns an agent: `owner` in [agent.NAME] of people.toml"))
     }
 
-    fn owner_of_agent(&self, agent: &PrincipalId) -> Option<PrincipalId> {
+    pub(super) fn owner_of_agent(&self, agent: &PrincipalId) -> Option<PrincipalId> {
         match &self.snapshot().book.catalogue.principals.get(agent)?.kind {
             PrincipalKind::Agent { owner, .. } => self.user(owner.as_str()),
             PrincipalKind::User | PrincipalKind::Service { .. } => None,

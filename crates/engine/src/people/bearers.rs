@@ -11,9 +11,9 @@ use countersign_core::{At, CredentialId, PrincipalId, ResourceId, RoleId, SignIn
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::Caller;
 use super::programs::secret;
 use super::tokens::{Audience, Kept as SignIn};
+use super::{Caller, Proved};
 use crate::engine::Engine;
 use crate::house::House;
 use crate::line::{self, Stamp, Topic};
@@ -47,6 +47,8 @@ pub struct Bearer {
     pub role: Option<RoleId>,
     /// The sign-in of the client.
     pub sign_in: SignInId,
+    /// What the principal proved when they let the client in, if it acts as them and not as an agent of theirs.
+    pub proved: Option<Proved>,
     key: [u8; 32],
 }
 
@@ -113,19 +115,24 @@ impl Engine {
         let now = self.now();
         let found = self.0.people.bearers.of(&key_of(token), now).filter(|one| one.resource == *resource)?;
         let sign_in = self.0.people.tokens.at(&found.sign_in, now, &self.0.house.settings)?;
-        let role = sign_in.from.audience.as_ref()?.role.clone();
-        let bearer = Bearer { principal: sign_in.principal, role, sign_in: sign_in.id, key: found.sign_in };
+        let audience = sign_in.from.audience.as_ref()?;
+        let is_themselves = audience.by == sign_in.principal;
+        let proved = is_themselves.then(|| Proved { means: sign_in.means, at: sign_in.proved_at() });
+        let role = audience.role.clone();
+        let (principal, key) = (sign_in.principal, found.sign_in);
+        let bearer = Bearer { principal, role, sign_in: sign_in.id, proved, key };
         self.still_stands(&bearer).then_some(bearer)
     }
 
-    /// Whether the sign-in that a bearer token stands on has not ended. The token itself may have expired.
+    /// Whether the sign-in that a bearer token stands on has not ended, and whoever let its client in still answers for whom
+    /// it acts as. The token itself may have expired.
     #[must_use]
     pub fn still_stands(&self, bearer: &Bearer) -> bool {
         let sign_in = self.0.people.tokens.at(&bearer.key, self.now(), &self.0.house.settings);
-        let enabled = |principal: &PrincipalId| self.snapshot().book.is_enabled(principal);
-        let is_let_in = |audience: &Audience| enabled(&audience.by);
-        enabled(&bearer.principal)
-            && sign_in.is_some_and(|kept| kept.from.audience.as_deref().is_some_and(is_let_in))
+        let is_let_in = |audience: &Audience| self.may_let_in_as(&audience.by, &bearer.principal);
+        sign_in.is_some_and(|kept| {
+            kept.is_somebodys(&self.snapshot().book) && kept.from.audience.as_deref().is_some_and(is_let_in)
+        })
     }
 
     /// The sign-in that a bearer token stands on, by its key.

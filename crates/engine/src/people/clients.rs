@@ -2,12 +2,13 @@
 //!
 //! Anybody may register one, and all that it says of itself is its own word: it gives nothing, until a person says yes. What is
 //! kept is public: clients have no secret, and are known again by where a browser brings their codes. One that nobody ever let
-//! in is forgotten after an hour, and before that if there are too many.
+//! in is forgotten after an hour, and before that if there are too many. One that came with somebody's yes is kept longer; each
+//! person keeps so many, so that nobody's take up all the room.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use countersign_core::{At, ClientId, Span};
+use countersign_core::{At, ClientId, PersonId, Span};
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
@@ -18,6 +19,10 @@ use crate::words::{Refused, RefusedCode};
 
 /// How many clients are kept.
 const CLIENTS_MAX: usize = 2_000;
+/// How many of them one person keeps by having let them in: as many as they may have sign-ins.
+const EACH_MAX: usize = 32;
+/// How many persons are remembered of one client. Beyond, whoever let it in longest ago is forgotten.
+const PERSONS_MAX: usize = 256;
 /// How long one is kept that nobody ever let in.
 const UNUSED_FOR: Span = Span::hours(1);
 /// How long one is kept that nobody has let in again.
@@ -53,15 +58,28 @@ struct Kept {
     name: String,
     redirect_uris: Vec<String>,
     registered_at: At,
-    /// When somebody let it in last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    used_at: Option<At>,
+    /// Who let it in, and when it last came with their yes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    used_by: BTreeMap<PersonId, At>,
 }
 
 impl Kept {
     fn is_live(&self, now: At) -> bool {
-        let until = self.used_at.map_or(self.registered_at.plus(UNUSED_FOR), |used| used.plus(USED_FOR));
+        let until = self.used_at().map_or(self.registered_at.plus(UNUSED_FOR), |used| used.plus(USED_FOR));
         now < until
+    }
+
+    /// When it last came with somebody's yes.
+    fn used_at(&self) -> Option<At> {
+        self.used_by.values().max().copied()
+    }
+
+    fn use_by(&mut self, person: &PersonId, now: At) {
+        self.used_by.insert(person.clone(), now);
+        if self.used_by.len() > PERSONS_MAX {
+            let first = self.used_by.iter().min_by_key(|(_, at)| **at).map(|(person, _)| person.clone());
+            first.map(|first| self.used_by.remove(&first));
+        }
     }
 
     fn view(&self, id: ClientId) -> Client {
@@ -96,30 +114,41 @@ impl Clients {
         self.kept().get(&id).filter(|kept| kept.is_live(now)).cloned()
     }
 
-    /// Adds one, and forgets those that are over, or the oldest unused one if there are too many. Gives what is to be stored;
-    /// nothing if all that there is room for is in use.
-    fn add(&self, id: ClientId, kept: Kept, now: At) -> Option<Vec<Put>> {
+    /// Adds one, and forgets those that are over; if there are too many, the oldest unused one, or else the one that was used
+    /// longest ago. Gives what is to be stored.
+    fn add(&self, id: ClientId, kept: Kept, now: At) -> Vec<Put> {
         let mut all = self.kept();
         let mut gone: Vec<ClientId> =
             all.iter().filter(|(_, one)| !one.is_live(now)).map(|(id, _)| *id).collect();
         if all.len() - gone.len() >= CLIENTS_MAX {
-            let unused = all.iter().filter(|(_, one)| one.used_at.is_none() && one.is_live(now));
-            gone.push(unused.min_by_key(|(_, one)| one.registered_at).map(|(id, _)| *id)?);
+            let live = all.iter().filter(|(_, one)| one.is_live(now));
+            let first = live.min_by_key(|(_, one)| (one.used_at(), one.registered_at));
+            gone.extend(first.map(|(id, _)| *id));
         }
         all.retain(|id, _| !gone.contains(id));
         let mut puts: Vec<Put> =
             gone.iter().map(|id| Put::remove(Drawer::Clients, id.0.to_be_bytes())).collect();
         puts.push(kept.put(id));
         all.insert(id, kept);
-        Some(puts)
+        puts
     }
 
-    /// That somebody lets it in now. Gives what is to be stored.
-    pub(super) fn used(&self, id: ClientId, now: At) -> Option<Put> {
+    /// That it comes with this person's yes now. Of those that the person keeps, the one that was used longest ago is kept by
+    /// them no more if there are too many. Gives what is to be stored.
+    pub(super) fn used(&self, id: ClientId, person: &PersonId, now: At) -> Vec<Put> {
         let mut all = self.kept();
-        let kept = all.get_mut(&id)?;
-        kept.used_at = Some(now);
-        Some(kept.put(id))
+        let Some(kept) = all.get_mut(&id) else { return Vec::new() };
+        kept.use_by(person, now);
+        let mut puts = vec![kept.put(id)];
+        let own = || all.iter().filter_map(|(id, one)| Some((*one.used_by.get(person)?, *id)));
+        let first = if own().count() > EACH_MAX { own().min().map(|(_, id)| id) } else { None };
+        if let Some(id) = first
+            && let Some(kept) = all.get_mut(&id)
+        {
+            kept.used_by.remove(person);
+            puts.push(kept.put(id));
+        }
+        puts
     }
 
     fn kept(&self) -> MutexGuard<'_, BTreeMap<ClientId, Kept>> {
@@ -149,13 +178,9 @@ impl Engine {
             ));
         }
         let (id, now) = (ClientId(self.0.house.ports.entropy.id()), self.now());
-        let kept = Kept { name: plain(name), redirect_uris, registered_at: now, used_at: None };
+        let kept = Kept { name: plain(name), redirect_uris, registered_at: now, used_by: BTreeMap::new() };
         let view = kept.view(id);
-        let puts = self.0.people.clients.add(id, kept, now).ok_or_else(|| {
-            Refused::new(RefusedCode::Unavailable, "too many clients are registered")
-                .hint("those that nobody has let in for long are forgotten")
-        })?;
-        self.store_puts(puts).await?;
+        self.store_puts(self.0.people.clients.add(id, kept, now)).await?;
         Ok(view)
     }
 

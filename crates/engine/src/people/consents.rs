@@ -29,9 +29,11 @@ use super::sign_in::SignInRefused;
 use super::tokens::{Audience, Came, Kept as SignIn, LetIn, Turn, client_key_of};
 use super::{Caller, ProgramCode, SignInClient, redirect_host, rows};
 use crate::engine::Engine;
+use crate::line::Topic;
 use crate::snapshot::Snapshot;
 use crate::store::Put;
 use crate::words::{Refused, RefusedCode};
+use crate::writer::work::Note;
 
 /// The kind of resources at which clients are let in.
 const KIND: &str = "mcp";
@@ -220,7 +222,7 @@ impl Engine {
     /// answers for, in one role or in any that they hold.
     ///
     /// # Errors
-    /// As [`Engine::consent_asked`]; or it can't be stored.
+    /// As [`Engine::consent_asked`]; or it could not be recorded.
     pub async fn let_client_in(
         &self,
         caller: &Caller,
@@ -228,7 +230,7 @@ impl Engine {
         whose: PrincipalId,
         role: Option<RoleId>,
     ) -> Result<ProgramCode, Refused> {
-        let (_, challenge) = self.check_ask(caller, &ask)?;
+        let (client, challenge) = self.check_ask(caller, &ask)?;
         let actors = self.actors(caller, &ask.resource);
         if !actors.iter().any(|actor| actor.principal == whose) {
             let message = format!("`{whose}` is neither you nor an agent that you answer for");
@@ -243,10 +245,11 @@ impl Engine {
             let message = format!("no role `{role}` reaches `{}`", ask.resource);
             return Err(Refused::new(RefusedCode::Invalid, message));
         }
+        let mut note = self.answer_note("token.issued", caller, (client, &ask));
+        note.line.subject = (whose != caller.principal).then(|| whose.clone());
+        note.line.role.clone_from(&role);
+        self.note(note).await?;
         let (code, now) = (secret(&self.0.house.ports), self.now());
-        if let Some(put) = self.0.people.clients.used(ask.client, now) {
-            self.store_puts(vec![put]).await?;
-        }
         let kept = Code { by: caller.sign_in, whose, role, ask, challenge, given_at: now, spent: None };
         self.0.people.consents.give(code_key(&code), kept, now);
         Ok(ProgramCode { code, expires_at: now.plus(CODE_FOR) })
@@ -258,12 +261,22 @@ impl Engine {
     /// As [`Engine::consent_asked`]; or it could not be recorded.
     pub async fn decline_client(&self, caller: &Caller, ask: &ConsentAsk) -> Result<(), Refused> {
         let (client, _) = self.check_ask(caller, ask)?;
-        let from = SignInClient { source: caller.source, via: caller.via, user_agent: Some(client.name) };
-        let mut note = self.sign_in_note("token.rejected", caller.principal.as_str(), &from).failed();
+        self.note(self.answer_note("token.rejected", caller, (client, ask)).failed()).await.map(|_| ())
+    }
+
+    /// A line about what somebody answers to a client: its name, and where the answer goes, by its own word.
+    fn answer_note(&self, kind: &'static str, caller: &Caller, (client, ask): (Client, &ConsentAsk)) -> Note {
+        let host = redirect_host(&ask.redirect_uri).unwrap_or_default();
+        let asks = format!("{} ({host})", client.name);
+        let from = SignInClient { source: caller.source, via: caller.via, user_agent: Some(asks) };
+        let mut note = self.sign_in_note(kind, caller.principal.as_str(), &from);
+        if let Topic::SignIn(line) = &mut note.line.data {
+            line.let_in_by = Some(caller.sign_in);
+        }
         note.line.actor = Some(caller.principal.clone());
         note.line.person = self.snapshot().book.person(&caller.principal).cloned();
         note.line.resource = Some(ask.resource.clone());
-        self.note(note).await.map(|_| ())
+        note
     }
 
     /// Signs in a client that was brought a code and has the verifier that belongs to it. A code counts once, whatever comes of
@@ -282,7 +295,7 @@ impl Engine {
             return Err(TokenRefused::NoGrant);
         };
         if let Some((principal, sign_in)) = &code.spent {
-            self.end_stolen(principal, *sign_in, &from).await;
+            self.end_stolen("a code of a client", (principal, *sign_in), &from).await;
             return Err(TokenRefused::NoGrant);
         }
         if !code.is_for(&brought) {
@@ -332,7 +345,7 @@ impl Engine {
         } else if turn.number > 0 && now < turn.at.plus(AGAIN_FOR) && is(turn.number - 1) {
             turn.number
         } else {
-            self.end_stolen(&kept.principal, kept.id, &from).await;
+            self.end_stolen("a refresh token", (&kept.principal, kept.id), &from).await;
             return Err(TokenRefused::NoGrant);
         };
         if number != turn.number {
@@ -409,7 +422,9 @@ impl Engine {
             key: None,
             audience: Some(Box::new(audience)),
         };
-        let admitted = self.admit_known(code.whose.clone(), came, &from, Vec::new()).await;
+        let person = self.snapshot().book.person(&parent.principal).cloned().ok_or(TokenRefused::NoGrant)?;
+        let puts = self.0.people.clients.used(code.ask.client, &person, now);
+        let admitted = self.admit_known(code.whose.clone(), came, &from, puts).await;
         let (signed_in, id) = admitted.map_err(|refused| match refused {
             SignInRefused::Unavailable(refused) => TokenRefused::Refused(refused),
             _ => TokenRefused::NoGrant,
@@ -437,17 +452,22 @@ impl Engine {
 
     /// Whether a client may have a token now: nobody is disabled, and policy lets whoever let it in make a credential.
     fn check_client(&self, by: &Caller, whose: &PrincipalId, at: &ResourceId) -> Result<(), TokenRefused> {
+        if !self.may_let_in_as(&by.principal, whose) {
+            return Err(TokenRefused::NoGrant);
+        }
         let snapshot = self.snapshot();
-        if !snapshot.book.is_enabled(&by.principal) || !snapshot.book.is_enabled(whose) {
-            return Err(TokenRefused::NoGrant);
-        }
-        if by.principal != *whose && !self.agents_of(&by.principal).contains(whose) {
-            return Err(TokenRefused::NoGrant);
-        }
         if !self.has_tools(&snapshot, at) {
             return Err(TokenRefused::NoGrant);
         }
         self.may_mint_at(by, at).map_err(TokenRefused::Refused)
+    }
+
+    /// Whether a client that `by` lets in may act as `whose`: themselves, or an agent that they own.
+    pub(super) fn may_let_in_as(&self, by: &PrincipalId, whose: &PrincipalId) -> bool {
+        let snapshot = self.snapshot();
+        let is_enabled = |principal| snapshot.book.is_enabled(principal);
+        let is_theirs = || by == whose || self.owner_of_agent(whose).as_ref() == Some(by);
+        is_enabled(by) && is_enabled(whose) && is_theirs()
     }
 
     /// Whether this can be asked of the caller. Gives the client, and its challenge.

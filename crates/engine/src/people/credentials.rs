@@ -12,11 +12,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use aws_lc_rs::{digest, hmac, pbkdf2};
 use countersign_core::question::Target;
 use countersign_core::ruling::{Denial, Ruling, Verdict};
-use countersign_core::{At, CredentialId, PrincipalId, Refusal, ResourceId};
+use countersign_core::{At, CredentialId, PersonId, PrincipalId, Refusal, ResourceId};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::{Caller, bearers};
+use super::{Caller, Proved, bearers};
 use crate::engine::Engine;
 use crate::house::House;
 use crate::line::{self, Stamp, Topic};
@@ -54,6 +54,8 @@ pub struct ScramKeys {
     pub stored_key: [u8; 32],
     /// RFC 5802's ServerKey.
     pub server_key: [u8; 32],
+    /// What its owner proved when they signed in, if they made it themselves.
+    pub proved: Option<Proved>,
 }
 
 /// A credential, shown once.
@@ -82,6 +84,12 @@ struct Kept {
     stored_key: [u8; 32],
     server_key: [u8; 32],
     expires_at: At,
+    /// Who answered for the principal then. Where it is somebody else by now, it is of no use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    person: Option<PersonId>,
+    /// What the principal had proved, if they made it themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    proved: Option<Proved>,
     /// The certificate without whose key it is of no use, by its SHA-256.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     certificate: Option<[u8; 32]>,
@@ -132,17 +140,26 @@ impl Credentials {
         over.into_iter().chain(oldest).map(|(id, _)| *id).collect()
     }
 
-    /// Those that count for whoever shows this certificate, or none.
-    fn live(&self, pair: &(ResourceId, PrincipalId), shown: Option<&[u8; 32]>, now: At) -> Vec<ScramKeys> {
+    /// Those that count for whoever shows this certificate, or none, while this person answers for the principal.
+    fn live(
+        &self,
+        pair: &(ResourceId, PrincipalId),
+        (shown, person): (Option<&[u8; 32]>, Option<&PersonId>),
+        now: At,
+    ) -> Vec<ScramKeys> {
         let kept = self.kept();
         let own = kept.get(pair).into_iter().flatten();
-        let is_theirs = |kept: &Kept| kept.certificate.as_ref().is_none_or(|bound| shown == Some(bound));
+        let is_theirs = |kept: &Kept| {
+            kept.certificate.as_ref().is_none_or(|bound| shown == Some(bound))
+                && kept.person.as_ref().is_none_or(|own| person == Some(own))
+        };
         let live =
             own.filter(|(_, kept)| now < kept.expires_at && is_theirs(kept)).rev().take(CREDENTIALS_MAX);
         live.map(|(id, kept)| ScramKeys {
             credential: *id,
             stored_key: kept.stored_key,
             server_key: kept.server_key,
+            proved: kept.proved,
         })
         .collect()
     }
@@ -193,9 +210,13 @@ impl Engine {
         shown: Option<&[u8; 32]>,
     ) -> ScramVerifiers {
         let principal = user.parse::<PrincipalId>().ok();
-        let live =
-            |principal| self.0.people.credentials.live(&(resource.clone(), principal), shown, self.now());
-        let keys = principal.map(live);
+        let snapshot = self.snapshot();
+        let live = |principal: &PrincipalId| {
+            let person = snapshot.book.person(principal);
+            let pair = (resource.clone(), principal.clone());
+            self.0.people.credentials.live(&pair, (shown, person), self.now())
+        };
+        let keys = principal.as_ref().map(live);
         ScramVerifiers {
             salt: self.salt(resource, user).to_vec(),
             iterations: ITERATIONS.get(),
@@ -206,12 +227,12 @@ impl Engine {
     /// The credential of `user` for `resource` whose password this is, if there is a live one. For doors to which a client
     /// says its password: it is derived with as much work as a proof takes, whether or not there is such a name.
     #[must_use]
-    pub fn credential_of(&self, resource: &ResourceId, user: &str, password: &str) -> Option<CredentialId> {
+    pub fn credential_of(&self, resource: &ResourceId, user: &str, password: &str) -> Option<ScramKeys> {
         let salt = self.salt(resource, user);
         let (stored_key, _) = keys(password, &salt);
         let known = self.verifiers(resource, user).keys;
-        let mut same = known.iter().filter(|key| constant_time_eq(&key.stored_key, &stored_key));
-        same.next().map(|key| key.credential)
+        let mut same = known.into_iter().filter(|key| constant_time_eq(&key.stored_key, &stored_key));
+        same.next()
     }
 
     /// The salt of a name for a resource, whether or not there is such a name.
@@ -265,7 +286,11 @@ impl Engine {
         let (stored_key, server_key) = keys(&password, &salt);
         let id = CredentialId(self.0.house.ports.entropy.id());
         let (resource, principal) = (resource.clone(), whose.clone());
-        let kept = Kept { resource, principal, stored_key, server_key, expires_at, certificate };
+        // Whoever makes one for an agent proves themselves, and not the agent.
+        let proved = (caller.principal == *whose).then(|| caller.proof.proved(now));
+        let person = snapshot.book.person(whose).cloned();
+        let kept =
+            Kept { resource, principal, stored_key, server_key, expires_at, person, proved, certificate };
         self.keep_credential(caller, id, kept).await?;
         Ok(Minted { id, user: whose.to_string(), password, expires_at })
     }

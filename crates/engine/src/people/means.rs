@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use countersign_core::Span;
+use countersign_core::{At, Span};
 use serde::{Deserialize, Serialize};
 
 /// Something that somebody can show of themselves.
@@ -38,6 +38,32 @@ pub struct Proof {
     pub means: MeansSet,
     /// How long ago.
     pub age: Span,
+}
+
+/// What somebody proved, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proved {
+    /// By what.
+    pub means: MeansSet,
+    /// When they were there to prove it.
+    pub at: At,
+}
+
+impl Proof {
+    /// The same, to be used later.
+    #[must_use]
+    pub fn proved(self, now: At) -> Proved {
+        Proved { means: self.means, at: At(now.0.saturating_sub(self.age.0)) }
+    }
+}
+
+impl Proved {
+    /// The same, as it is used at an instant.
+    #[must_use]
+    pub fn used(self, now: At) -> Proof {
+        Proof { means: self.means, age: now.since(self.at) }
+    }
 }
 
 impl Means {

@@ -50,7 +50,7 @@ pub(crate) use devices::{PUSH_KEY, place as devices_place};
 pub use federated::{FederatedAnswer, FederatedBegun};
 pub(crate) use first::FirstPasskey;
 pub use first::Invitation;
-pub use means::{Means, MeansSet, Proof};
+pub use means::{Means, MeansSet, Proof, Proved};
 pub(crate) use noise::Noise;
 pub use own::{ClientView, NewPlace, SignInView};
 pub use passkeys::{PasskeyAsked, PasskeyMade, PasskeyOffer, PasskeyShown};

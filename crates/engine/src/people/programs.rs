@@ -366,7 +366,7 @@ impl Engine {
             return Err(SignInRefused::Over);
         };
         if let Some((principal, sign_in)) = kept.spent {
-            self.end_stolen(&principal, sign_in, &client).await;
+            self.end_stolen("a code of a program", (&principal, sign_in), &client).await;
             return Err(SignInRefused::Over);
         }
         let made = digest(&SHA256, verifier.as_bytes());
@@ -390,7 +390,7 @@ impl Engine {
         let found = self.0.people.tokens.named(by, self.now(), settings);
         // Whoever said yes has signed out meanwhile, or somebody ended it.
         let Some((_, parent)) = found else { return Err(SignInRefused::Over) };
-        if !self.snapshot().book.is_enabled(&parent.principal) {
+        if !parent.is_somebodys(&self.snapshot().book) {
             self.failed("auth.failed", parent.principal.as_str(), client).await;
             return Err(SignInRefused::Disabled);
         }
@@ -406,9 +406,14 @@ impl Engine {
         self.admit_known(parent.principal, came, client, Vec::new()).await
     }
 
-    /// Ends what came of a code that somebody came with twice.
-    pub(super) async fn end_stolen(&self, principal: &PrincipalId, sign_in: SignInId, client: &SignInClient) {
-        tracing::warn!(%principal, "a code for a program came a second time; what came of it ends");
+    /// Ends the sign-in that came of what somebody came with twice.
+    pub(super) async fn end_stolen(
+        &self,
+        what: &'static str,
+        (principal, sign_in): (&PrincipalId, SignInId),
+        client: &SignInClient,
+    ) {
+        tracing::warn!(%principal, "{what} came a second time; the sign-in that came of it ends");
         if let Some((key, kept)) = self.0.people.tokens.named(sign_in, self.now(), &self.0.house.settings)
             && self.end_of_sign_in(&key, &kept, client).await.is_err()
         {

@@ -22,14 +22,15 @@ pub(crate) fn may_let_in(command: &Command) -> bool {
 }
 
 impl Engine {
-    /// Ends the sign-ins and the credentials of everybody who is shut out.
+    /// Ends the sign-ins and the credentials of everybody who is shut out, and the sign-ins of whoever somebody else answers
+    /// for than when they signed in.
     ///
     /// # Errors
     /// It could not be recorded. The sign-ins open nothing all the same.
     pub(crate) async fn end_of_shut_out(&self) -> Result<(), Refused> {
         let snapshot = self.snapshot();
         let is_out = |principal: &PrincipalId| !snapshot.book.is_enabled(principal);
-        for (key, kept) in self.0.people.tokens.which(|kept| is_out(&kept.principal)) {
+        for (key, kept) in self.0.people.tokens.which(|kept| !kept.is_somebodys(&snapshot.book)) {
             let client = SignInClient { source: None, via: kept.from.via(), user_agent: None };
             self.end_of_sign_in(&key, &kept, &client).await?;
         }

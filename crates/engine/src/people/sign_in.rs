@@ -190,7 +190,8 @@ impl Engine {
         let (house, people, means) = (&self.0.house, &self.0.people, came.means);
         let let_in_by = came.let_in.map(|one| one.by);
         let resource = came.audience.as_ref().map(|audience| audience.resource.clone());
-        let mut fresh = people.tokens.mint_as(house, &principal, came, client);
+        let person = self.snapshot().book.person(&principal).cloned();
+        let mut fresh = people.tokens.mint_as(house, (&principal, person.clone()), came, client);
         let mut visit = people.places.visit(house, &fresh.kept);
         let mut note = self.sign_in_note("auth.succeeded", principal.as_str(), client);
         if let Topic::SignIn(line) = &mut note.line.data {
@@ -200,7 +201,7 @@ impl Engine {
             line.let_in_by = let_in_by;
         }
         note.line.actor = Some(principal.clone());
-        note.line.person = self.snapshot().book.person(&principal).cloned();
+        note.line.person = person;
         note.line.resource = resource;
         note.puts = puts;
         note.puts.append(&mut fresh.puts);

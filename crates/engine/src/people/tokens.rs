@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use countersign_core::action::hash;
-use countersign_core::{At, ClientId, PrincipalId, ResourceId, RoleId, SignInId, Span};
+use countersign_core::{At, Book, ClientId, PersonId, PrincipalId, ResourceId, RoleId, SignInId, Span};
 use countersign_policy::context::Via;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -52,6 +52,8 @@ pub(crate) struct Tokens {
 pub(crate) struct Kept {
     pub(crate) id: SignInId,
     pub(crate) principal: PrincipalId,
+    /// Who answered for them then. Where it is somebody else by now, it is nobody's.
+    person: Option<PersonId>,
     pub(crate) signed_in_at: At,
     pub(crate) seen_at: At,
     pub(crate) means: MeansSet,
@@ -160,6 +162,8 @@ impl Came {
 struct Stored {
     id: SignInId,
     principal: PrincipalId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    person: Option<PersonId>,
     signed_in_at: At,
     seen_at: At,
     means: MeansSet,
@@ -241,18 +245,18 @@ impl Tokens {
     pub(crate) fn mint(
         &self,
         house: &House,
-        principal: &PrincipalId,
+        whose: (&PrincipalId, Option<PersonId>),
         means: MeansSet,
         client: &SignInClient,
     ) -> Fresh {
-        self.mint_as(house, principal, Came::here(means, house.ports.clock.now()), client)
+        self.mint_as(house, whose, Came::here(means, house.ports.clock.now()), client)
     }
 
     /// A new sign-in, and what is to be stored with the line about it.
     pub(crate) fn mint_as(
         &self,
         house: &House,
-        principal: &PrincipalId,
+        (principal, person): (&PrincipalId, Option<PersonId>),
         came: Came,
         client: &SignInClient,
     ) -> Fresh {
@@ -273,6 +277,7 @@ impl Tokens {
         let kept = Kept {
             id,
             principal,
+            person,
             signed_in_at: now,
             seen_at: now,
             means,
@@ -426,10 +431,6 @@ impl Tokens {
         Some((kept.clone(), store))
     }
 
-    fn is_live(&self, key: &[u8; 32], now: At, settings: &Settings) -> bool {
-        self.live().get(key).is_some_and(|kept| kept.is_live(now, settings))
-    }
-
     fn live(&self) -> MutexGuard<'_, BTreeMap<[u8; 32], Kept>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -437,17 +438,31 @@ impl Tokens {
 
 impl Kept {
     fn read(house: &House, value: &[u8]) -> Option<Self> {
-        let Stored { id, principal, signed_in_at, seen_at, means, proved_at, until, from: sealed, turn } =
-            serde_json::from_slice(value).ok()?;
+        let stored: Stored = serde_json::from_slice(value).ok()?;
+        let Stored { id, principal, person, signed_in_at, seen_at, means, .. } = stored;
+        let Stored { proved_at, until, from: sealed, turn, .. } = stored;
         let from = Origin::unsealed(house, &place(id), &sealed)?;
         let proved_at = proved_at.unwrap_or(signed_in_at);
-        Some(Self { id, principal, signed_in_at, seen_at, means, proved_at, until, from, turn, sealed })
+        Some(Self {
+            id,
+            principal,
+            person,
+            signed_in_at,
+            seen_at,
+            means,
+            proved_at,
+            until,
+            from,
+            turn,
+            sealed,
+        })
     }
 
     pub(super) fn put(&self, key: &[u8; 32]) -> Put {
         let stored = Stored {
             id: self.id,
             principal: self.principal.clone(),
+            person: self.person.clone(),
             signed_in_at: self.signed_in_at,
             seen_at: self.seen_at,
             means: self.means,
@@ -475,6 +490,12 @@ impl Kept {
     pub(super) fn ends_at_the_latest(&self, settings: &Settings) -> At {
         let at_the_latest = self.signed_in_at.plus(settings.sign_in_for);
         self.until.map_or(at_the_latest, |until| until.min(at_the_latest))
+    }
+
+    /// Whether it is somebody's: its principal is let in, and whoever answered for them still does.
+    pub(super) fn is_somebodys(&self, book: &Book) -> bool {
+        book.is_enabled(&self.principal)
+            && self.person.as_ref().is_none_or(|person| book.person(&self.principal) == Some(person))
     }
 
     /// When whoever it is was there to prove it.
@@ -516,7 +537,7 @@ impl Engine {
         let (settings, now) = (&self.0.house.settings, self.now());
         let used = self.0.people.tokens.use_it(&key, shown, (now, settings));
         let (kept, store) = used.ok_or(Unauthenticated)?;
-        if !self.snapshot().book.is_enabled(&kept.principal) {
+        if !kept.is_somebodys(&self.snapshot().book) {
             return Err(Unauthenticated);
         }
         if store {
@@ -541,9 +562,8 @@ impl Engine {
     /// Whether a caller is still signed in, without that counting as use.
     #[must_use]
     pub fn still_signed_in(&self, caller: &Caller) -> bool {
-        let settings = &self.0.house.settings;
-        self.0.people.tokens.is_live(&caller.token, self.now(), settings)
-            && self.snapshot().book.is_enabled(&caller.principal)
+        let found = self.0.people.tokens.at(&caller.token, self.now(), &self.0.house.settings);
+        found.is_some_and(|kept| kept.is_somebodys(&self.snapshot().book))
     }
 }
 

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use countersign_core::{ClientId, PrincipalId, ResourceId, RoleId, Span};
 
-use super::{Bench, PEOPLE, RESOURCES, ROLES, bundle, who};
+use super::{Bench, PEOPLE, RESOURCES, ROLES, bundle, until, who};
 use crate::{Caller, ConsentAsk, IssuedTokens, Redeemed, RefusedCode, SignInClient, TokenRefused, Via};
 
 const PASSWORD: &str = "correct horse battery";
@@ -29,8 +29,13 @@ fn tools() -> ResourceId {
 
 /// A gateway with a server of tools, and an agent of alice's.
 async fn bench() -> Bench {
+    Bench::with_bundle(files("alice")).await
+}
+
+/// Its bundle, with the agent's owner.
+fn files(owner: &str) -> std::collections::BTreeMap<String, String> {
     let mut files = bundle();
-    let agent = "[agent.scribe]\nname = \"Alice's agent\"\nowner = \"alice\"\n";
+    let agent = format!("[agent.scribe]\nname = \"An agent\"\nowner = \"{owner}\"\n");
     let resource = "[resource.tools]\nkind = \"mcp\"\ntitle = \"Tools\"\nowner = \"group:dba\"\nimpact = \"low\"\n\
         url = \"http://127.0.0.1:1/mcp\"\n";
     let role = "[role.clerk]\ntitle = \"Use tools\"\nactions = [\"mcp.call\"]\nresources = [\"tools\"]\n\
@@ -42,7 +47,7 @@ async fn bench() -> Bench {
     ] {
         files.insert(file.to_owned(), text);
     }
-    Bench::with_bundle(files).await
+    files
 }
 
 async fn at_the_console(bench: &Bench, name: &str) -> Caller {
@@ -225,4 +230,93 @@ async fn what_let_it_in_takes_it_along_and_only_a_person_at_the_console_lets_in(
     bench.engine.decline_client(&owner, &ask(client)).await.unwrap();
     let line = bench.lines_of("token.rejected").pop().unwrap();
     assert_eq!((line.actor, line.resource), (Some(who("alice")), Some(tools())));
+}
+
+/// Has a bundle applied in which somebody else owns the agent.
+async fn hand_over(bench: &Bench, owner: &str) {
+    let version = bench.engine.snapshot().book.in_force.as_ref().unwrap().version;
+    let applied = bench.engine.apply_bundle(&bench.caller("dave"), files(owner)).await.unwrap();
+    let crate::Applied::Pending(change) = applied else { panic!("it is asked for") };
+    for name in ["carol", "bob", "bea"] {
+        bench.engine.approve(&bench.caller(name), change, None, None).await.unwrap();
+    }
+    assert_eq!(bench.engine.snapshot().book.in_force.as_ref().unwrap().version, version + 1);
+}
+
+/// Somebody else answers for an agent from now on: what its old owner let in as it is over, and nothing brings it back.
+#[tokio::test]
+async fn an_agent_that_changes_hands_leaves_nothing_behind() {
+    let bench = bench().await;
+    let alice = at_the_console(&bench, "alice").await;
+    let client = registered(&bench).await;
+    let tokens = let_in_as(&bench, &alice, client, ("scribe", None)).await;
+    let (code, key) = (bench.engine.agent_code(&alice, &who("scribe")).unwrap().code, [7; 32]);
+    let program = bench.engine.sign_in_agent(&code, &key, program()).await.unwrap().token;
+    let is_in = |token: &str| {
+        let (engine, token) = (bench.engine.clone(), token.to_owned());
+        async move { engine.caller_showing(&token, Some(&key), (Via::Api, None)).await.is_ok() }
+    };
+    let shop = ResourceId::new("shop");
+    let minted = bench.engine.mint_credential_for(&alice, &who("scribe"), &shop, None).await.unwrap();
+    let opens = || bench.engine.credential_of(&shop, "scribe", &minted.password).is_some();
+    assert!(whose(&bench, &tokens).is_some() && is_in(&program).await && opens());
+
+    hand_over(&bench, "bob").await;
+    assert_eq!(whose(&bench, &tokens), None);
+    assert!(!is_in(&program).await && !opens());
+    assert_eq!(next(&bench, &tokens, client).await.unwrap_err(), TokenRefused::NoGrant);
+    bench.clock.advance(Span::seconds(1));
+    until(|| bench.count("token.revoked") == 2).await;
+
+    hand_over(&bench, "alice").await;
+    assert_eq!(next(&bench, &tokens, client).await.unwrap_err(), TokenRefused::NoGrant, "nothing comes back");
+    assert!(!is_in(&program).await);
+}
+
+/// A yes is in the ledger before there is a code, whether or not anybody ever comes with it.
+#[tokio::test]
+async fn a_yes_is_recorded_when_it_is_said() {
+    let bench = bench().await;
+    let alice = at_the_console(&bench, "alice").await;
+    let client = registered(&bench).await;
+    let role = RoleId::new("clerk");
+    let given = bench.engine.let_client_in(&alice, ask(client), who("scribe"), Some(role.clone())).await;
+    let line = bench.lines_of("token.issued").pop().unwrap();
+    assert_eq!((line.actor, line.subject), (Some(who("alice")), Some(who("scribe"))));
+    assert_eq!((line.resource, line.role), (Some(tools()), Some(role)));
+    assert_eq!(line.data["let_in_by"], alice.sign_in.to_string());
+    let kept = bench.engine.0.house.content(line.index).unwrap().remove(0);
+    let said: serde_json::Value = serde_json::from_slice(&kept.bytes).unwrap();
+    assert_eq!(said["program"], "Tester (127.0.0.1)");
+    assert!(given.is_ok());
+    bench.store.fill(true);
+    let refused = bench.engine.let_client_in(&alice, ask(client), who("alice"), None).await.unwrap_err();
+    assert_eq!(refused.code, RefusedCode::Unavailable, "without a record there is no code");
+}
+
+/// Saying yes again and again takes up no room: a client counts as used once it came, and each person keeps so many.
+#[tokio::test]
+async fn nobody_takes_up_all_the_room_for_clients() {
+    let bench = bench().await;
+    let (alice, bob) = (at_the_console(&bench, "alice").await, at_the_console(&bench, "bob").await);
+    let unused = registered(&bench).await;
+    bench.engine.let_client_in(&alice, ask(unused), who("alice"), None).await.unwrap();
+    let of_bob = registered(&bench).await;
+    let_in_as(&bench, &bob, of_bob, ("bob", None)).await;
+    let mut of_alice = vec![of_bob];
+    let_in_as(&bench, &alice, of_bob, ("alice", None)).await;
+    for _ in 0..33 {
+        bench.clock.advance(Span::seconds(1));
+        of_alice.push(registered(&bench).await);
+        // Each of them is a sign-in, and the newest push out the oldest.
+        let alice = at_the_console(&bench, "alice").await;
+        let_in_as(&bench, &alice, of_alice[of_alice.len() - 1], ("alice", None)).await;
+    }
+    bench.clock.advance(Span::hours(1));
+    let bench = bench.restart().await;
+    let is_known = |id: ClientId| bench.engine.client(id).is_some();
+    assert!(!is_known(unused), "a yes that nobody came with keeps nothing");
+    assert!(!is_known(of_alice[1]), "the one that she used longest ago");
+    assert!(of_alice[2..].iter().all(|id| is_known(*id)), "the newest of hers");
+    assert!(is_known(of_bob), "what somebody else uses is not hers to push out");
 }

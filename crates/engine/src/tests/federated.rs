@@ -12,7 +12,7 @@ use crate::federation::{
 use crate::{FederatedAnswer, Means, MeansSet, RefusedCode, SignInRefused, SignedIn, Via};
 
 /// Providers that say what they are told to.
-struct Script {
+pub(super) struct Script {
     matching: Matching,
     says: Mutex<Option<Identity>>,
     asked: Mutex<Vec<(String, Asking)>>,
@@ -21,7 +21,7 @@ struct Script {
 }
 
 impl Script {
-    fn new(matching: Matching) -> Arc<Self> {
+    pub(super) fn new(matching: Matching) -> Arc<Self> {
         Arc::new(Self {
             matching,
             says: Mutex::default(),
@@ -31,7 +31,7 @@ impl Script {
         })
     }
 
-    fn says(&self, identity: Identity) {
+    pub(super) fn says(&self, identity: Identity) {
         *self.says.lock().unwrap() = Some(identity);
     }
 }
@@ -71,7 +71,7 @@ impl Federation for Script {
     }
 }
 
-fn identity(subject: &str, email: &str) -> Identity {
+pub(super) fn identity(subject: &str, email: &str) -> Identity {
     Identity {
         issuer: "https://corp.example".into(),
         subject: subject.into(),
@@ -94,7 +94,7 @@ async fn house(matching: Matching) -> (Bench, Arc<Script>) {
     (bench, script)
 }
 
-async fn come(bench: &Bench) -> Result<(SignedIn, String), SignInRefused> {
+pub(super) async fn come(bench: &Bench) -> Result<(SignedIn, String), SignInRefused> {
     let begun = bench.engine.begin_federated("corp", "/requests/req_1").await.unwrap();
     back(bench, &begun.url, ("corp", &begun.browser)).await
 }

@@ -341,7 +341,7 @@ unless {
     assert_eq!(state, "approved");
 }
 
-/// At a door nobody signs in: how fresh a sign-in is, is asked where the credential for it is made.
+/// How fresh a sign-in is, is asked where the credential for a door is made, and of each statement.
 #[tokio::test]
 async fn a_door_is_opened_by_a_fresh_sign_in_where_policy_wants_one() {
     let mut files = super::bundle();
@@ -371,8 +371,63 @@ unless { context has auth_age && context.auth_age <= duration("15m") };
         "it is of use no longer than that"
     );
 
-    // What wants a sign-in of a statement itself is never satisfied, and lets nothing through.
-    let session = bench.session("alice", "shop-writer").await;
-    let judgement = bench.engine.judge(&session, super::write("DELETE FROM orders WHERE id = 1"));
-    assert!(matches!(judgement, crate::Judgement::Deny(_)));
+    // At the door it is known by which sign-in the credential was made, and how old that is with each statement.
+    bench.clock.advance(Span::minutes(10));
+    let password = bench.engine.credential_of(&shop, "alice", &minted.password).unwrap();
+    let proved = password.proved.unwrap();
+    assert_eq!((proved.means, proved.at), (fresh.proof.means, fresh.signed_in_at));
+    let delete = || super::write("DELETE FROM orders WHERE id = 1");
+    let session = session_of(&bench, Some(proved)).await;
+    assert!(matches!(bench.engine.judge(&session, delete()), crate::Judgement::Hold(_)));
+    bench.clock.advance(Span::minutes(6));
+    let crate::Judgement::Deny(denied) = bench.engine.judge(&session, delete()) else { panic!() };
+    let refused = bench.engine.denied(denied).await.unwrap();
+    assert!(refused.message.contains("statements-want-a-sign-in"), "{refused}");
+
+    // Where nobody signed in for it, what wants a sign-in lets nothing through.
+    let session = session_of(&bench, None).await;
+    assert!(matches!(bench.engine.judge(&session, delete()), crate::Judgement::Deny(_)));
+}
+
+/// A session of alice's, who presented something that came of this sign-in.
+async fn session_of(bench: &Bench, proved: Option<crate::Proved>) -> crate::Session {
+    bench.grant("alice", "shop-writer").await;
+    let (shop, role) =
+        (countersign_core::ResourceId::new("shop"), countersign_core::RoleId::new("shop-writer"));
+    let client = crate::Client { proved, ..super::client() };
+    bench.engine.open_session(who("alice"), shop, Some(role), "postgres", client, None, None).await.unwrap()
+}
+
+/// What was allowed by a fresh sign-in is asked again once it is old, however often the same was said before.
+#[tokio::test]
+async fn what_a_fresh_sign_in_allows_is_not_remembered() {
+    let mut files = super::bundle();
+    files.get_mut("house.cedar").unwrap().push_str(
+        r#"
+@id("reading-wants-a-fresh-passkey")
+forbid (principal, action == Action::"sql.select", resource)
+unless {
+  context has auth_methods && context.auth_methods.contains("passkey")
+  && context has auth_age && context.auth_age < duration("15m")
+};
+"#,
+    );
+    let bench = Bench::with_bundle(files).await;
+    let by = |means: &[Means]| crate::Proved { means: crate::MeansSet::of(means), at: bench.engine.now() };
+    let weak = session_of(&bench, Some(by(&[Means::Password, Means::Totp]))).await;
+    let session = session_of(&bench, Some(by(&[Means::Passkey]))).await;
+    let attempt = super::select("SELECT 1");
+    let allows = |session: &crate::Session| {
+        let judgement = bench.engine.judge(session, attempt.clone());
+        matches!(judgement, crate::Judgement::Allow(_))
+    };
+    assert!(!allows(&weak), "another factor is not the one that is wanted");
+    assert!(allows(&session) && allows(&session));
+    bench.clock.advance(Span::minutes(15));
+    assert!(!allows(&session));
+    // Its record says what it was judged by.
+    let opened = bench.lines_of("session.opened").pop().unwrap();
+    let kept = bench.engine.0.house.content(opened.index).unwrap().remove(0);
+    let said: serde_json::Value = serde_json::from_slice(&kept.bytes).unwrap();
+    assert_eq!(said["proved"]["means"], serde_json::json!(["passkey"]));
 }

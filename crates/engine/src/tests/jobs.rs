@@ -47,7 +47,7 @@ impl Workloads for Plain {
     }
 }
 
-fn token(id: &str, branch: &str) -> String {
+pub(super) fn token(id: &str, branch: &str) -> String {
     format!("iss={URL} aud=gate sub=repo:shop/app jti={id} ref={branch} sha=f1d2 run=1024")
 }
 
@@ -56,7 +56,7 @@ fn runner() -> SignInClient {
     SignInClient { source, via: Via::Cli, user_agent: Some("countersign/0.1.0".into()) }
 }
 
-async fn bench() -> Bench {
+pub(super) async fn bench() -> Bench {
     let mut files = bundle();
     let people = files.get_mut("people.toml").unwrap();
     people.push_str(&format!(
@@ -74,7 +74,7 @@ async fn bench() -> Bench {
     bench
 }
 
-async fn sign_in(bench: &Bench, token: &str) -> Result<SignedIn, SignInRefused> {
+pub(super) async fn sign_in(bench: &Bench, token: &str) -> Result<SignedIn, SignInRefused> {
     bench.engine.sign_in_job((token, None), &KEY, runner()).await
 }
 

@@ -9,6 +9,7 @@ mod consents;
 mod crash;
 mod directories;
 mod federated;
+mod forms;
 mod identity;
 mod jobs;
 mod kept;
@@ -380,7 +381,7 @@ pub(crate) fn local() -> IpAddr {
 }
 
 pub(crate) fn client() -> Client {
-    Client { address: SocketAddr::new(local(), 50_000), application: "psql".into(), tls: true }
+    Client { address: SocketAddr::new(local(), 50_000), application: "psql".into(), tls: true, proved: None }
 }
 
 pub(crate) fn sign_in_client() -> SignInClient {

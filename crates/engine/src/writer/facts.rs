@@ -15,7 +15,7 @@ use countersign_core::ruling::Ruling;
 use countersign_core::session::{Command as SessionCommand, Opening};
 use countersign_core::{ActionName, At, Book, Command, Facts, PrincipalId, RequestId, RoleId, SessionId};
 use countersign_policy::Compiled;
-use countersign_policy::context::{Auth, Plain};
+use countersign_policy::context::Auth;
 
 use super::work::{Deed, From, Standing};
 
@@ -214,11 +214,7 @@ impl Desk<'_> {
     }
 
     fn plain(&self, from: From) -> Context {
-        let mut context = Plain { now: self.now, source: from.source, via: from.via }.into();
-        if let Some(proof) = from.proof {
-            Auth { methods: proof.means.names(), age: proof.age }.tell(&mut context);
-        }
-        context
+        from.plain(self.now)
     }
 
     /// `context` with the instant and the place that are so now.

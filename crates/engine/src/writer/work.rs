@@ -10,11 +10,12 @@ use countersign_core::{
     ActionName, At, BundleHash, Command, Event, PrincipalId, Refusal, ResourceId, RoleId,
 };
 use countersign_policy::Compiled;
-use countersign_policy::context::Via;
+use countersign_policy::context::{Auth, Plain, Via};
 
+use crate::action::Client;
 use crate::action::capture::KeptResult;
 use crate::line::{Envelope, Outcome, Policies, Ran, Sealed, Statement, Topic};
-use crate::people::Proof;
+use crate::people::{Proof, Proved};
 use crate::seal::Field;
 use crate::store::Put;
 
@@ -66,6 +67,39 @@ pub(crate) struct From {
     pub(crate) via: Via,
     /// How whoever said it had signed in, if they had.
     pub(crate) proof: Option<Proof>,
+}
+
+impl From {
+    /// The circumstances of whatever is asked about it.
+    pub(crate) fn plain(self, now: At) -> Context {
+        let mut context = Plain { now, source: self.source, via: self.via }.into();
+        if let Some(proof) = self.proof {
+            Auth { methods: proof.means.names(), age: proof.age }.tell(&mut context);
+        }
+        context
+    }
+}
+
+/// From where and how a session was entered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entrance {
+    pub(crate) source: Option<IpAddr>,
+    pub(crate) via: Via,
+    /// What whoever entered had proved, if they had signed in.
+    pub(crate) proved: Option<Proved>,
+}
+
+impl Entrance {
+    /// By a door.
+    pub(crate) fn at_door(door: &str, client: &Client) -> Self {
+        Self { source: Some(client.address.ip()), via: crate::session::via(door), proved: client.proved }
+    }
+
+    /// As what is said through it at an instant.
+    pub(crate) fn at(self, now: At) -> From {
+        let proof = self.proved.map(|proved| proved.used(now));
+        From { source: self.source, via: self.via, proof }
+    }
 }
 
 /// The question that a request stands on: asked again whenever it is approved or used.

@@ -93,6 +93,10 @@ impl std::fmt::Debug for Ldap {
 }
 
 impl LdapSettings {
+    /// How long after one listing the next begins unless another time is named: somebody who is disabled there is so here
+    /// within a minute, however long their listing takes in between.
+    pub const USUAL_EVERY: Duration = Duration::from_secs(30);
+
     /// The filter that finds accounts unless another is named.
     #[must_use]
     pub const fn usual_filter(kind: Kind) -> &'static str {

@@ -191,7 +191,8 @@ fn client(rooms: &Rooms, caller: &Caller, peer: Option<Extension<Peer>>) -> Clie
     let address = called.or_else(|| caller.source.map(|source| (source, 0).into()));
     let nowhere = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
     let application = countersign_engine::workbench::APPLICATION.to_owned();
-    Client { address: address.unwrap_or(nowhere), application, tls: rooms.home.is_secure() }
+    let tls = rooms.home.is_secure();
+    Client { address: address.unwrap_or(nowhere), application, tls, proved: None }
 }
 
 fn shape(rooms: &Rooms, bench: &Bench) -> Workbench {

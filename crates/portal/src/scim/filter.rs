@@ -3,6 +3,7 @@
 //! The reader is total and bounded: whatever is sent is a filter or a refusal, and neither its depth nor its size can
 //! be chosen by whoever sends it.
 
+use countersign_engine::directory::folded;
 use serde_json::Value;
 
 use super::error::{Error, Why};
@@ -391,9 +392,7 @@ fn is_something(value: &Value) -> bool {
 fn compares(attribute: &Attribute, value: &Value, op: Op, with: &Value) -> bool {
     match (value, with) {
         (Value::String(value), Value::String(with)) if attribute.is_exact => compares_texts(value, op, with),
-        (Value::String(value), Value::String(with)) => {
-            compares_texts(&value.to_lowercase(), op, &with.to_lowercase())
-        }
+        (Value::String(value), Value::String(with)) => compares_texts(&folded(value), op, &folded(with)),
         (Value::Bool(value), Value::Bool(with)) => op == Op::Equal && value == with,
         // Clients write truth values in quotes.
         (Value::Bool(value), Value::String(with)) => {

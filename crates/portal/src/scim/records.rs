@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use countersign_core::{At, PrincipalId};
-use countersign_engine::directory::{Listed, Profile, Shelving, Word};
+use countersign_engine::directory::{Listed, Profile, Shelving, Word, folded};
 use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -59,6 +59,8 @@ pub struct Records {
     all: OrdMap<String, Arc<Record>>,
     /// By user name, in small letters.
     names: OrdMap<String, String>,
+    /// By who they are here.
+    taken: OrdMap<PrincipalId, String>,
     /// The groups that somebody is directly in.
     within: OrdMap<String, BTreeSet<String>>,
 }
@@ -189,7 +191,7 @@ impl Records {
 
     /// The user of this name. Case is of no account.
     pub fn named(&self, name: &str) -> Option<&Record> {
-        self.all.get(self.names.get(&name.to_lowercase())?).map(AsRef::as_ref)
+        self.all.get(self.names.get(&folded(name))?).map(AsRef::as_ref)
     }
 
     /// The groups that somebody is in: directly, and through other groups.
@@ -217,8 +219,10 @@ impl Records {
             let message = format!("a directory has at most {RESOURCES_MAX} users and groups here");
             return Err(Error::new(Why::TooLarge, message));
         }
-        if record.of == Of::User && self.named(record.user_name()).is_some_and(|found| found.id != record.id)
-        {
+        // Names that differ there may be one here, once what the bundle strips is taken off.
+        let holder = record.principal.as_ref().and_then(|principal| self.taken.get(principal));
+        let holders = self.named(record.user_name()).map(|found| &found.id).into_iter().chain(holder);
+        if record.of == Of::User && holders.into_iter().any(|id| *id != record.id) {
             return Err(Error::new(Why::Uniqueness, "there is another user of this `userName`"));
         }
         let had = self.all.get(&record.id).map(|had| &had.members);
@@ -316,7 +320,10 @@ impl Records {
     fn insert(&mut self, record: Record) {
         self.remove(&record.id);
         if record.of == Of::User {
-            self.names.insert(record.user_name().to_lowercase(), record.id.clone());
+            self.names.insert(folded(record.user_name()), record.id.clone());
+            if let Some(principal) = &record.principal {
+                self.taken.insert(principal.clone(), record.id.clone());
+            }
         }
         for member in &record.members {
             self.within.entry(member.clone()).or_default().insert(record.id.clone());
@@ -327,7 +334,13 @@ impl Records {
     fn remove(&mut self, id: &str) {
         let Some(had) = self.all.remove(id) else { return };
         if had.of == Of::User {
-            self.names.remove(&had.user_name().to_lowercase());
+            self.names.remove(&folded(had.user_name()));
+            // Of two that the store has from before, the other one's stays.
+            if let Some(principal) = had.principal.as_ref()
+                && self.taken.get(principal).is_some_and(|of| *of == had.id)
+            {
+                self.taken.remove(principal);
+            }
         }
         for member in &had.members {
             if let Some(groups) = self.within.get_mut(member) {

@@ -142,8 +142,12 @@ impl House {
 
     /// An open session of somebody's who holds the role.
     pub async fn connect(&self, name: &str, role: &str) -> Session {
-        let client =
-            Client { address: "127.0.0.1:50000".parse().unwrap(), application: "psql".into(), tls: true };
+        let client = Client {
+            address: "127.0.0.1:50000".parse().unwrap(),
+            application: "psql".into(),
+            tls: true,
+            proved: None,
+        };
         let (shop, role) = (ResourceId::new("shop"), Some(RoleId::new(role)));
         self.engine.open_session(who(name), shop, role, "postgres", client, None, None).await.unwrap()
     }

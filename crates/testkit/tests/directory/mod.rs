@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use countersign_core::PrincipalId;
 use countersign_engine::settings::Argon2Cost;
 use countersign_engine::testing::{ManualClock, ports};
-use countersign_engine::{Engine, MasterKey, SecretSource, Settings, SqliteStore};
+use countersign_engine::{Engine, MasterKey, Ports, SecretSource, Settings, SqliteStore};
 use countersign_integrations::ldap::{Failed, Ldap, LdapSettings, Outcome};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
@@ -30,14 +30,18 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// One whose bundle says this of people, and that asks with this password.
     pub(crate) async fn start(people: &str, password: &'static str, clock: &ManualClock) -> Result<Self> {
+        Self::with(&[("people.toml", people.to_owned())], password, ports(clock, 1)).await
+    }
+
+    /// One with this bundle.
+    pub(crate) async fn with(files: &[(&str, String)], password: &'static str, ports: Ports) -> Result<Self> {
         let folder = TempDir::new()?;
         let store = Arc::new(SqliteStore::open(&folder.path().join("countersign.db"))?);
         let settings = Settings { argon2: Argon2Cost { memory_kib: 64, passes: 1 }, ..Settings::default() };
-        let engine = Engine::start(store, MasterKey::new([7; 32]), ports(clock, 1), settings)?;
-        let bundle: BTreeMap<String, String> =
-            [("bundle.toml", "name = \"test\"\nformat = 1\n"), ("people.toml", people)]
-                .map(|(name, text)| (name.to_owned(), text.to_owned()))
-                .into();
+        let engine = Engine::start(store, MasterKey::new([7; 32]), ports, settings)?;
+        let mut bundle: BTreeMap<String, String> =
+            files.iter().map(|(name, text)| ((*name).to_owned(), text.clone())).collect();
+        bundle.insert("bundle.toml".into(), "name = \"test\"\nformat = 1\n".into());
         engine.first_bundle(bundle, &PrincipalId::new("dave")).await.ok().context("the bundle")?;
         Ok(Self { engine, password, _folder: folder })
     }

@@ -427,7 +427,12 @@ pub fn somebody_waits(scene: &Scene) -> bool {
 }
 
 pub fn client() -> Client {
-    Client { address: SocketAddr::from(([127, 0, 0, 1], 50_000)), application: "psql".into(), tls: true }
+    Client {
+        address: SocketAddr::from(([127, 0, 0, 1], 50_000)),
+        application: "psql".into(),
+        tls: true,
+        proved: None,
+    }
 }
 
 /// Sometimes the rows can be counted, and nearly always it is known what else it touches.
