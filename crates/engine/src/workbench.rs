@@ -46,18 +46,8 @@ pub const APPLICATION: &str = "Countersign workbench";
 /// Somebody who wants to work on a resource from inside.
 #[derive(Debug)]
 pub struct Wish {
-    /// Who: proved by their sign-in.
-    pub principal: PrincipalId,
-    /// On what.
-    pub resource: ResourceId,
-    /// In which role; without it the door chooses as for any client.
-    pub role: Option<RoleId>,
-    /// From where.
-    pub client: Client,
-    /// Why, for this session.
-    pub reason: Option<String>,
-    /// The ticket it belongs to.
-    pub ticket: Option<String>,
+    /// Who, and on what.
+    pub entry: Entry,
     /// What is to be done, until the sender is gone: then the session ends.
     pub orders: mpsc::Receiver<Order>,
     /// To be left at once, whatever is going on.
@@ -293,9 +283,9 @@ impl Engine {
     /// # Errors
     /// There is no such resource or no door to it, there is no grant, or the server can't be reached.
     pub async fn open_inside(&self, entry: Entry) -> Result<Workbench, Refused> {
-        let Entry { principal, resource, role, client, reason, ticket } = entry;
-        let kind = self.snapshot().book.catalogue.resources.get(&resource).map(|found| found.kind.clone());
-        let kind = kind.ok_or_else(|| Refusal::NoSuchResource(resource.clone()))?;
+        let kind =
+            self.snapshot().book.catalogue.resources.get(&entry.resource).map(|found| found.kind.clone());
+        let kind = kind.ok_or_else(|| Refusal::NoSuchResource(entry.resource.clone()))?;
         let closed = || {
             let message = format!("no door is open for resources of kind `{kind}`");
             Refused::new(RefusedCode::Unavailable, message).hint("try again in a moment")
@@ -304,17 +294,7 @@ impl Engine {
         let (orders, ordered) = mpsc::channel(ORDERS_MAX);
         let (leave, leaving) = watch::channel(false);
         let (answer, answered) = oneshot::channel();
-        let wish = Wish {
-            principal,
-            resource,
-            role,
-            client,
-            reason,
-            ticket,
-            orders: ordered,
-            leave: leaving,
-            answer,
-        };
+        let wish = Wish { entry, orders: ordered, leave: leaving, answer };
         let opening = async {
             door.send(wish).await.map_err(|_| closed())?;
             answered.await.unwrap_or_else(|_| Err(closed()))

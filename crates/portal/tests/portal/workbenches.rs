@@ -29,7 +29,11 @@ async fn door(house: &House) -> mpsc::UnboundedReceiver<Event> {
     let (seen, events) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         while let Some(wish) = wishes.recv().await {
-            let _ = seen.send(Event::Opened(format!("{} {}", wish.principal, wish.client.address.ip())));
+            let _ = seen.send(Event::Opened(format!(
+                "{} {}",
+                wish.entry.principal,
+                wish.entry.client.address.ip()
+            )));
             let begun = Begun { session: session.clone(), server: "17.2".into() };
             let Some((mut orders, mut leave)) = wish.answer(Ok(begun)) else { continue };
             let seen = seen.clone();

@@ -55,10 +55,16 @@ pub(super) async fn keep(shared: Arc<Shared>, places: Arc<Semaphore>, sessions: 
 async fn serve(wish: Wish, shared: Arc<Shared>) {
     let found = {
         let snapshot = shared.engine.snapshot();
-        snapshot.book.catalogue.resources.get(&wish.resource).filter(|found| found.kind == KIND).cloned()
+        snapshot
+            .book
+            .catalogue
+            .resources
+            .get(&wish.entry.resource)
+            .filter(|found| found.kind == KIND)
+            .cloned()
     };
     let Some(described) = found else {
-        let gone = format!("the resource `{}` is not there any more", wish.resource);
+        let gone = format!("the resource `{}` is not there any more", wish.entry.resource);
         drop(wish.answer(Err(Refused::new(RefusedCode::NotFound, gone))));
         return;
     };
@@ -68,10 +74,10 @@ async fn serve(wish: Wish, shared: Arc<Shared>) {
         link: Link::new(Stream::Inside(outer)),
         wish: wished(&wish),
         version: ProtocolVersion::V3_0,
-        principal: wish.principal.clone(),
-        resource: wish.resource.clone(),
+        principal: wish.entry.principal.clone(),
+        resource: wish.entry.resource.clone(),
         described,
-        client: wish.client.clone(),
+        client: wish.entry.client.clone(),
         entered: Some(entered),
     };
     let bench = Bench {
@@ -79,7 +85,7 @@ async fn serve(wish: Wish, shared: Arc<Shared>) {
         shared: Arc::clone(&shared),
         cancel: None,
         transaction: Transaction::None,
-        principal: wish.principal.clone(),
+        principal: wish.entry.principal.clone(),
     };
     tokio::join!(Box::pin(enter(arrived, shared)), Box::pin(bench.work(wish, entering)));
 }
@@ -87,12 +93,12 @@ async fn serve(wish: Wish, shared: Arc<Shared>) {
 /// What a startup packet would have said.
 fn wished(wish: &Wish) -> startup::Wish {
     startup::Wish {
-        user: wish.principal.to_string(),
-        database: wish.resource.to_string(),
-        application: wish.client.application.clone(),
-        role: wish.role.clone(),
-        reason: wish.reason.clone(),
-        ticket: wish.ticket.clone(),
+        user: wish.entry.principal.to_string(),
+        database: wish.entry.resource.to_string(),
+        application: wish.entry.client.application.clone(),
+        role: wish.entry.role.clone(),
+        reason: wish.entry.reason.clone(),
+        ticket: wish.entry.ticket.clone(),
         ask: None,
         lasting: None,
         wait: None,
