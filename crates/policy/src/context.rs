@@ -39,8 +39,8 @@ pub struct Plain {
     pub via: Via,
 }
 
-/// How whoever asks was proved to be who they are, and how long before they asked. Where nobody signed in (a client at a
-/// door), nothing is said of it.
+/// How whoever asks was proved to be who they are, and how long before they asked. Where nobody signed in (an agent at a door,
+/// with a credential that its owner made), nothing is said of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Auth {
     /// By what: `password`, `totp`, `recovery-code`, `passkey`.

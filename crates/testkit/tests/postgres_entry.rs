@@ -226,3 +226,36 @@ async fn libpq_verifies_the_door_and_binds_to_it() -> Result<()> {
     house.close().await;
     Ok(())
 }
+
+/// A statement is asked about with the sign-in by which its credential was made, and with the age of that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rules_say_of_statements_how_old_a_sign_in_may_be() -> Result<()> {
+    let rule = "@id(\"reading-wants-a-fresh-password\")\nforbid (principal, action == Action::\"sql.select\", resource)\n\
+        unless { context has auth_age && context.auth_age < duration(\"1h\")\n\
+        && context has auth_methods && context.auth_methods.contains(\"password\") };\n";
+    let house = House::with(|files| drop(files.insert("fresh.cedar".into(), rule.into()))).await?;
+    house.grant("alice", "shop-writer", Span::minutes(30)).await?;
+    let (fresh, mut late) = (house.person("alice").await?, house.person("alice").await?);
+    late.proof.age = Span::hours(1);
+    let mut by_proxy = house.person("alice").await?;
+    by_proxy.proof = countersign_engine::Proof::default();
+    for (what, caller, reads) in
+        [("fresh", fresh, true), ("late", late, false), ("by nothing", by_proxy, false)]
+    {
+        let shop = countersign_core::ResourceId::new("shop");
+        let minted = house.engine.mint_credential(&caller, &shop).await?;
+        let mut config = tokio_postgres::Config::new();
+        config.host("127.0.0.1").port(house.door.port()).dbname("shop");
+        config.user(&minted.user).password(minted.password.as_str());
+        let (client, connection) = config.connect(tokio_postgres::NoTls).await?;
+        tokio::spawn(connection);
+        let read = client.simple_query("SELECT 1").await;
+        ensure!(read.is_ok() == reads, "{what}: {read:?}");
+        if let Err(error) = read {
+            let said = error.as_db_error().context("the door's own word")?.message().to_owned();
+            ensure!(said.contains("reading-wants-a-fresh-password"), "{what}: {said}");
+        }
+    }
+    house.close().await;
+    Ok(())
+}

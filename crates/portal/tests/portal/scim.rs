@@ -447,6 +447,56 @@ async fn groups_within_groups_and_names_that_change() {
     assert_eq!(refusal(&served.patch(&format!("/Groups/{outer}"), unknown).await), (400, "invalidValue"));
 }
 
+/// Names that only resemble somebody's, or are theirs once what the bundle strips is taken off: none takes the place of whoever has
+/// the name, and no search finds one for the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_takes_the_place_of_somebody_called_alike() {
+    let served = served().await;
+    let kim = served.user("kim").await;
+    let record = |served: &Served| served.engine().snapshot().book.account(&who("kim")).unwrap().record;
+    let before = record(&served);
+    let alike = [
+        "\u{212a}im",
+        "k\u{131}m",
+        "k\u{130}m",
+        "\u{ff4b}im",
+        "k\u{456}m",
+        "kim\u{200b}",
+        "kim\u{a0}",
+        "\u{2003}kim",
+    ];
+    for name in alike {
+        let said =
+            served.post("/Users", json!({ "schemas": [USER], "userName": name, "active": true })).await;
+        assert_eq!(refusal(&said), (400, "invalidValue"), "{name:?}");
+        let filter = format!("filter=userName%20eq%20%22{}%22", encoded(name));
+        assert_eq!(served.names(&filter).await, Vec::<String>::new(), "{name:?}");
+    }
+    let other = served.user("someone").await;
+    for name in ["KIM", " kim", "kim ", "kim@example.com", "Kim@Example.COM"] {
+        let said =
+            served.post("/Users", json!({ "schemas": [USER], "userName": name, "active": false })).await;
+        assert_eq!(refusal(&said), (409, "uniqueness"), "{name:?}");
+        let renamed = json!([{ "op": "replace", "path": "userName", "value": name }]);
+        let said = served.patch(&format!("/Users/{other}"), renamed).await;
+        assert_eq!(refusal(&said), (409, "uniqueness"), "{name:?}");
+    }
+    assert!(served.is_enabled("kim") && served.is_enabled("someone") && record(&served) == before);
+    assert_eq!(served.names("filter=userName%20eq%20%22Kim%22").await, ["kim"], "case is of no account");
+    // A group is found by its own name, and is not filled as another one is.
+    served.group("\u{ff24}BA", &[&kim]).await;
+    assert!(!served.is_dba("kim"));
+    // Once it is free, the name is to be had, and what the former one had is not.
+    assert_eq!(served.send(Method::DELETE, &format!("/Users/{kim}"), None, &[]).await.status.as_u16(), 204);
+    served.user("kim@example.com").await;
+    assert!(served.is_enabled("kim") && record(&served) != before);
+}
+
+/// As it stands in an address.
+fn encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02x}")).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_come_in_pages_and_versions_are_held_against_each_other() {
     let served = served().await;
