@@ -18,9 +18,9 @@ use countersign_core::{At, PrincipalId, ResourceId, SignInId, Span};
 use zeroize::Zeroizing;
 
 use super::means::{Means, MeansSet};
+use super::origin::{Came, LetIn};
 use super::programs::secret;
 use super::sign_in::{SignInRefused, SignedIn};
-use super::tokens::{Came, LetIn};
 use super::{Caller, Minted, SignInClient};
 use crate::engine::Engine;
 use crate::words::{Refused, RefusedCode};

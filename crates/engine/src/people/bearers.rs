@@ -11,8 +11,9 @@ use countersign_core::{At, CredentialId, PrincipalId, ResourceId, RoleId, SignIn
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::origin::Audience;
 use super::programs::secret;
-use super::tokens::{Audience, Kept as SignIn};
+use super::tokens::Kept as SignIn;
 use super::{Caller, Proved};
 use crate::engine::Engine;
 use crate::house::House;

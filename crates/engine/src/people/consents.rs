@@ -3,15 +3,10 @@
 //! A yes gives a code, which a browser brings to the client and which counts once, within a minute, with the client's verifier
 //! (RFC 7636), for what was asked. What comes of it is a sign-in of the person's, or of an agent's that they answer for, which
 //! counts at that resource alone, in one role if they said so, and never at the API. It ends with the sign-in that let it in
-//! where that is taken away, and after eight hours at the latest.
-//!
-//! The client keeps it going: a token that it shows gives it a new bearer token and the next such token. Each is computed of the
-//! first and a key of the house, so none of them is kept. Whoever shows one that had a successor was robbed or is a thief, and
-//! the sign-in ends; but for some seconds, in which a client that sent two calls at once, or lost an answer, gets the same
-//! successor again. Codes wait in memory: a restart has people begin anew.
+//! where that is taken away, and after eight hours at the latest. Codes wait in memory: a restart has people begin anew.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -24,10 +19,11 @@ use zeroize::Zeroizing;
 
 use super::clients::{Client, stays_here};
 use super::means::Proof;
+use super::origin::{Audience, Came, LetIn};
 use super::programs::{CODE_FOR, is_verifier, secret};
 use super::sign_in::SignInRefused;
-use super::tokens::{Audience, Came, Kept as SignIn, LetIn, Turn, client_key_of};
-use super::{Caller, ProgramCode, SignInClient, redirect_host, rows};
+use super::tokens::{Kept as SignIn, client_key_of};
+use super::{Caller, ProgramCode, SignInClient, redirect_host};
 use crate::engine::Engine;
 use crate::line::Topic;
 use crate::snapshot::Snapshot;
@@ -41,14 +37,9 @@ const KIND: &str = "mcp";
 const LET_IN_FOR: Span = Span::hours(8);
 /// How long a code is remembered that was used, to know it again.
 const SPENT_FOR: Span = Span::minutes(10);
-/// How long a token that has a successor gives the same successor again: for two calls at once, or an answer that was lost.
-const AGAIN_FOR: Span = Span::seconds(10);
 /// How many codes one sign-in may have given, and all.
 const CODES_EACH_MAX: usize = 16;
 const CODES_MAX: usize = 10_000;
-/// What stands between the two halves of a token by which a client keeps its sign-in going.
-const BETWEEN: char = '.';
-
 /// What a client asks a person for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsentAsk {
@@ -139,7 +130,7 @@ pub enum TokenRefused {
 pub(super) struct Consents {
     codes: Mutex<BTreeMap<[u8; 32], Code>>,
     /// One after the other, so that of two who come with the same one is the second.
-    redeeming: tokio::sync::Mutex<()>,
+    pub(super) redeeming: tokio::sync::Mutex<()>,
 }
 
 struct Code {
@@ -311,85 +302,6 @@ impl Engine {
         Ok(tokens)
     }
 
-    /// Gives a client its next tokens.
-    ///
-    /// # Errors
-    /// [`TokenRefused`]. If the token had a successor, the sign-in has ended.
-    pub async fn refresh(
-        &self,
-        token: &str,
-        client: ClientId,
-        resource: Option<&ResourceId>,
-        from: SignInClient,
-    ) -> Result<IssuedTokens, TokenRefused> {
-        let _one_after_the_other = self.0.people.consents.redeeming.lock().await;
-        let (first, _) = token.split_once(BETWEEN).ok_or(TokenRefused::NoGrant)?;
-        let (key, now) = (client_key_of(first), self.now());
-        let found = self.0.people.tokens.at(&key, now, &self.0.house.settings);
-        let mut kept = found.ok_or(TokenRefused::NoGrant)?;
-        let (Some(audience), Some(turn)) = (kept.from.audience.clone(), kept.turn) else {
-            return Err(TokenRefused::NoGrant);
-        };
-        if audience.client != client {
-            return Err(TokenRefused::NoGrant);
-        }
-        if resource.is_some_and(|resource| *resource != audience.resource) {
-            return Err(TokenRefused::OtherResource);
-        }
-        let is = |number: u64| {
-            let right = self.refresh_token(first, number);
-            verify_slices_are_equal(right.as_bytes(), token.as_bytes()).is_ok()
-        };
-        let number = if is(turn.number) {
-            turn.number.saturating_add(1)
-        } else if turn.number > 0 && now < turn.at.plus(AGAIN_FOR) && is(turn.number - 1) {
-            turn.number
-        } else {
-            self.end_stolen("a refresh token", (&kept.principal, kept.id), &from).await;
-            return Err(TokenRefused::NoGrant);
-        };
-        if number != turn.number {
-            (kept.turn, kept.seen_at) = (Some(Turn { number, at: now }), now);
-        }
-        let by = caller_for(&audience.by, (&key, &kept), &from, now);
-        self.check_client(&by, &kept.principal, &audience.resource)?;
-        let made = self.make_bearer(&by, (&key, &kept), &audience.resource, vec![kept.put(&key)]).await;
-        let made = made.map_err(TokenRefused::Refused)?;
-        if !self.0.people.tokens.turned(&key, &kept) {
-            // It ended meanwhile; what has just been stored of it must not come back with the next start.
-            return Err(self.gone(&key).await);
-        }
-        let refresh = self.refresh_token(first, number);
-        Ok(IssuedTokens { access: made.token, expires_at: made.expires_at, refresh, role: audience.role })
-    }
-
-    /// Takes out of the store what is not known any more.
-    async fn gone(&self, key: &[u8; 32]) -> TokenRefused {
-        let (store, over) = (Arc::clone(&self.0.house.store), rows::taken_out(key));
-        match tokio::task::spawn_blocking(move || store.put(&over)).await {
-            Ok(Ok(())) => TokenRefused::NoGrant,
-            Ok(Err(_)) | Err(_) => TokenRefused::Refused(Refused::unavailable()),
-        }
-    }
-
-    /// Ends the sign-in of a client that gives back a token of either kind. One that is not its own, or is none, is nothing to it
-    /// (RFC 7009, section 2.2).
-    ///
-    /// # Errors
-    /// It could not be recorded.
-    pub async fn give_back(&self, token: &str, client: ClientId, from: SignInClient) -> Result<(), Refused> {
-        let first = token.split_once(BETWEEN).map(|(first, _)| client_key_of(first));
-        let key = first.or_else(|| self.sign_in_of_bearer(token));
-        let found = key
-            .and_then(|key| Some((key, self.0.people.tokens.at(&key, self.now(), &self.0.house.settings)?)));
-        let is_its_own =
-            |kept: &SignIn| kept.from.audience.as_ref().is_some_and(|audience| audience.client == client);
-        match found.filter(|(_, kept)| is_its_own(kept)) {
-            Some((key, kept)) => self.end_of_sign_in(&key, &kept, &from).await,
-            None => Ok(()),
-        }
-    }
-
     /// Signs the client in, and gives it its first tokens.
     async fn first_tokens(
         &self,
@@ -451,7 +363,12 @@ impl Engine {
     }
 
     /// Whether a client may have a token now: nobody is disabled, and policy lets whoever let it in make a credential.
-    fn check_client(&self, by: &Caller, whose: &PrincipalId, at: &ResourceId) -> Result<(), TokenRefused> {
+    pub(super) fn check_client(
+        &self,
+        by: &Caller,
+        whose: &PrincipalId,
+        at: &ResourceId,
+    ) -> Result<(), TokenRefused> {
         if !self.may_let_in_as(&by.principal, whose) {
             return Err(TokenRefused::NoGrant);
         }
@@ -532,12 +449,6 @@ impl Engine {
         own.map(|(agent, _)| agent).filter(|agent| snapshot.book.is_enabled(agent)).cloned().collect()
     }
 
-    /// The token by which a client keeps its sign-in going, of this number.
-    fn refresh_token(&self, first: &str, number: u64) -> Zeroizing<String> {
-        let mac = self.0.house.keyring.mac("refresh", &[first.as_bytes(), &number.to_be_bytes()]);
-        Zeroizing::new(format!("{first}{BETWEEN}{}", URL_SAFE_NO_PAD.encode(mac)))
-    }
-
     /// Stores what the chain does not tell of.
     pub(super) async fn store_puts(&self, puts: Vec<Put>) -> Result<(), Refused> {
         let store = std::sync::Arc::clone(&self.0.house.store);
@@ -549,7 +460,7 @@ impl Engine {
 }
 
 /// Whoever let a client in, as policy is asked about them when the client comes: by what they proved then, from where it comes.
-fn caller_for(
+pub(super) fn caller_for(
     principal: &PrincipalId,
     (key, sign_in): (&[u8; 32], &SignIn),
     from: &SignInClient,

@@ -21,8 +21,8 @@ use serde::{Deserialize, Serialize};
 
 use super::SignInClient;
 use super::means::{Means, MeansSet};
+use super::origin::Came;
 use super::sign_in::{SignInRefused, SignedIn};
-use super::tokens::Came;
 use crate::engine::Engine;
 use crate::federation::{FederationError, WorkloadToken, Workloads};
 use crate::writer::work::{Deed, From};

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use countersign_core::{At, PrincipalId, ResourceId, RoleId, SignInId};
 
 use super::means::MeansSet;
-use super::tokens::{Audience, Kept};
+use super::origin::Audience;
+use super::tokens::Kept;
 use super::{Caller, SignInClient};
 use crate::engine::Engine;
 use crate::line::Topic;

@@ -14,7 +14,8 @@ use countersign_core::{At, PrincipalId, SignInId};
 use serde::{Deserialize, Serialize};
 
 use super::SignInClient;
-use super::tokens::{Kept as KeptSignIn, Origin};
+use super::origin::Origin;
+use super::tokens::Kept as KeptSignIn;
 use crate::house::House;
 use crate::store::{Drawer, Put, Scan, StoreError};
 

@@ -23,9 +23,9 @@ use countersign_core::{At, PrincipalId, SignInId, Span};
 use countersign_policy::context::Via;
 use zeroize::Zeroizing;
 
+use super::origin::{Came, LetIn};
 use super::places::network;
 use super::sign_in::{SignInRefused, SignedIn};
-use super::tokens::{Came, LetIn};
 use super::{Caller, SignInClient};
 use crate::engine::Engine;
 use crate::ports::Ports;

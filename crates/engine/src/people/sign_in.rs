@@ -10,9 +10,9 @@ use countersign_policy::context::Via;
 use zeroize::Zeroizing;
 
 use super::means::{Means, MeansSet};
+use super::origin::Came;
 use super::passwords::PASSWORD_BYTES_MAX;
 use super::second::SecondStep;
-use super::tokens::Came;
 use crate::engine::Engine;
 use crate::line::{Sealed, SignIn, Topic};
 use crate::seal::Field;
