@@ -7,6 +7,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use countersign_core::{At, BundleHash, Command, PrincipalId, SessionId};
 use tokio::sync::watch;
 
+use crate::counter::Counter;
 use crate::house::House;
 use crate::keys::{HouseKeys, Keys, MasterKey};
 use crate::line::{State, Topic};
@@ -45,10 +46,10 @@ pub(crate) struct Inner {
     pub(crate) accounts: crate::accounts::Board,
     pub(crate) directories: crate::directory::Directories,
     pub(crate) readers: crate::scripts::Readers,
-    pub(crate) lectern: crate::reading::Lectern,
-    pub(crate) benches: crate::workbench::Benches,
+    pub(crate) lectern: Counter<crate::reading::Wish>,
+    pub(crate) benches: Counter<crate::workbench::Wish>,
     pub(crate) setup: crate::setup::Setup,
-    pub(crate) counter: crate::setup::Counter,
+    pub(crate) trying: Counter<crate::setup::Wish>,
     pub(crate) history: crate::history::History,
     pub(crate) trials: Arc<tokio::sync::Semaphore>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -153,10 +154,10 @@ impl Engine {
             accounts,
             directories,
             readers,
-            lectern: crate::reading::Lectern::default(),
-            benches: crate::workbench::Benches::default(),
+            lectern: Counter::default(),
+            benches: Counter::default(),
             setup: crate::setup::Setup::default(),
-            counter: crate::setup::Counter::default(),
+            trying: Counter::default(),
             history: crate::history::History::default(),
             trials: Arc::new(tokio::sync::Semaphore::new(crate::trial::AT_ONCE_MAX)),
             thread,

@@ -10,6 +10,7 @@ pub mod accounts;
 pub mod action;
 mod api;
 pub mod audit;
+mod counter;
 pub mod directory;
 mod engine;
 pub mod federation;

@@ -5,8 +5,7 @@
 //! on what the session did before: a fresh one, with the server's ordinary settings. Nothing is sent to the target but
 //! questions about its catalogue.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use countersign_core::catalogue::Catalogue;
@@ -55,10 +54,6 @@ pub struct Wish {
     answer: oneshot::Sender<Result<Read, String>>,
 }
 
-/// Where doors and askers meet, by the kind of resource.
-#[derive(Debug, Default)]
-pub(crate) struct Lectern(Mutex<BTreeMap<String, mpsc::Sender<Wish>>>);
-
 impl Wish {
     /// Answers it: what the statement is, or why nobody knows.
     pub fn answer(self, read: Result<Read, String>) {
@@ -71,10 +66,7 @@ impl Engine {
     /// For doors: the texts to understand on resources of this kind, until the receiver is dropped.
     #[must_use]
     pub fn reading_wishes(&self, kind: &str) -> mpsc::Receiver<Wish> {
-        let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        let mut doors = self.0.lectern.0.lock().unwrap_or_else(PoisonError::into_inner);
-        doors.insert(kind.to_owned(), sender);
-        receiver
+        self.0.lectern.serve(kind, WAITING_MAX)
     }
 
     /// What `text` is on `resource` under `account`.
@@ -93,14 +85,11 @@ impl Engine {
             let message = format!("a statement of {} bytes is more than {TEXT_BYTES_MAX}", text.len());
             return Err(Refused::new(RefusedCode::TooLarge, message));
         }
-        let door = {
-            let doors = self.0.lectern.0.lock().unwrap_or_else(PoisonError::into_inner);
-            doors.get(&described.kind).cloned()
-        };
         let unread = |why: String| {
             Refused::new(RefusedCode::Unavailable, why)
                 .hint("the gateway's log says more; try again in a moment")
         };
+        let door = self.0.lectern.door(&described.kind);
         let door = door.ok_or_else(|| unread(format!("no door understands `{}`", described.kind)))?;
         let (answer, answered) = oneshot::channel();
         let wish = Wish { resource: resource.clone(), account: account.to_owned(), text, answer };

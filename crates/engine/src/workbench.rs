@@ -9,8 +9,8 @@
 //!
 //! Doors and whoever wants a workbench meet here, by the kind of the resource. Nothing here speaks a protocol.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use countersign_core::book::Standing;
@@ -209,16 +209,6 @@ pub struct Export {
     pub rows: u64,
 }
 
-/// Where doors and workbenches meet, by the kind of resource.
-#[derive(Debug, Default)]
-pub(crate) struct Benches(Mutex<BTreeMap<String, mpsc::Sender<Wish>>>);
-
-impl Benches {
-    fn doors(&self) -> MutexGuard<'_, BTreeMap<String, mpsc::Sender<Wish>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Wish {
     /// Lets it in, or says why not. Nothing: whoever wished has gone.
     pub fn answer(
@@ -239,9 +229,7 @@ impl Engine {
     /// For doors: who wants to work on resources of this kind, until the receiver is dropped.
     #[must_use]
     pub fn workbench_wishes(&self, kind: &str) -> mpsc::Receiver<Wish> {
-        let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        self.0.benches.doors().insert(kind.to_owned(), sender);
-        receiver
+        self.0.benches.serve(kind, WAITING_MAX)
     }
 
     /// Opens a session on `resource` for the caller, from inside.
@@ -274,7 +262,7 @@ impl Engine {
     /// Whether clients are let in from inside to resources of this kind.
     #[must_use]
     pub fn is_entered_from_inside(&self, kind: &str) -> bool {
-        self.0.benches.doors().contains_key(kind)
+        self.0.benches.door(kind).is_some()
     }
 
     /// Opens a session from inside for somebody who has proved who they are, and that they may be a client there: by a
@@ -290,7 +278,7 @@ impl Engine {
             let message = format!("no door is open for resources of kind `{kind}`");
             Refused::new(RefusedCode::Unavailable, message).hint("try again in a moment")
         };
-        let door = self.0.benches.doors().get(&kind).cloned().ok_or_else(closed)?;
+        let door = self.0.benches.door(&kind).ok_or_else(closed)?;
         let (orders, ordered) = mpsc::channel(ORDERS_MAX);
         let (leave, leaving) = watch::channel(false);
         let (answer, answered) = oneshot::channel();

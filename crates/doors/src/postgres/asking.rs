@@ -15,6 +15,7 @@ use countersign_wire::postgres::encode::{Report, Severity};
 use super::startup::Wish;
 use super::stream::{GOODBYE, Link};
 use super::{KIND, Shared, wording};
+use crate::flow;
 
 /// How many connections of one principal may wait for an answer at once.
 const WAITING_MAX: u32 = 4;
@@ -22,8 +23,6 @@ const WAITING_MAX: u32 = 4;
 const WAITING_ALL_MAX: u32 = 256;
 /// How much a client may send before it is let in, in bytes: enough for one that is ahead of itself.
 const AHEAD_BYTES_MAX: usize = 16 * 1024;
-/// How often a waiting client is told how much time is left.
-const REMIND: Span = Span::seconds(30);
 /// For how long a role is asked for, if nothing is said.
 const LASTING: Span = Span::minutes(30);
 
@@ -106,7 +105,7 @@ async fn wait(link: &mut Link, shared: &Shared, mut asked: AtDoor, until: At) ->
             biased;
             () = gone(link) => Step::Gone,
             () = shared.stopping.cancelled() => Step::Stopping,
-            answer = asked.answer_by(until.min(now.plus(REMIND))) => answer.map_or(Step::Still, Step::Answered),
+            answer = asked.answer_by(until.min(now.plus(flow::REMIND))) => answer.map_or(Step::Still, Step::Answered),
         };
         match step {
             Step::Answered(Answer::Approved) => return Ok(()),

@@ -19,7 +19,6 @@ use countersign_policy::{Source, compile};
 use tokio::sync::{Mutex, MutexGuard};
 use zeroize::Zeroizing;
 
-pub(crate) use trying::Counter;
 pub use trying::{Reached, Wish};
 
 use crate::api::ApplyError;

@@ -1,7 +1,5 @@
 //! Trying an account of a database before anything of it is kept: asked of the door that speaks its protocol.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use countersign_core::catalogue::{Resource, Role};
@@ -41,10 +39,6 @@ pub struct Wish {
     answer: oneshot::Sender<Result<Reached, String>>,
 }
 
-/// Where doors and the set-up meet, by the kind of resource.
-#[derive(Debug, Default)]
-pub(crate) struct Counter(Mutex<BTreeMap<String, mpsc::Sender<Wish>>>);
-
 impl Wish {
     /// Answers it: what was found, or why nothing was.
     pub fn answer(self, reached: Result<Reached, String>) {
@@ -57,10 +51,7 @@ impl Engine {
     /// For doors: the accounts to try on resources of this kind, until the receiver is dropped.
     #[must_use]
     pub fn trying_wishes(&self, kind: &str) -> mpsc::Receiver<Wish> {
-        let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        let mut doors = self.0.counter.0.lock().unwrap_or_else(PoisonError::into_inner);
-        doors.insert(kind.to_owned(), sender);
-        receiver
+        self.0.trying.serve(kind, WAITING_MAX)
     }
 
     /// Has a door try an account, under which people are to hold this role.
@@ -70,14 +61,10 @@ impl Engine {
         role: &Role,
         account: &Account,
     ) -> Result<Reached, Refused> {
-        let door = {
-            let doors = self.0.counter.0.lock().unwrap_or_else(PoisonError::into_inner);
-            doors.get(&resource.kind).cloned()
-        };
         let closed = || {
             Refused::new(RefusedCode::Unavailable, "the door is not open yet").hint("try again in a moment")
         };
-        let door = door.ok_or_else(closed)?;
+        let door = self.0.trying.door(&resource.kind).ok_or_else(closed)?;
         let (answer, answered) = oneshot::channel();
         let password = account.password.clone();
         let wish = Wish { resource: resource.clone(), role: role.clone(), password, answer };

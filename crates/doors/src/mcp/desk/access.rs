@@ -11,10 +11,8 @@ use serde_json::{Value, json};
 use super::super::KIND;
 use super::super::answer::{self, Words};
 use super::{Desk, Not, Sitting, text};
-use crate::words;
+use crate::{flow, words};
 
-/// How often a client is told that it still waits.
-const REMIND: Span = Span::seconds(30);
 /// How long a client waits that hears nothing meanwhile: many give up after a minute.
 const DEAF: Span = Span::seconds(45);
 /// For how long a role is asked for, if nothing is said, in minutes.
@@ -140,7 +138,7 @@ async fn wait(sitting: &mut Sitting, mut asked: AtDoor) -> Result<Result<(), Str
             asked.asked(),
             asked.link()
         ));
-        let next = until.min(now.plus(REMIND));
+        let next = until.min(now.plus(flow::REMIND));
         match sitting.attended(asked.answer_by(next)).await? {
             Some(Answer::Approved) => return Ok(Ok(())),
             Some(answer) => {

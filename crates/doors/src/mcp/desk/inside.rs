@@ -15,8 +15,8 @@ const TOLD_MAX: usize = 4;
 pub(super) struct Inside {
     session: Session,
     /// One run at a time, as in one connection.
-    orders: Mutex<mpsc::Sender<Order>>,
-    gone: mpsc::Sender<Order>,
+    turn: Mutex<()>,
+    orders: mpsc::Sender<Order>,
     leave: watch::Sender<bool>,
     /// The client knows that it is over.
     is_told: AtomicBool,
@@ -32,15 +32,14 @@ pub(super) enum Left {
 
 /// A run that is under way. What runs is cancelled when this is dropped before it is over.
 pub(super) struct Running<'a> {
-    _turn: MutexGuard<'a, mpsc::Sender<Order>>,
+    _turn: MutexGuard<'a, ()>,
     told: mpsc::Receiver<Told>,
 }
 
 impl Inside {
     pub(super) fn new(workbench: Workbench) -> Self {
         let Workbench { begun: Begun { session, .. }, orders, leave } = workbench;
-        let gone = orders.clone();
-        Self { session, orders: Mutex::new(orders), gone, leave, is_told: AtomicBool::new(false) }
+        Self { session, turn: Mutex::default(), orders, leave, is_told: AtomicBool::new(false) }
     }
 
     pub(super) fn session(&self) -> &Session {
@@ -49,12 +48,12 @@ impl Inside {
 
     /// Whether it takes no more orders.
     pub(super) fn is_over(&self) -> bool {
-        self.gone.is_closed()
+        self.orders.is_closed()
     }
 
     /// Whether something runs or waits in it.
     pub(super) fn is_busy(&self) -> bool {
-        self.orders.try_lock().is_err()
+        self.turn.try_lock().is_err()
     }
 
     /// What its client knows of its end.
@@ -72,9 +71,9 @@ impl Inside {
 
     /// Runs the statements of a text, behind whatever runs now. Nothing: the session is over.
     pub(super) async fn run(&self, text: &str, rows_max: u32) -> Option<Running<'_>> {
-        let turn = self.orders.lock().await;
+        let turn = self.turn.lock().await;
         let (into, told) = mpsc::channel(TOLD_MAX);
-        turn.send(Order::Run { text: Arc::from(text), rows_max, told: into }).await.ok()?;
+        self.orders.send(Order::Run { text: Arc::from(text), rows_max, told: into }).await.ok()?;
         Some(Running { _turn: turn, told })
     }
 

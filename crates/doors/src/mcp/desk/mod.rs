@@ -8,7 +8,7 @@ mod access;
 mod inside;
 mod sql;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use countersign_core::RoleId;
@@ -243,7 +243,7 @@ impl Sitting {
                 answer::result(&self.id, &self.desk.welcome(revision))
             }
             "ping" => answer::result(&self.id, "{}"),
-            "tools/list" => answer::result(&self.id, &json!({ "tools": tools() }).to_string()),
+            "tools/list" => answer::result(&self.id, &json!({ "tools": *TOOLS }).to_string()),
             "tools/call" => self.call(params.as_ref()).await,
             _ => {
                 let words = Words::new(answer::NO_METHOD, format!("a database has no `{method}`"));
@@ -308,17 +308,13 @@ impl Sitting {
 }
 
 /// The tools, as they are listed. They are the same for everybody: what one may do is said when it is tried.
-fn tools() -> Value {
-    let mut tools = sql::tools();
-    tools.extend(access::tools());
-    Value::Array(tools)
-}
+static TOOLS: LazyLock<Vec<Value>> =
+    LazyLock::new(|| sql::tools().into_iter().chain(access::tools()).collect());
 
 /// Which tool is called, and with what, or why it can't be.
 fn asked(params: Option<&Json<'_>>) -> Result<(String, Value), String> {
     let tool = params.and_then(|params| params.get("name")?.text()).unwrap_or_default();
-    let listed = tools();
-    let found = listed.as_array().into_iter().flatten().find(|one| one["name"] == tool);
+    let found = TOOLS.iter().find(|one| one["name"] == tool);
     let found = found.ok_or_else(|| format!("a database has no tool `{tool}`"))?;
     let arguments = params.and_then(|params| params.get("arguments"));
     if let Some(why) = misfit(&found["inputSchema"].to_string(), arguments) {
