@@ -168,6 +168,9 @@ impl Gateway {
                 Ok(Err(error)) => Err(error),
                 Err(error) => Err(error.into()),
             },
+            () = self.engine.ended() => {
+                Err(anyhow::anyhow!("the ledger's writer failed, and nothing may happen without it"))
+            }
         };
         self.stop().await;
         ended
@@ -442,6 +445,9 @@ pub fn log_to_stderr() {
     let _set_already = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // What can't be written would be complained of by a macro that panics when it can't write either: a full disk
+        // under the log must not end whoever has something to say.
+        .log_internal_errors(false)
         .with_ansi(false)
         .try_init();
 }

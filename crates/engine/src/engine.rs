@@ -217,6 +217,11 @@ impl Engine {
         }
     }
 
+    /// Resolves when the ledger will take no more records: it was stopped, or its writer failed. Nothing can be decided then.
+    pub async fn ended(&self) {
+        self.0.queue.abandoned().await;
+    }
+
     /// The state as it is now. Takes no lock.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {

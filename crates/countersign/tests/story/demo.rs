@@ -25,8 +25,13 @@ pub struct Demo {
 
 impl Demo {
     pub fn start(folder: tempfile::TempDir) -> Self {
+        Self::start_by(Command::new(PROGRAM), folder)
+    }
+
+    /// As what `program` begins, which is given the demo's arguments.
+    pub fn start_by(mut program: Command, folder: tempfile::TempDir) -> Self {
         let log = std::fs::File::create(folder.path().join("demo.log")).unwrap();
-        let child = Command::new(PROGRAM)
+        let child = program
             .args(["demo", "--no-open", "--console-port", "0", "--postgres-port", "0", "--data"])
             .arg(folder.path())
             .stdin(Stdio::null())
@@ -77,6 +82,19 @@ impl Demo {
     pub fn stop(&mut self) -> std::process::ExitStatus {
         signal::kill(Pid::from_raw(self.child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
         self.child.wait().unwrap()
+    }
+
+    /// Stops, within a minute.
+    pub fn stop_soon(&mut self) -> std::process::ExitStatus {
+        signal::kill(Pid::from_raw(self.child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+        for _ in 0..1_200 {
+            if let Some(ended) = self.child.try_wait().unwrap() {
+                return ended;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        self.child.kill().unwrap();
+        panic!("the demo did not end within a minute");
     }
 
     pub fn sign_in(&self, name: &str) -> Person {

@@ -74,6 +74,40 @@ fn killed_while_a_statement_waits() {
     assert!(demo.stop().success());
 }
 
+/// No file can grow for a while, neither the store nor the log that tells of it: everything is refused meanwhile, and goes on
+/// afterwards.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_disk_that_is_full_for_a_while() {
+    // Who exceeds a limit is told by a signal, which would end it, unless it is ignored.
+    let mut program = Command::new("sh");
+    program.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", PROGRAM]);
+    let mut demo = Demo::start_by(program, tempfile::tempdir().unwrap());
+    let alice = demo.sign_in("alice");
+    let grow_to = |bytes: &str| {
+        let pid = demo.child.id().to_string();
+        let limit = format!("--fsize={bytes}:");
+        assert!(Command::new("prlimit").args(["--pid", &pid, &limit]).status().unwrap().success());
+    };
+    let ask = || alice.run(&["request", "shop-writer", "--for", "10m", "--reason", "the disk is full"]);
+    grow_to("1");
+    for _ in 0..3 {
+        let refused = ask();
+        assert!(words(&refused).contains("can't take a record now"), "{}", words(&refused));
+    }
+    // It is tried again, and that told, a few times meanwhile.
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    grow_to("unlimited");
+    let asked = (0..200).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        ask().status.success()
+    });
+    assert!(asked, "{}", words(&ask()));
+    let verified = demo.sign_in("bob").run(&["audit", "verify"]);
+    assert!(verified.status.success(), "{}", words(&verified));
+    assert!(demo.stop_soon().success());
+}
+
 /// Killed while an approved statement runs: its outcome is unknown, said so, and it is never run again.
 #[test]
 fn killed_while_an_approved_statement_runs() {

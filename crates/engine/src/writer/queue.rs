@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::work::{NotDone, Reply, Work};
 use super::{Turn, Writer};
@@ -25,6 +25,8 @@ pub(crate) struct Queue {
     state: Mutex<State>,
     wake: Condvar,
     room: Semaphore,
+    /// Nobody empties it any more.
+    abandoned: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -114,7 +116,12 @@ impl Answering {
 
 impl Queue {
     pub(crate) fn new() -> Self {
-        Self { state: Mutex::default(), wake: Condvar::new(), room: Semaphore::new(QUEUE_MAX) }
+        Self {
+            state: Mutex::default(),
+            wake: Condvar::new(),
+            room: Semaphore::new(QUEUE_MAX),
+            abandoned: watch::Sender::new(false),
+        }
     }
 
     /// Sends work and waits for what became of it.
@@ -151,6 +158,19 @@ impl Queue {
         self.state().closed = true;
         self.room.close();
         self.wake.notify_one();
+    }
+
+    /// Refuses what is left: nobody empties it any more.
+    fn abandon(&self) {
+        self.close();
+        drop(std::mem::take(&mut self.state().items));
+        self.abandoned.send_replace(true);
+    }
+
+    /// Resolves when nobody empties it any more.
+    pub(crate) async fn abandoned(&self) {
+        let mut abandoned = self.abandoned.subscribe();
+        drop(abandoned.wait_for(|gone| *gone).await);
     }
 
     async fn take_room(&self) -> Result<(), NotDone> {
@@ -276,8 +296,18 @@ pub(crate) trait Herald: Send {
     fn health(&self, writer: &Writer);
 }
 
+/// Whoever empties the queue; with it goes all hope for what is still in it, however it ends.
+struct Driver<'a>(&'a Queue);
+
+impl Drop for Driver<'_> {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
 /// Empties the queue until it is closed. Runs on a thread of its own.
 pub(crate) fn drive(mut writer: Writer, queue: &Arc<Queue>, herald: &dyn Herald) {
+    let _driver = Driver(queue);
     while let Some(batch) = queue.take() {
         let began = writer.clock();
         let kept = turn_or_keep(&mut writer, herald, batch);
@@ -455,6 +485,24 @@ mod tests {
         };
         let _last = put(&queue, Urgency::Lies);
         assert_eq!(taking.join().unwrap(), BATCH_MAX);
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_driver_that_is_gone() {
+        let queue = Arc::new(Queue::new());
+        let waiting = put(&queue, Urgency::Now);
+        let driver = {
+            let queue = Arc::clone(&queue);
+            std::thread::spawn(move || {
+                let _driver = Driver(&queue);
+                std::panic::resume_unwind(Box::new("a driver that fails"));
+            })
+        };
+        queue.abandoned().await;
+        driver.join().unwrap_err();
+        waiting.await.unwrap_err();
+        assert!(matches!(queue.done(work()).await, Err(NotDone::Unavailable)));
+        assert!(matches!(queue.send_alongside(work()).await, Err(NotDone::Unavailable)));
     }
 
     #[test]
