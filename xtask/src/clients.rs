@@ -14,7 +14,7 @@ use crate::run::{cargo, exists, finish, program, quietly, root, say, target};
 type Start = (&'static str, Vec<String>);
 
 /// The clients of tools.
-const TOOLS: [&str; 5] = ["typescript-sdk", "python-sdk", "inspector", "filesystem", "oauth"];
+const TOOLS: [&str; 6] = ["typescript-sdk", "python-sdk", "inspector", "filesystem", "oauth", "conformance"];
 
 /// Clients that are installed together.
 struct Family {
@@ -137,11 +137,13 @@ fn node() -> Result<Vec<Start>> {
     Ok(vec![("node-postgres", vec!["node".into(), text(&place.join("with_pg.mjs"))?])])
 }
 
-/// The official SDKs and the official inspector as clients, and the official servers: one that has something of everything, and one
-/// of files.
+/// The official SDKs, inspector and conformance suite as clients; and servers: the official ones of something of everything and of
+/// files, and one that has what the suite asks for.
 fn mcp() -> Result<Vec<Start>> {
     let place = kept("mcp")?;
     let scripts = ["with_sdk.mjs", "with_inspector.mjs", "with_files.mjs", "with_oauth.mjs"];
+    let conformance = ["with_conformance.mjs", "conformance_server.mjs", "conformance_fs.mjs"];
+    let scripts = scripts.into_iter().chain(conformance);
     for file in ["package.json", "package-lock.json"].into_iter().chain(scripts) {
         std::fs::copy(folder().join("mcp").join(file), place.join(file))?;
     }
@@ -154,6 +156,7 @@ fn mcp() -> Result<Vec<Start>> {
         ("inspector", vec!["node".into(), "with_inspector.mjs".into()]),
         ("filesystem", vec!["node".into(), "with_files.mjs".into()]),
         ("oauth", vec!["node".into(), "with_oauth.mjs".into()]),
+        ("conformance", vec!["node".into(), "with_conformance.mjs".into()]),
     ])
 }
 

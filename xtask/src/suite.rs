@@ -19,7 +19,7 @@ const DENY_VERSION: &str = "0.20.2";
 const SEED: &str = "PROPTEST_RNG_SEED";
 
 /// The conversations with servers of tools that are part of the checks; `cargo xtask clients mcp` plays them all.
-const TOOLS_PLAYED: [&str; 2] = ["typescript-sdk", "filesystem"];
+const TOOLS_PLAYED: [&str; 3] = ["typescript-sdk", "filesystem", "conformance"];
 
 /// What has passed and failed so far.
 #[derive(Default)]

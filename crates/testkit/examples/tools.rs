@@ -21,12 +21,18 @@ use tokio::process::{Child, Command};
 
 /// The server, in its package.
 const SERVER: &str = "node_modules/@modelcontextprotocol/server-everything/dist/index.js";
+/// The same at an address.
+const EVERYTHING: [&str; 2] = [SERVER, "streamableHttp"];
 /// The server of files, in its package.
 const FILES: &str = "node_modules/@modelcontextprotocol/server-filesystem/dist/index.js";
 /// Who speaks with that.
 const OF_FILES: &str = "filesystem";
 /// Who finds its way in by itself, and has its person let it in.
 const OF_OAUTH: &str = "oauth";
+/// The server of the conformance suite, beside it.
+const CONFORMANCE: &str = "conformance_server.mjs";
+/// Who speaks with that.
+const OF_CONFORMANCE: &str = "conformance";
 /// How long a server may take to start.
 const START: Duration = Duration::from_secs(30);
 /// How long a conversation may take.
@@ -40,7 +46,7 @@ permit (principal in Role::"clerk", action in Action::"mcp", resource in Role::"
 @id("sums-are-countersigned")
 @gate("prod-write")
 forbid (principal, action == Action::"mcp.call", resource)
-when { ["get-sum", "write_file"].contains(context.tool) };
+when { ["get-sum", "write_file", "test_simple_text"].contains(context.tool) };
 
 @id("questions-of-servers-are-countersigned")
 @gate("prod-write")
@@ -59,7 +65,8 @@ async fn main() -> Result<ExitCode> {
         let talk = Talk { name: name.to_owned(), folder: folder.clone(), command };
         differ |= match name {
             OF_FILES => play_files(&talk).await?,
-            OF_OAUTH => play_at_address(&talk).await?,
+            OF_OAUTH => play_at_address(&talk, &EVERYTHING).await?,
+            OF_CONFORMANCE => play_at_address(&talk, &[CONFORMANCE]).await?,
             _ => play(&talk).await?,
         };
     }
@@ -85,12 +92,12 @@ async fn play(talk: &Talk) -> Result<bool> {
     let command = format!("node\t{SERVER}\tstdio");
     let differ = compare(talk, "a program", &house, &[("MCP_COMMAND", command)]).await?;
     house.close().await;
-    Ok(differ | play_at_address(talk).await?)
+    Ok(differ | play_at_address(talk, &EVERYTHING).await?)
 }
 
-/// Plays it before a server at an address; whether anything differs.
-async fn play_at_address(talk: &Talk) -> Result<bool> {
-    let (server, url) = serve(&talk.folder).await?;
+/// Plays it before this server at an address; whether anything differs.
+async fn play_at_address(talk: &Talk, server: &[&str]) -> Result<bool> {
+    let (server, url) = serve(&talk.folder, server).await?;
     let house = ToolHouse::at(&url, POLICIES).await?;
     let differ = compare(talk, "streamable HTTP", &house, &[("MCP_URL", url)]).await?;
     house.close().await;
@@ -131,7 +138,7 @@ async fn compare(talk: &Talk, before: &str, house: &ToolHouse, direct: &[(&str, 
         snapshot.book.requests().filter(|request| request.action().as_str().starts_with("mcp.")).count();
     let name = format!("{} before {before}", talk.name);
     // A sum or a file that is written; with the SDKs a question of the server's as well.
-    let least = if talk.name.ends_with("-sdk") { 2 } else { 1 };
+    let least = if talk.name.ends_with("-sdk") || talk.name == OF_CONFORMANCE { 2 } else { 1 };
     if held < least {
         bail!("{name}: {held} were held, and not {least}");
     }
@@ -187,10 +194,10 @@ impl Talk {
 }
 
 /// The server at an address on this machine.
-async fn serve(folder: &str) -> Result<(Child, String)> {
+async fn serve(folder: &str, script: &[&str]) -> Result<(Child, String)> {
     let port = TcpListener::bind(("127.0.0.1", 0)).await?.local_addr()?.port();
     let mut server = Command::new("node");
-    server.args([SERVER, "streamableHttp"]).current_dir(folder).env("PORT", port.to_string());
+    server.args(script).current_dir(folder).env("PORT", port.to_string());
     let mut child = server.stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true).spawn()?;
     if let Some(said) = child.stderr.take() {
         // Read, so that it does not wait to be.
