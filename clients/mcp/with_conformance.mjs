@@ -9,9 +9,10 @@ import { join } from "node:path";
 const SUITE = ["--import", "./conformance_fs.mjs", "node_modules/@modelcontextprotocol/conformance/dist/index.js"];
 /** What cannot apply, and why. */
 const LEFT_OUT = {
-  "server-sse-polling": "calls under revision 2025-03-26 in a session that has agreed on another, which the gateway refuses",
-  "server-sse-multiple-streams": "does the same",
+  "server-sse-polling": "it is about taking up an answer again after the connection was cut off, which the gateway does not do",
 };
+/** What is looked at only if answers are streams, which they need not be: it is told where it fails. */
+const OF_STREAMS = "server-sse-streams-functional";
 
 const upstream = new URL(process.env.MCP_URL);
 const token = process.env.MCP_TOKEN;
@@ -50,11 +51,12 @@ for (const scenario of scenarios.filter((name) => !(name in LEFT_OUT))) {
   const checks = played ? JSON.parse(readFileSync(join(folder, played), "utf8")) : [{ id: scenario, status: "WAS NOT PLAYED" }];
   rmSync(folder, { recursive: true });
   await leave();
-  for (const { id, status, errorMessage } of checks.filter((check) => check.status !== "INFO")) {
+  for (const { id, status, errorMessage } of checks) {
+    if (status === "INFO" || (status === "SUCCESS" && id === OF_STREAMS)) continue;
     console.log(`${scenario}: ${id}: ${status}${errorMessage ? `: ${errorMessage}` : ""}`);
     if (status !== "SUCCESS") process.exitCode = 1;
   }
 }
-for (const [scenario, why] of Object.entries(LEFT_OUT)) console.log(`${scenario}: left out: it ${why}`);
+for (const [scenario, why] of Object.entries(LEFT_OUT)) console.log(`${scenario}: left out: ${why}`);
 front.close();
 front.closeAllConnections();

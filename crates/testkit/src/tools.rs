@@ -329,13 +329,25 @@ impl ToolClient {
     /// # Errors
     /// There is no connection.
     pub async fn post(&self, body: impl Into<Vec<u8>>) -> Result<reqwest::Response> {
+        Ok(self.posting(body).send().await?)
+    }
+
+    /// The same, naming this revision of the protocol.
+    ///
+    /// # Errors
+    /// There is no connection.
+    pub async fn post_under(&self, revision: &str, body: impl Into<Vec<u8>>) -> Result<reqwest::Response> {
+        Ok(self.posting(body).header("mcp-protocol-version", revision).send().await?)
+    }
+
+    fn posting(&self, body: impl Into<Vec<u8>>) -> reqwest::RequestBuilder {
         let mut call = self.http.post(&self.url).bearer_auth(&self.token).body(body.into());
         call = call.header("content-type", "application/json");
         call = call.header("accept", "application/json, text/event-stream");
         if let Some(session) = &self.session {
             call = call.header("mcp-session-id", session);
         }
-        Ok(call.send().await?)
+        call
     }
 
     /// Ends the session.

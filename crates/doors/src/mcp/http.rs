@@ -33,6 +33,8 @@ use super::{Entered, Peer, Shared, asked};
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 /// The revision that a client speaks, in each call.
 const REVISION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+/// Revisions before those that are spoken here. A call may name one, since clients only should name the one that was agreed on.
+const REVISIONS_BEFORE: [&str; 2] = ["2024-11-05", "2025-03-26"];
 /// Where clients look for who gives tokens for a resource; what is behind it is the resource's own path.
 const METADATA: &str = "/.well-known/oauth-protected-resource";
 /// How many messages may wait for a client to read them.
@@ -279,12 +281,16 @@ fn session(
     };
     let found = shared.session(name).filter(is_it);
     let entered = found.ok_or_else(|| Unserved::plain(StatusCode::NOT_FOUND, "there is no such session"))?;
-    let speaks = headers.get(REVISION).and_then(|revision| revision.to_str().ok());
-    let line = entered.line();
-    if speaks.is_some_and(|speaks| line.revision.get().is_some_and(|agreed| *agreed != speaks)) {
-        return Err(Unserved::plain(StatusCode::BAD_REQUEST, "another revision was agreed on"));
+    // What was agreed on is what is spoken, whatever the call names.
+    let is_known =
+        |speaks: &HeaderValue| REVISIONS.iter().chain(&REVISIONS_BEFORE).any(|known| speaks == known);
+    if !headers.get_all(REVISION).iter().all(is_known) {
+        return Err(Unserved::plain(
+            StatusCode::BAD_REQUEST,
+            "this revision of the protocol is not known here",
+        ));
     }
-    line.used();
+    entered.line().used();
     Ok(entered)
 }
 

@@ -94,6 +94,10 @@ async fn what_is_shown_is_what_policy_permits_and_a_call_passes_as_it_is() {
     assert_eq!(text(&answer), r#"{"path":"/srv/reports/a","n":1.5}"#);
     assert_eq!(house.server.received_with("tools/call"), [sent.replace('\n', " ")], "byte for byte");
     assert!(house.server.authorizations().iter().all(String::is_empty), "no credential is passed on");
+    for (revision, status) in [("2025-11-25", 200), ("2025-03-26", 200), ("2026-13-01", 400), ("", 400)] {
+        let answer = alice.post_under(revision, call(3, "echo", json!({})).to_string()).await.unwrap();
+        assert_eq!(answer.status(), status, "{revision}");
+    }
 
     let failed = alice.call(8, "fail", json!({})).await.unwrap();
     assert_eq!((text(&failed), &failed["result"]["isError"]), ("it broke", &json!(true)));
