@@ -9,7 +9,7 @@ use bytes::Bytes;
 use countersign_core::session::Ending;
 use countersign_core::{At, Digest};
 use countersign_engine::{Completion, CompletionResult, PreviewVerdict, Ran, Unrecorded};
-use countersign_wire::mcp::{Id, Json, Message, Outcome, REVISIONS, Said, listing};
+use countersign_wire::mcp::{Id, Json, Message, Outcome, REVISIONS, Said, listing, one_line};
 use sha2::{Digest as _, Sha256};
 
 use super::answer::{self, Words};
@@ -269,9 +269,4 @@ fn welcome(session: &Session, result: &Json<'_>) -> Result<String, Words> {
     }
     told.push('}');
     Ok(told.replace(['\r', '\n'], " "))
-}
-
-/// A message on one line. Between values line breaks mean nothing, and within a text there are none.
-pub(crate) fn one_line(message: &[u8]) -> String {
-    String::from_utf8_lossy(message).trim().replace(['\r', '\n'], " ")
 }

@@ -15,7 +15,9 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use countersign_core::ResourceId;
 use countersign_core::session::Ending;
-use countersign_wire::mcp::{Id, Json, MESSAGE_BYTES_MAX, Malformed, Message, REVISIONS, Said, said};
+use countersign_wire::mcp::{
+    Id, Json, MESSAGE_BYTES_MAX, Malformed, Message, REVISIONS, Said, one_line, said,
+};
 use futures_util::Stream;
 use tokio::sync::mpsc;
 
@@ -24,7 +26,6 @@ use super::attempt::Subject;
 use super::call::{self, Request};
 use super::desk::Sitting;
 use super::entry::{self, NoEntry, Shown, Wanted};
-use super::forward::one_line;
 use super::line::{Flight, Line, Out};
 use super::session::Session;
 use super::{Entered, Peer, Shared, asked};

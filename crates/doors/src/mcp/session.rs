@@ -5,10 +5,9 @@ use std::sync::{Arc, OnceLock};
 
 use countersign_engine as engine;
 use countersign_wire::mask::Detectors;
-use countersign_wire::mcp::{cover, json};
+use countersign_wire::mcp::{cover, json, one_line};
 
 use super::asked::Asked;
-use super::forward::one_line;
 use super::line::Line;
 use super::tools::Tools;
 use super::upstream::Upstream;

@@ -6,6 +6,9 @@
 //!
 //! What not: identifiers by which messages belong together are nobody's data, and have to stay.
 
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -71,10 +74,15 @@ fn walk(value: &Json<'_>, at: Place, detectors: Detectors, out: &mut String) -> 
             let is_data = value.get("mimeType").is_some();
             let (mut found, mut place) = (false, 0);
             out.push('{');
+            let shown = names(members, detectors);
+            found |= shown.is_some();
             for (name, inner) in members {
                 out.push_str(if place == 0 { "" } else { "," });
+                write_text(
+                    shown.as_ref().and_then(|shown| shown.get(place)).map_or(name, String::as_str),
+                    out,
+                );
                 place += 1;
-                found |= covered(name, detectors, out);
                 out.push(':');
                 found |= match (at.of(name), &inner.kind) {
                     (None, _) => {
@@ -120,14 +128,39 @@ fn recounted(number: &str, detectors: Detectors, out: &mut String) -> bool {
 
 /// Writes a text; whether anything of it is covered.
 fn covered(text: &str, detectors: Detectors, out: &mut String) -> bool {
+    let hidden = hidden(text, detectors);
+    write_text(hidden.as_deref().unwrap_or(text), out);
+    hidden.is_some()
+}
+
+/// A text with what was found covered; nothing if nothing was.
+fn hidden(text: &str, detectors: Detectors) -> Option<String> {
     let mut bytes = text.as_bytes().to_vec();
     let found = detectors.cover(&mut bytes, Fill::Stars);
     // Where half a letter was written over, nothing of the text is shown.
-    match String::from_utf8(bytes) {
-        Ok(text) => write_text(&text, out),
-        Err(_) => out.push_str("\"\""),
-    }
-    found
+    found.then(|| String::from_utf8(bytes).unwrap_or_default())
+}
+
+/// The names of an object's members with what was found covered; nothing if nothing was. Those that look alike then are
+/// numbered, since no name may come twice.
+fn names(members: &[(Cow<'_, str>, Json<'_>)], detectors: Detectors) -> Option<Vec<String>> {
+    let hidden: Vec<_> = members.iter().map(|(name, _)| hidden(name, detectors)).collect();
+    hidden.iter().any(Option::is_some).then(|| {
+        let left = members.iter().zip(&hidden).filter(|(_, hidden)| hidden.is_none());
+        let mut taken: BTreeSet<String> = left.map(|((name, _), _)| name.to_string()).collect();
+        let mut alike: BTreeMap<String, u32> = BTreeMap::new();
+        let mut number = |name: String| {
+            let count = alike.entry(name.clone()).or_default();
+            let mut shown = name.clone();
+            while !taken.insert(shown.clone()) {
+                *count += 1;
+                shown = format!("{name} ({count})");
+            }
+            shown
+        };
+        let shown = members.iter().zip(hidden);
+        shown.map(|((name, _), hidden)| hidden.map_or_else(|| name.to_string(), &mut number)).collect()
+    })
 }
 
 #[cfg(test)]
@@ -139,6 +172,14 @@ mod tests {
     fn of(text: &str) -> Option<String> {
         let value = json::read(text.as_bytes()).unwrap();
         cover(&value, [Detector::Email].into_iter().collect())
+    }
+
+    #[test]
+    fn names_that_look_alike_when_they_are_covered_are_numbered() {
+        assert_eq!(
+            of(r#"{"a@b.example":1,"c@d.example":2,"***********":3,"e@f.example":4}"#).unwrap(),
+            r#"{"*********** (1)":1,"*********** (2)":2,"***********":3,"*********** (3)":4}"#
+        );
     }
 
     #[test]

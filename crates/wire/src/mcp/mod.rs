@@ -28,6 +28,12 @@ pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// Revisions of the protocol with a session that begins with `initialize`, oldest first.
 pub const REVISIONS: [&str; 2] = ["2025-06-18", "2025-11-25"];
 
+/// A message on one line. Between values line breaks mean nothing, and within a text there are none.
+#[must_use]
+pub fn one_line(message: &[u8]) -> String {
+    String::from_utf8_lossy(message).trim().replace(['\r', '\n'], " ")
+}
+
 /// What is wrong with a message, for whoever sent it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {

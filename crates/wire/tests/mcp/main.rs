@@ -1,4 +1,4 @@
-//! The fuzz target of the Model Context Protocol over its corpus, and over mutations of it from a fixed, printed seed.
+//! The fuzz targets of the Model Context Protocol over their corpora, and over mutations of them from a fixed, printed seed.
 //!
 //! `MCP_FUZZ_ROUNDS` and `MCP_FUZZ_SEED` make it longer or different.
 #![allow(
@@ -12,7 +12,7 @@
 use std::fs;
 use std::path::Path;
 
-use countersign_wire::mcp::fuzz_targets::fuzz_mcp;
+use countersign_wire::mcp::fuzz_targets::{fuzz_mcp_client, fuzz_mcp_server};
 use random::Random;
 
 #[path = "../random/mod.rs"]
@@ -81,19 +81,29 @@ fn mutate(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
     text
 }
 
-#[test]
-fn seeds_and_their_mutations_break_nothing() {
+/// Plays the seeds of a target, and mutations of them.
+fn play(target: &str, fuzz: fn(&[u8])) {
     let variable = |name: &str, otherwise: u64| std::env::var(name).map_or(otherwise, |v| v.parse().unwrap());
     let (rounds, seed) = (variable("MCP_FUZZ_ROUNDS", ROUNDS), variable("MCP_FUZZ_SEED", SEED));
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/mcp");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
     let mut found: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     found.sort();
     let seeds: Vec<Vec<u8>> = found.iter().map(|path| fs::read(path).unwrap()).collect();
     assert!(seeds.len() > 9, "the seeds are missing");
-    seeds.iter().for_each(|seed| fuzz_mcp(seed));
+    seeds.iter().for_each(|seed| fuzz(seed));
     println!("seed {seed}, {rounds} rounds");
     let mut random = Random(seed);
     for _ in 0..rounds {
-        fuzz_mcp(&mutate(&mut random, &seeds));
+        fuzz(&mutate(&mut random, &seeds));
     }
+}
+
+#[test]
+fn seeds_of_clients_and_their_mutations_break_nothing() {
+    play("mcp_client", fuzz_mcp_client);
+}
+
+#[test]
+fn seeds_of_servers_and_their_mutations_break_nothing() {
+    play("mcp_server", fuzz_mcp_server);
 }
