@@ -185,7 +185,7 @@ async fn what_a_job_asks_for_is_bound_to_it() {
     assert!(bench.engine.deny(&caller, alices, None).await.is_err());
     assert!(bench.engine.disable(&caller, &who("alice"), None).await.is_err());
     assert!(bench.engine.reset_authenticators(&caller, &who("alice")).await.is_err());
-    assert!(bench.engine.allow_program(&caller, &"a".repeat(43)).is_err());
+    assert!(bench.engine.allow_program(&caller, &"a".repeat(43)).await.is_err());
 }
 
 #[tokio::test]
