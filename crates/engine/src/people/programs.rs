@@ -63,6 +63,8 @@ const MACHINE_BYTES_MAX: usize = 64;
 pub(super) struct Programs {
     devices: Mutex<BTreeMap<[u8; 32], Device>>,
     codes: Mutex<BTreeMap<[u8; 32], Code>>,
+    /// One code at a time, so that of two who come at once with one the second is noticed.
+    redeeming: tokio::sync::Mutex<()>,
 }
 
 /// A program on a machine without a browser.
@@ -372,6 +374,7 @@ impl Engine {
         verifier: &str,
         client: SignInClient,
     ) -> Result<SignedIn, SignInRefused> {
+        let _one_after_the_other = self.0.people.programs.redeeming.lock().await;
         let (key, now) = (code_key(code), self.now());
         let taken = lock(&self.0.people.programs.codes).remove(&key).filter(|one| now < one.expires_at);
         let Some(mut kept) = taken else {

@@ -239,3 +239,11 @@ async fn a_job_of_a_service_that_is_shut_out_is_nobody() {
     bench.clock.advance(Span::minutes(3));
     assert_eq!(sign_in(&bench, &token("two", "main")).await.unwrap_err(), SignInRefused::Disabled);
 }
+
+#[tokio::test]
+async fn one_word_of_the_issuer_signs_in_one_of_two_that_come_at_once() {
+    let bench = bench().await;
+    let word = token("twice", "main");
+    let (one, other) = tokio::join!(sign_in(&bench, &word), sign_in(&bench, &word));
+    assert_eq!(u32::from(one.is_ok()) + u32::from(other.is_ok()), 1);
+}

@@ -269,3 +269,47 @@ async fn a_yes_of_somebody_who_is_shut_out_meanwhile_counts_no_more() {
     assert!(bench.engine.redeem_program(&given.code, VERIFIER, terminal()).await.is_err());
     assert!(bench.engine.redeem_device(&begun.device_code, terminal()).await.is_err());
 }
+
+#[tokio::test]
+async fn of_two_that_come_at_once_with_one_code_nobody_stays() {
+    let bench = Bench::new().await;
+    let alice = at_the_console(&bench, "alice").await;
+    let code = bench.engine.allow_program(&alice, &challenge(VERIFIER)).await.unwrap().code;
+    let (one, other) = tokio::join!(
+        bench.engine.redeem_program(&code, VERIFIER, terminal()),
+        bench.engine.redeem_program(&code, VERIFIER, terminal()),
+    );
+    let signed_in = one.expect("the first");
+    over(other);
+    assert!(
+        bench.engine.caller(&signed_in.token, Via::Cli, None).await.is_err(),
+        "one of the two is a thief"
+    );
+    assert!(bench.engine.still_signed_in(&alice));
+}
+
+#[tokio::test]
+async fn a_device_code_signs_in_one_and_nobody_whose_word_counts_no_more() {
+    let bench = Bench::new().await;
+    let alice = at_the_console(&bench, "alice").await;
+    let let_in = async |caller: &Caller| {
+        let begun = bench.engine.begin_device("build-7", terminal()).unwrap();
+        bench.engine.answer_device(caller, &begun.user_code, true).await.unwrap();
+        begun.device_code
+    };
+    let code = let_in(&alice).await;
+    let (one, other) = tokio::join!(
+        bench.engine.redeem_device(&code, terminal()),
+        bench.engine.redeem_device(&code, terminal()),
+    );
+    assert!(matches!(one.unwrap(), DeviceStep::Done(_)));
+    assert_eq!(other.unwrap_err(), SignInRefused::Over);
+    // Between the yes and the program's next question she signs out, or is disabled.
+    let code = let_in(&alice).await;
+    bench.engine.end_sign_in(&alice, alice.sign_in).await.unwrap();
+    assert_eq!(bench.engine.redeem_device(&code, terminal()).await.unwrap_err(), SignInRefused::Over);
+    let alice = at_the_console(&bench, "alice").await;
+    let code = let_in(&alice).await;
+    bench.engine.disable(&bench.caller("bob"), &who("alice"), None).await.unwrap();
+    assert!(bench.engine.redeem_device(&code, terminal()).await.is_err());
+}
