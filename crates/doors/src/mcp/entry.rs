@@ -8,14 +8,16 @@ use std::sync::Arc;
 
 use axum::http::{HeaderMap, header};
 use countersign_core::catalogue::Resource;
+use countersign_core::session::Ending;
 use countersign_core::{PrincipalId, ResourceId, RoleId};
 use countersign_engine as engine;
 use countersign_engine::{Bearer, Refused, RefusedCode, SessionRefused};
 use countersign_wire::mask::Detectors;
 use countersign_wire::mask::detect::Detector;
 use sha2::{Digest as _, Sha256};
+use tokio::task::JoinHandle;
 
-use super::desk::{Desk, Why};
+use super::desk::{Desk, Onward, Why};
 use super::line::Line;
 use super::session::Session;
 use super::upstream::Upstream;
@@ -156,59 +158,85 @@ pub(crate) async fn open(
         Proved::Client(_) | Proved::Credential(_) => role,
     };
     client.proved = signed_in;
-    let line = Line::new(Arc::clone(shared), proved, (principal.clone(), id.clone()));
+    let line = Arc::new(Line::new(Arc::clone(shared), proved, (principal.clone(), id.clone())));
     if described.kind != KIND {
         let why = Why { role, purpose: wanted.purpose, ticket: wanted.ticket };
         return sit(shared, line, (described.title, client), why).await;
     }
+    let (purpose, ticket) = (wanted.purpose.clone(), wanted.ticket.clone());
     let opened =
-        shared.engine.open_session(principal, id.clone(), role, KIND, client, wanted.purpose, wanted.ticket);
-    let engine = opened.await.map_err(NoEntry::Refused)?;
-    begin(shared, (&id, &described), engine, line).await
+        shared.engine.open_session(principal, id, role.clone(), KIND, client.clone(), purpose, ticket);
+    match opened.await {
+        Ok(engine) => begin(shared, &described, engine, line).await,
+        Err(refused) if refused.code == RefusedCode::NoGrant => {
+            let why = Why { role, purpose: wanted.purpose, ticket: wanted.ticket };
+            let title = described.title.clone();
+            let desk = Desk::before_server(line, (title, client), why, Onward::new(described));
+            keep_desk(shared, desk)
+        }
+        Err(refused) => Err(NoEntry::Refused(refused)),
+    }
 }
 
-async fn begin(
-    shared: &Arc<Shared>,
-    to: (&ResourceId, &Resource),
+/// A client's session before its server, and what takes all that comes from there.
+///
+/// # Errors
+/// There is no server; the engine's session is closed.
+pub(crate) async fn before(
+    line: Arc<Line>,
+    described: &Resource,
     engine: engine::Session,
-    line: Line,
-) -> Result<Entered, NoEntry> {
-    use countersign_core::session::Ending;
-    let (upstream, from) = match Upstream::open(shared, to, engine.account()) {
+) -> Result<(Arc<Session>, JoinHandle<()>), NoEntry> {
+    let shared = Arc::clone(&line.shared);
+    let (upstream, from) = match Upstream::open(&shared, (&line.resource, described), engine.account()) {
         Ok(opened) => opened,
         Err(error) => {
-            tracing::error!(resource = %to.0, error = %chain(&error), "there is no server");
+            tracing::error!(resource = %line.resource, error = %chain(&error), "there is no server");
             shared.engine.close_session(&engine, Ending::Upstream).await;
             return Err(NoEntry::NoServer);
         }
     };
-    let detect = to.1.settings.get("masking_detect").map(String::as_str).unwrap_or_default();
+    let detect = described.settings.get("masking_detect").map(String::as_str).unwrap_or_default();
     let detectors: Detectors = detect.split(',').filter_map(Detector::named).collect();
     let session = Arc::new(Session::new(line, engine, (upstream, detectors)));
+    let taking = tokio::spawn(events::take(Arc::clone(&session), from));
+    Ok((session, taking))
+}
+
+async fn begin(
+    shared: &Arc<Shared>,
+    described: &Resource,
+    engine: engine::Session,
+    line: Arc<Line>,
+) -> Result<Entered, NoEntry> {
+    let (session, taking) = before(line, described, engine).await?;
     if !shared.keep(Entered::Session(Arc::clone(&session))) {
+        taking.abort();
         session.upstream.close().await;
         shared.engine.close_session(&session.engine, Ending::Limit).await;
         return Err(NoEntry::Full);
     }
     shared.tasks.spawn(Arc::clone(&session).keep());
-    tokio::spawn(events::take(Arc::clone(&session), from));
     Ok(Entered::Session(session))
 }
 
 /// A place at the desk before a database.
 async fn sit(
     shared: &Arc<Shared>,
-    line: Line,
+    line: Arc<Line>,
     (title, client): (String, engine::Client),
     why: Why,
 ) -> Result<Entered, NoEntry> {
-    let desk = Desk::open(line, title, client, why).await.map_err(NoEntry::Refused)?;
+    keep_desk(shared, Desk::open(line, title, client, why).await.map_err(NoEntry::Refused)?)
+}
+
+fn keep_desk(shared: &Shared, desk: Arc<Desk>) -> Result<Entered, NoEntry> {
     shared.tasks.spawn(Arc::clone(&desk).keep());
     let entered = Entered::Desk(desk);
     if shared.keep(entered.clone()) {
         return Ok(entered);
     }
-    entered.line().end(countersign_core::session::Ending::Limit);
+    entered.line().end(Ending::Limit);
     Err(NoEntry::Full)
 }
 

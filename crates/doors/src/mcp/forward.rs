@@ -250,7 +250,11 @@ fn welcome(session: &Session, result: &Json<'_>) -> Result<String, Words> {
         return Err(Words::new(answer::NO_SERVER, message)
             .hint(format!("what is known is {}", REVISIONS.join(" and "))));
     };
-    let _first = session.revision.set(known);
+    if session.revision.get_or_init(|| known) != known {
+        let message =
+            format!("the server speaks revision `{known}`, and another was agreed on with this client");
+        return Err(Words::new(answer::NO_SERVER, message).hint("begin a new session"));
+    }
     session.upstream.speaks(known);
     let text =
         |name: &str| result.get("serverInfo").and_then(|info| info.get(name)?.text().map(str::to_owned));

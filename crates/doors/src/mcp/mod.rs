@@ -6,7 +6,7 @@
 //! for line breaks between values. What the server asks of the client goes the same way.
 //!
 //! Before a database the gateway is the server itself, and its tools are statements ([`desk`]): those are judged by the database's
-//! own door, and the session is that door's. Whoever may not use it yet can ask for it there.
+//! own door, and the session is that door's. Whoever may not use a database or a server yet sits at the desk, and can ask for it there.
 //!
 //! What not: sessions do not outlive the gateway, nothing is decided here, and no credential of a client's goes further.
 
@@ -135,7 +135,7 @@ pub(crate) struct Shared {
 pub(crate) enum Entered {
     /// Before a server.
     Session(Arc<Session>),
-    /// Before a database.
+    /// Before a database, or before a server that it has no grant for.
     Desk(Arc<Desk>),
 }
 
@@ -200,6 +200,13 @@ impl Shared {
             sessions.insert(line.name.clone(), entered);
         }
         has_place
+    }
+
+    /// Puts another place under the name of a session that is kept. One that is over has none.
+    pub(crate) fn moves(&self, entered: Entered) {
+        if let Some(place) = self.sessions().get_mut(&entered.line().name) {
+            *place = entered;
+        }
     }
 
     pub(crate) fn forget(&self, name: &str) {

@@ -14,7 +14,7 @@ use super::upstream::Upstream;
 
 /// A client's session.
 pub(crate) struct Session {
-    line: Line,
+    line: Arc<Line>,
     pub(crate) engine: engine::Session,
     pub(crate) upstream: Upstream,
     pub(crate) tools: Tools,
@@ -36,7 +36,7 @@ impl Deref for Session {
 
 impl Session {
     pub(crate) fn new(
-        line: Line,
+        line: Arc<Line>,
         engine: engine::Session,
         (upstream, detectors): (Upstream, Detectors),
     ) -> Self {

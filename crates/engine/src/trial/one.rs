@@ -4,7 +4,7 @@ use countersign_core::catalogue::Role;
 use countersign_core::question::{Context, Question, Target};
 use countersign_core::request::{Ask, Bounds, RowBound};
 use countersign_core::ruling::{Ruling, Verdict};
-use countersign_core::{ActionName, At, GrantId, PrincipalId, Refusal, RoleId, SessionId};
+use countersign_core::{ActionName, At, GrantId, PrincipalId, Refusal, RoleId, SessionId, Span};
 use countersign_policy::context::{Access, Auth, Plain, Via};
 
 use super::{Files, Said, Trial, Tried, TryAccess, TryStatement, Trying, in_words, statement_question};
@@ -93,14 +93,13 @@ impl Engine {
         let described = existing(side, role)?;
         let policy = policy_of(side)?;
         let holds = side.book.live_grant(&trial.principal, role, at).is_some();
-        let mut opening = Question {
+        let opening = Question {
             principal: trial.principal.clone(),
             roles: [role.clone()].into(),
             action: ActionName::new("session.open"),
             target: Target::Resource(resource.clone()),
             context: plain.clone().into(),
         };
-        tell_sign_in(trial, &mut opening.context);
         let ruling = policy.rule(&side.book, &opening);
         if ruling.verdict() != Verdict::Allow {
             // Whatever the statement is: there is no session that it could be sent in.
@@ -112,8 +111,7 @@ impl Engine {
         let place = (resource, described.account.as_str());
         let read = self.read_statement(&side.book.catalogue, place, text.as_str().into()).await?;
         let said = Said { plain, purpose, ticket: ticket.as_deref(), in_transaction: *in_transaction };
-        let mut question = statement_question(side, (&trial.principal, role, resource), &read, said);
-        tell_sign_in(trial, &mut question.context);
+        let question = statement_question(side, (&trial.principal, role, resource), &read, said);
         let ruling = policy.rule_all(&side.book, &question, &read.actions);
         let ask = Ask::Act {
             session: SessionId(0),
@@ -156,13 +154,6 @@ fn circumstances(trial: &Trial, at: At) -> Plain {
     Plain { now: at, source: trial.source, via: trial.via }
 }
 
-/// By what they would have signed in, and when, if that is said.
-fn tell_sign_in(trial: &Trial, context: &mut Context) {
-    if !trial.means.is_empty() {
-        Auth { methods: trial.means.clone(), age: trial.proved_ago }.tell(context);
-    }
-}
-
 /// A question of whoever tries, in the roles that they hold at that instant.
 fn asked_by(
     side: &Snapshot,
@@ -170,7 +161,9 @@ fn asked_by(
     (action, target, mut context): (ActionName, Target, Context),
     at: At,
 ) -> Question {
-    tell_sign_in(trial, &mut context);
+    if !trial.means.is_empty() {
+        Auth { methods: trial.means.clone(), age: Span(0) }.tell(&mut context);
+    }
     let roles = side.book.live_roles(&trial.principal, at).into_iter().map(|(role, _)| role.clone());
     Question { principal: trial.principal.clone(), roles: roles.collect(), action, target, context }
 }

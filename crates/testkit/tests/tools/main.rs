@@ -9,6 +9,7 @@
 
 mod budgets;
 mod database;
+mod desk;
 mod evasions;
 mod oauth;
 mod program;

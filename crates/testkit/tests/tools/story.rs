@@ -45,10 +45,6 @@ async fn strangers_and_pages_do_not_get_in() {
     let other = house.token("alice", "shop").await.unwrap();
     assert_eq!(ToolClient::new(&url, &other).post(hello).await.unwrap().status(), 401, "of another resource");
     let own = house.token("alice", "files").await.unwrap();
-    let no_grant = ToolClient::new(&url, &own).post(hello).await.unwrap();
-    assert_eq!(no_grant.status(), 403);
-    let words = no_grant.text().await.unwrap();
-    assert!(words.contains("countersign request clerk"), "{words}");
     let foreign =
         reqwest::Client::new().post(&url).bearer_auth(&own).header("content-type", "application/json");
     let foreign = foreign.header("origin", "https://evil.example").body(hello).send().await.unwrap();

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::super::KIND;
 use super::super::answer::{self, Words};
-use super::{Desk, Not, Sitting, text};
+use super::{Desk, Not, Sitting, onward, text};
 use crate::{flow, words};
 
 /// How long a client waits that hears nothing meanwhile: many give up after a minute.
@@ -20,20 +20,21 @@ const MINUTES: i64 = 30;
 /// The longest that can be asked for, in minutes. Roles have limits of their own.
 const MINUTES_MAX: i64 = 7 * 24 * 60;
 
-pub(super) fn tools() -> [Value; 2] {
+/// The two tools; what a yes brings is said.
+pub(super) fn tools(then: &str) -> [Value; 2] {
     [
         json!({
             "name": "access",
             "title": "What may be used",
-            "description": "Says which roles reach this database, which of them are held and until when, and which may be asked for.",
+            "description": "Says which roles reach this resource, which of them are held and until when, and which may be asked for.",
             "inputSchema": { "type": "object", "additionalProperties": false },
             "annotations": { "readOnlyHint": true, "openWorldHint": false },
         }),
         json!({
             "name": "request_access",
             "title": "Ask for access",
-            "description": "Asks for a role, for a purpose and a while, and waits until somebody has answered. If the answer is not there yet it says so, \
-                and calling it again waits on. After a yes, statements run in that role.",
+            "description": format!("Asks for a role, for a purpose and a while, and waits until somebody has answered. If the answer is not there yet it says so, \
+                and calling it again waits on. After a yes, {then}."),
             "inputSchema": {
                 "type": "object",
                 "properties": {
@@ -70,6 +71,9 @@ pub(super) async fn access(desk: &Desk) -> String {
             told
         })
         .collect();
+    if desk.onward.is_some() {
+        return json!({ "resource": desk.line.resource, "roles": roles }).to_string();
+    }
     let inside = desk.inside.lock().await;
     let open =
         inside.as_ref().filter(|inside| !inside.is_over()).map(|inside| inside.session().role().to_string());
@@ -118,11 +122,17 @@ pub(super) async fn request(sitting: &mut Sitting, arguments: &Value) -> Result<
     }
 }
 
-/// From now on statements run in this role.
+/// From now on statements run in this role, or the client is with the server in it.
 async fn enter(sitting: &mut Sitting, role: RoleId, until: At) -> Result<String, Not> {
     let desk = std::sync::Arc::clone(&sitting.desk);
-    desk.change(role.clone()).await.map_err(|refused| Not::from(&refused))?;
-    Ok(json!({ "role": role, "state": "held", "held_until": until.rfc3339() }).to_string())
+    let until = until.rfc3339();
+    let Some(onward) = &desk.onward else {
+        desk.change(role.clone()).await.map_err(|refused| Not::from(&refused))?;
+        return Ok(json!({ "role": role, "state": "held", "held_until": until }).to_string());
+    };
+    onward::go(sitting, onward, role.clone()).await?;
+    let next = "list the tools again: they are the server's own; if none are new, begin a new session";
+    Ok(json!({ "role": role, "state": "held", "held_until": until, "next": next }).to_string())
 }
 
 /// Waits for the answer; as long as it takes, if the client is told meanwhile. What is said instead where there is none yet.

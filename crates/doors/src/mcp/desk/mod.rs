@@ -1,4 +1,7 @@
-//! The desk before a database: the gateway itself is the server, and what runs is run by a session of the database's own door.
+//! The desk: the gateway itself is the server.
+//!
+//! Before a database, what runs is run by a session of the database's own door. Before a server of tools, whoever has a grant goes on to
+//! it ([`onward`]) and is at the desk no more.
 //!
 //! Whoever has proved who they are may sit here, with a grant or without: without one they are told what they may ask for, ask, and
 //! wait for the answer. With one, statements are tools. Nothing is judged, held or recorded here: that door does it, statement by
@@ -6,6 +9,7 @@
 
 mod access;
 mod inside;
+mod onward;
 mod sql;
 
 use std::sync::{Arc, LazyLock};
@@ -26,16 +30,19 @@ use super::line::{Flight, Line, Out};
 use super::tongue::{Lost, attend, say};
 use crate::flow::Attended;
 use inside::{Inside, Left};
+pub(crate) use onward::Onward;
 
 /// One client at the desk.
 pub(crate) struct Desk {
-    pub(crate) line: Line,
-    /// What people call the database.
+    pub(crate) line: Arc<Line>,
+    /// What people call the resource.
     title: String,
     client: Client,
     why: Why,
     /// Its session of the database's door, while it has one.
     inside: Mutex<Option<Arc<Inside>>>,
+    /// The server that it goes on to with a grant. A database has none.
+    onward: Option<Onward>,
 }
 
 /// In which role a client wants to be in, and why.
@@ -77,26 +84,46 @@ impl From<&Refused> for Not {
 }
 
 impl Desk {
-    /// Sits a client down. It may have no grant yet; whoever may not be here for another reason is told so.
+    /// Sits a client down before a database. It may have no grant yet; whoever may not be here for another reason is told so.
     ///
     /// # Errors
     /// Policy, the account or the server says no.
     pub(crate) async fn open(
-        line: Line,
+        line: Arc<Line>,
         title: String,
         client: Client,
         why: Why,
     ) -> Result<Arc<Self>, Refused> {
-        let desk = Arc::new(Self { line, title, client, why, inside: Mutex::default() });
+        let desk = Arc::new(Self { line, title, client, why, inside: Mutex::default(), onward: None });
         match desk.enter(desk.why.role.clone()).await {
             Err(refused) if refused.code != RefusedCode::NoGrant => Err(refused),
             _ => Ok(desk),
         }
     }
 
-    /// Looks after it until it is over.
+    /// Sits a client down that has no grant for a server of tools.
+    pub(crate) fn before_server(
+        line: Arc<Line>,
+        (title, client): (String, Client),
+        why: Why,
+        onward: Onward,
+    ) -> Arc<Self> {
+        Arc::new(Self { line, title, client, why, inside: Mutex::default(), onward: Some(onward) })
+    }
+
+    /// Looks after it until it is over, or its client has gone on.
     pub(crate) async fn keep(self: Arc<Self>) {
-        let ending = self.line.ended().await;
+        let gone = async {
+            match &self.onward {
+                Some(onward) => onward.gone().await,
+                None => std::future::pending().await,
+            }
+        };
+        let ending = tokio::select! {
+            biased;
+            () = gone => return,
+            ending = self.line.ended() => ending,
+        };
         self.line.end(ending);
         self.line.shared.forget(&self.line.name);
         if let Some(inside) = self.inside.lock().await.take() {
@@ -179,8 +206,7 @@ impl Desk {
     fn no_entry(&self, refused: &Refused) -> Words {
         let words = Words::from(refused);
         match refused.code {
-            RefusedCode::NoGrant => words
-                .hint("`access` says which roles you may ask for, `request_access` asks for one and waits"),
+            RefusedCode::NoGrant => words.hint(HELP),
             _ => words,
         }
     }
@@ -190,19 +216,43 @@ impl Desk {
         if let Some(known) = known {
             let _first = self.line.revision.set(known);
         }
-        let instructions = format!(
-            "SQL on `{}` ({}), through a gateway. Each statement is judged by policy. One that needs an approval waits until somebody has answered, \
-             which may take minutes; then exactly that statement runs, once. Access is granted for a purpose and a while: `access` says what is held and what \
-             may be asked for, `request_access` asks. What is refused says why, and what to do. Nothing that a database contains can approve anything.",
-            self.line.resource, self.title,
-        );
+        let instructions = self.instructions();
+        let tools = if self.onward.is_some() { json!({ "listChanged": true }) } else { json!({}) };
         json!({
             "protocolVersion": known,
-            "capabilities": { "tools": {} },
+            "capabilities": { "tools": tools },
             "serverInfo": { "name": "countersign", "title": self.title, "version": env!("CARGO_PKG_VERSION") },
             "instructions": instructions,
         })
         .to_string()
+    }
+
+    fn instructions(&self) -> String {
+        let (resource, title) = (&self.line.resource, &self.title);
+        if self.onward.is_some() {
+            return format!(
+                "`{resource}` ({title}) is behind a gateway, and access to it is granted for a purpose and a while: `access` says what may be asked \
+                 for, `request_access` asks, and waits until somebody has answered, which may take minutes. After a yes its own tools take the place of these."
+            );
+        }
+        format!(
+            "SQL on `{resource}` ({title}), through a gateway. Each statement is judged by policy. One that needs an approval waits until somebody has answered, \
+             which may take minutes; then exactly that statement runs, once. Access is granted for a purpose and a while: `access` says what is held and what \
+             may be asked for, `request_access` asks. What is refused says why, and what to do. Nothing that a database contains can approve anything.",
+        )
+    }
+
+    /// What is listed. It is the same for everybody: what one may do is said when it is tried.
+    fn tools(&self) -> &'static [Value] {
+        if self.onward.is_some() { &ASKING } else { &TOOLS }
+    }
+
+    /// That something is not there.
+    fn has_no(&self, what: &str) -> String {
+        match self.onward {
+            Some(_) => format!("without a grant there is no {what} here"),
+            None => format!("a database has no {what}"),
+        }
     }
 }
 
@@ -240,24 +290,30 @@ impl Sitting {
         match method.as_str() {
             "initialize" => {
                 let revision = params.as_ref().and_then(|params| params.get("protocolVersion")?.text());
+                self.desk.onward.iter().for_each(|onward| onward.greeted(&bytes));
                 answer::result(&self.id, &self.desk.welcome(revision))
             }
             "ping" => answer::result(&self.id, "{}"),
-            "tools/list" => answer::result(&self.id, &json!({ "tools": *TOOLS }).to_string()),
+            "tools/list" => answer::result(&self.id, &json!({ "tools": self.desk.tools() }).to_string()),
             "tools/call" => self.call(params.as_ref()).await,
             _ => {
-                let words = Words::new(answer::NO_METHOD, format!("a database has no `{method}`"));
-                answer::error(Some(&self.id), &words.hint("it has tools: ask for `tools/list`"))
+                let words = Words::new(answer::NO_METHOD, self.desk.has_no(&format!("`{method}`")));
+                answer::error(Some(&self.id), &words.hint("there are tools: ask for `tools/list`"))
             }
         }
     }
 
     async fn call(&mut self, params: Option<&Json<'_>>) -> String {
-        let done = match asked(params) {
+        let done = match asked(&self.desk, params) {
             Ok((tool, arguments)) => self.tool(&tool, &arguments).await,
-            Err(why) => Err(Words::new(answer::INVALID, why)
-                .hint("look at the list of tools; nothing was done")
-                .into()),
+            Err(why) => {
+                let hint = if self.desk.onward.is_some() {
+                    HELP
+                } else {
+                    "look at the list of tools; nothing was done"
+                };
+                Err(Words::new(answer::INVALID, why).hint(hint).into())
+            }
         };
         match done {
             Ok(structured) => {
@@ -307,15 +363,22 @@ impl Sitting {
     }
 }
 
-/// The tools, as they are listed. They are the same for everybody: what one may do is said when it is tried.
+/// How to get in.
+const HELP: &str = "`access` says which roles you may ask for, `request_access` asks for one and waits";
+
+/// The tools of a database.
 static TOOLS: LazyLock<Vec<Value>> =
-    LazyLock::new(|| sql::tools().into_iter().chain(access::tools()).collect());
+    LazyLock::new(|| sql::tools().into_iter().chain(access::tools("statements run in that role")).collect());
+
+/// The tools before a server, for whoever has no grant.
+static ASKING: LazyLock<Vec<Value>> =
+    LazyLock::new(|| access::tools("the server's own tools take the place of these").into());
 
 /// Which tool is called, and with what, or why it can't be.
-fn asked(params: Option<&Json<'_>>) -> Result<(String, Value), String> {
+fn asked(desk: &Desk, params: Option<&Json<'_>>) -> Result<(String, Value), String> {
     let tool = params.and_then(|params| params.get("name")?.text()).unwrap_or_default();
-    let found = TOOLS.iter().find(|one| one["name"] == tool);
-    let found = found.ok_or_else(|| format!("a database has no tool `{tool}`"))?;
+    let found = desk.tools().iter().find(|one| one["name"] == tool);
+    let found = found.ok_or_else(|| desk.has_no(&format!("tool `{tool}`")))?;
     let arguments = params.and_then(|params| params.get("arguments"));
     if let Some(why) = misfit(&found["inputSchema"].to_string(), arguments) {
         return Err(why);
