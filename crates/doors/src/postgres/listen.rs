@@ -329,7 +329,7 @@ pub(super) async fn enter(arrived: Arrived, shared: Arc<Shared>) {
     let Arrived { mut link, wish, version, principal, resource, described, client, entered } = arrived;
     // Whatever is said from here on is said to somebody who is known: clients tell such errors from failed proofs.
     to_client::authentication_ok(&mut link.output);
-    let me = match let_in(&mut link, &shared, (&principal, &resource, &client), &wish).await {
+    let me = match Box::pin(let_in(&mut link, &shared, (&principal, &resource, &client), &wish)).await {
         Ok(me) => me,
         Err(NoGrant::Said(report)) => return farewell(&mut link, &report).await,
         Err(NoGrant::Gone) => return goodbye(&mut link).await,
@@ -357,7 +357,7 @@ pub(super) async fn enter(arrived: Arrived, shared: Arc<Shared>) {
             let Connected { link: server, place, cancel: cancel_key, .. } = connected;
             let parts =
                 Parts { shared, target, me, client: link, server, place, cancel_key, registered, known };
-            Box::pin(Session::new(parts).run()).await;
+            Box::pin(Box::new(Session::new(parts)).run()).await;
         }
         Err((report, ending)) => {
             farewell(&mut link, &report).await;

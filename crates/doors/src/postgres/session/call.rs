@@ -94,7 +94,7 @@ impl Session {
             return Ok(Some(Arc::clone(called)));
         }
         let (target, shared) = (Arc::clone(&self.target), Arc::clone(&self.shared));
-        let found = self.drive(look_up(&target, &shared, oid)).await?.map(Arc::new);
+        let found = self.drive(Box::pin(look_up(&target, &shared, oid))).await?.map(Arc::new);
         if let Some(called) = found.as_ref().filter(|_| oid < FIRST_USER_OID) {
             if self.called.len() >= REMEMBERED_MAX {
                 self.called.clear();

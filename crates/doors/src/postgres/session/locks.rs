@@ -33,7 +33,7 @@ impl Session {
             (Arc::clone(&self.target), Arc::clone(&self.shared), self.place.clone());
         let question = question(self.cancel_key.process);
         let looked = target.look_at(&shared, &place, async |link| simple(link, &question).await);
-        let rows = self.drive(looked).await?;
+        let rows = self.drive(Box::pin(looked)).await?;
         let rows = rows.inspect_err(|error| {
             tracing::debug!(session = %self.me.id(), error = %error, "locks were not looked up");
         });

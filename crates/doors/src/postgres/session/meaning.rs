@@ -32,7 +32,7 @@ impl Session {
     /// Asks for the catalogue as it is now. False: it can't be asked for.
     pub(super) async fn asked_catalogue(&mut self) -> Result<bool, End> {
         let (target, shared) = (Arc::clone(&self.target), Arc::clone(&self.shared));
-        Ok(self.drive(target.refreshed(&shared)).await?.is_some())
+        Ok(self.drive(Box::pin(target.refreshed(&shared))).await?.is_some())
     }
 
     /// Classifies a statement under what is known of the session now, finding that out first where it is in doubt.
@@ -66,7 +66,7 @@ impl Session {
             return Ok(understood);
         }
         let (target, shared) = (Arc::clone(&self.target), Arc::clone(&self.shared));
-        let loaded = self.drive(target.loaded(&shared)).await?;
+        let loaded = self.drive(Box::pin(target.loaded(&shared))).await?;
         if let Some(understood) = statement.understood(&self.known, loaded.as_deref()) {
             return Ok(understood);
         }

@@ -239,9 +239,9 @@ impl Session {
     }
 
     /// Serves the client until the session is over, and ends it in good order.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(mut self: Box<Self>) {
         let end = self.serve().await;
-        self.finish(end).await;
+        Box::pin(self.finish(end)).await;
     }
 
     async fn serve(&mut self) -> End {

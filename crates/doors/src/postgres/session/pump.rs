@@ -52,7 +52,8 @@ impl Session {
         self.follow(happening).await
     }
 
-    /// Drives both connections until `work` is done.
+    /// Drives both connections until `work` is done. Work that is large and rare is given in a box: what it takes would otherwise be
+    /// taken by every session, all the time.
     pub(super) async fn drive<W: Future>(&mut self, work: W) -> Result<W::Output, End> {
         let mut work = std::pin::pin!(work);
         loop {

@@ -167,7 +167,7 @@ impl Session {
         let statement = self.statement_of(text).await?;
         let understood = self.understand(&statement).await?;
         let (target, shared) = (Arc::clone(&self.target), Arc::clone(&self.shared));
-        let read = self.drive(script::again(&shared, &target, text, &place)).await?;
+        let read = self.drive(Box::pin(script::again(&shared, &target, text, &place))).await?;
         let mut message = BytesMut::new();
         if to_server::query(&mut message, text).is_err() {
             return Ok(None);

@@ -98,7 +98,7 @@ impl Asking<'_> {
         self.action.understood = self.session.understand(statement).await?;
         let relations = match &mut self.action.step {
             Some(step) => {
-                let read = script::again(&shared, &target, &statement.raw, &step.place);
+                let read = Box::pin(script::again(&shared, &target, &statement.raw, &step.place));
                 step.read = self.session.drive(read).await?;
                 step.read.relations.clone()
             }
@@ -213,7 +213,7 @@ impl Tongue for Asking<'_> {
         }
         let (target, shared) = (Arc::clone(&self.session.target), Arc::clone(&self.session.shared));
         let facts = Arc::clone(&self.action.understood.facts);
-        self.action.seen = self.session.drive(look::relations(&target, &shared, &facts)).await?;
+        self.action.seen = self.session.drive(Box::pin(look::relations(&target, &shared, &facts))).await?;
         if facts.relations.len() > look::RELATIONS_MAX {
             return Ok(Err(no_wait(
                 "it names more relations than can be looked at, so it can't wait for an approval",
@@ -233,7 +233,7 @@ impl Tongue for Asking<'_> {
             loaded,
             gives: self.action.lift.is_some(),
         };
-        let looked = look::look(&target, &shared, &counted, &self.action.seen);
+        let looked = Box::pin(look::look(&target, &shared, &counted, &self.action.seen));
         let mut look = match self.session.drive(looked).await? {
             Ok(look) => look,
             Err(refused) => return Ok(Err(refused)),
@@ -289,7 +289,7 @@ impl Tongue for Asking<'_> {
         let before = std::mem::replace(&mut self.action.understood, understood);
         let (target, shared) = (Arc::clone(&self.session.target), Arc::clone(&self.session.shared));
         let facts = Arc::clone(&self.action.understood.facts);
-        self.action.seen = self.session.drive(look::relations(&target, &shared, &facts)).await?;
+        self.action.seen = self.session.drive(Box::pin(look::relations(&target, &shared, &facts))).await?;
         let mut relations = self.action.seen.versions.clone();
         let actions = &self.action.understood.actions;
         if *actions != before.actions {
