@@ -10,9 +10,9 @@ use countersign_integrations::ldap::{Kind, LdapSettings};
 use countersign_portal::scim::ScimClient;
 use serde::Deserialize;
 
-/// The shortest and the longest time between two listings.
+/// The shortest and the longest time between two listings: whoever is disabled at the source has nothing here within a minute.
 const EVERY_MIN: Span = Span::seconds(5);
-const EVERY_MAX: Span = Span::minutes(10);
+const EVERY_MAX: Span = Span::seconds(50);
 
 /// The provisioning client of a directory.
 #[derive(Debug, Deserialize)]
@@ -169,7 +169,7 @@ mod tests {
             ("file:/x", "file:", "`bind_password` has to say where"),
             ("cn=gateway", "", "`bind_dn` is empty"),
             ("[corp]", "[Corp]", "is not a name"),
-            ("groups_base =", "every = \"1s\"\ngroups_base =", "has to be from 5s to 10m"),
+            ("groups_base =", "every = \"1s\"\ngroups_base =", "has to be from 5s to 50s"),
             ("groups_base =", "users_filter = \"(x\"\ngroups_base =", "is no LDAP filter"),
             ("groups_base =", "follow = true\ngroups_base =", "unknown field `follow`"),
         ] {

@@ -4994,6 +4994,8 @@ export interface components {
             source?: string;
             /** @description By what they would have signed in, where policies look at that. */
             means?: components["schemas"]["Means"][];
+            /** @description How long ago they would have signed in with these: `20m`; just now without it. */
+            signed_in_ago?: string;
             /** @description The bundle to ask, by path; the one in force without it. */
             files?: {
                 [key: string]: string;

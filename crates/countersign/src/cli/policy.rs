@@ -67,6 +67,12 @@ pub struct Simulate {
     /// When, for example 2026-03-03T09:00:00Z; now without it.
     #[arg(long, value_name = "TIME")]
     pub at: Option<String>,
+    /// Signed in with this, where policies look at that: password, totp, passkey, oidc. Several with commas.
+    #[arg(long, value_name = "MEANS", value_delimiter = ',')]
+    pub means: Vec<String>,
+    /// Signed in so long ago; just now without it.
+    #[arg(long, value_name = "TIME", requires = "means")]
+    pub signed_in_ago: Option<Span>,
     /// Ask this bundle instead of the one in force.
     #[arg(long, value_name = "DIR")]
     pub bundle: Option<PathBuf>,

@@ -54,8 +54,10 @@ async fn export(cli: &Cli, home: &Home, out: &Path) -> Result<ExitCode> {
 }
 
 async fn simulate(cli: &Cli, home: &Home, options: &Simulate) -> Result<ExitCode> {
-    let mut wanted = json!({ "principal": options.principal, "attempt": attempt(options) });
-    for (name, said) in [("at", &options.at), ("source", &options.source)] {
+    let mut wanted =
+        json!({ "principal": options.principal, "attempt": attempt(options), "means": options.means });
+    let ago = options.signed_in_ago.map(|ago| ago.to_string());
+    for (name, said) in [("at", &options.at), ("source", &options.source), ("signed_in_ago", &ago)] {
         if let (Some(said), Some(wanted)) = (said, wanted.as_object_mut()) {
             wanted.insert(name.to_owned(), json!(said));
         }

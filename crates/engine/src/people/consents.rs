@@ -25,7 +25,6 @@ use super::sign_in::SignInRefused;
 use super::tokens::{Kept as SignIn, client_key_of};
 use super::{Caller, ProgramCode, SignInClient, redirect_host};
 use crate::engine::Engine;
-use crate::line::Topic;
 use crate::snapshot::Snapshot;
 use crate::store::Put;
 use crate::words::{Refused, RefusedCode};
@@ -260,12 +259,7 @@ impl Engine {
         let host = redirect_host(&ask.redirect_uri).unwrap_or_default();
         let asks = format!("{} ({host})", client.name);
         let from = SignInClient { source: caller.source, via: caller.via, user_agent: Some(asks) };
-        let mut note = self.sign_in_note(kind, caller.principal.as_str(), &from);
-        if let Topic::SignIn(line) = &mut note.line.data {
-            line.let_in_by = Some(caller.sign_in);
-        }
-        note.line.actor = Some(caller.principal.clone());
-        note.line.person = self.snapshot().book.person(&caller.principal).cloned();
+        let mut note = self.word_note(kind, caller, &from);
         note.line.resource = Some(ask.resource.clone());
         note
     }

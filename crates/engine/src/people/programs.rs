@@ -28,8 +28,10 @@ use super::places::network;
 use super::sign_in::{SignInRefused, SignedIn};
 use super::{Caller, SignInClient};
 use crate::engine::Engine;
+use crate::line::Topic;
 use crate::ports::Ports;
 use crate::words::{Refused, RefusedCode};
+use crate::writer::work::Note;
 
 /// How long a machine without a browser waits for somebody's word.
 const DEVICE_FOR: Span = Span::minutes(10);
@@ -61,6 +63,8 @@ const MACHINE_BYTES_MAX: usize = 64;
 pub(super) struct Programs {
     devices: Mutex<BTreeMap<[u8; 32], Device>>,
     codes: Mutex<BTreeMap<[u8; 32], Code>>,
+    /// One code at a time, so that of two who come at once with one the second is noticed.
+    redeeming: tokio::sync::Mutex<()>,
 }
 
 /// A program on a machine without a browser.
@@ -268,22 +272,30 @@ impl Engine {
     /// The caller says whether the program that shows this code may be them. It is said once.
     ///
     /// # Errors
-    /// As [`Engine::device_asked`]; or a no could not be recorded.
+    /// As [`Engine::device_asked`]; or it could not be recorded.
     pub async fn answer_device(&self, caller: &Caller, user_code: &str, yes: bool) -> Result<(), Refused> {
-        let by = caller.sign_in;
-        let answer = |one: &mut Device| {
-            one.answer = if yes { Answer::Yes { by } } else { Answer::No };
-            one.client.clone()
+        let client = self.found_device(caller, user_code, |one| one.client.clone()).await?;
+        // A yes is recorded before it counts; the sign-in that comes of it when the program comes for it.
+        let note = if yes {
+            self.word_note("token.issued", caller, &client)
+        } else {
+            self.word_note("token.rejected", caller, &client).failed()
         };
-        let client = self.found_device(caller, user_code, answer).await?;
-        if yes {
-            // The sign-in itself is recorded when the program comes for it.
-            return Ok(());
+        self.note(note).await?;
+        let by = caller.sign_in;
+        let answer = |one: &mut Device| one.answer = if yes { Answer::Yes { by } } else { Answer::No };
+        self.found_device(caller, user_code, answer).await
+    }
+
+    /// A line about what somebody answers to a program that asks to be them.
+    pub(super) fn word_note(&self, kind: &'static str, caller: &Caller, client: &SignInClient) -> Note {
+        let mut note = self.sign_in_note(kind, caller.principal.as_str(), client);
+        if let Topic::SignIn(line) = &mut note.line.data {
+            line.let_in_by = Some(caller.sign_in);
         }
-        let mut note = self.sign_in_note("token.rejected", caller.principal.as_str(), &client).failed();
         note.line.actor = Some(caller.principal.clone());
         note.line.person = self.snapshot().book.person(&caller.principal).cloned();
-        self.note(note).await.map(|_| ())
+        note
     }
 
     async fn found_device<T>(
@@ -334,14 +346,16 @@ impl Engine {
     /// program made of its verifier (RFC 7636, S256).
     ///
     /// # Errors
-    /// The caller may let in none, or the challenge is none.
-    pub fn allow_program(&self, caller: &Caller, challenge: &str) -> Result<ProgramCode, Refused> {
+    /// The caller may let in none, the challenge is none, or it could not be recorded.
+    pub async fn allow_program(&self, caller: &Caller, challenge: &str) -> Result<ProgramCode, Refused> {
         self.may_let_in(caller)?;
         let challenge = URL_SAFE_NO_PAD.decode(challenge).ok().and_then(|bytes| bytes.try_into().ok());
         let challenge: [u8; 32] = challenge.ok_or_else(|| {
             Refused::new(RefusedCode::Invalid, "the program's challenge is none")
                 .hint("run `countersign login` again, and follow the link that it shows")
         })?;
+        let client = SignInClient { source: caller.source, via: caller.via, user_agent: None };
+        self.note(self.word_note("token.issued", caller, &client)).await?;
         let (code, now) = (secret(&self.0.house.ports), self.now());
         let expires_at = now.plus(CODE_FOR);
         let kept = Code { by: caller.sign_in, challenge, expires_at, spent: None };
@@ -360,6 +374,7 @@ impl Engine {
         verifier: &str,
         client: SignInClient,
     ) -> Result<SignedIn, SignInRefused> {
+        let _one_after_the_other = self.0.people.programs.redeeming.lock().await;
         let (key, now) = (code_key(code), self.now());
         let taken = lock(&self.0.people.programs.codes).remove(&key).filter(|one| now < one.expires_at);
         let Some(mut kept) = taken else {

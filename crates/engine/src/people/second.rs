@@ -163,7 +163,11 @@ impl Engine {
         code: &str,
         client: SignInClient,
     ) -> Result<SignedIn, SignInRefused> {
-        let (people, key, now) = (&self.0.people, pending_key(pending), self.now());
+        let (people, key) = (&self.0.people, pending_key(pending));
+        people.seconds.who(&key, self.now()).ok_or(SignInRefused::TooLate)?;
+        // One at a time: a step is taken once, and of those that guess at once each is counted before the next is tried.
+        let _changing = self.changing().await;
+        let now = self.now();
         let principal = people.seconds.who(&key, now).ok_or(SignInRefused::TooLate)?;
         let pair = second_pair(&principal);
         if let Some(until) = people.lockouts.locked(&pair, client.source, now, &self.0.house.settings) {
@@ -174,7 +178,6 @@ impl Engine {
             self.failed("auth.locked", principal.as_str(), &client).await;
             return Err(SignInRefused::Locked { until: now.plus(Span::hours(1)) });
         }
-        let _changing = self.changing().await;
         let bound = self.bound(&principal).await.map_err(SignInRefused::Unavailable)?;
         let Some((means, bound)) = self.redeem(&principal, bound, code) else {
             people.seconds.count_wrong(&principal, now);

@@ -130,9 +130,11 @@ impl Engine {
     ) -> Result<SignInStep, SignInRefused> {
         let (people, settings) = (&self.0.people, &self.0.house.settings);
         let name = cut(user, CLIENT_BYTES_MAX);
-        if let Some(until) = people.lockouts.locked(name, client.source, self.now(), settings) {
-            return Err(SignInRefused::Locked { until });
-        }
+        let locked = || match people.lockouts.locked(name, client.source, self.now(), settings) {
+            Some(until) => Err(SignInRefused::Locked { until }),
+            None => Ok(()),
+        };
+        locked()?;
         let principal = self.user(name);
         let verifier = match &principal {
             Some(principal) => self.verifier_of(principal).await?,
@@ -141,6 +143,8 @@ impl Engine {
         let fits = password.len() <= PASSWORD_BYTES_MAX;
         let tried = Zeroizing::new(if fits { password.as_bytes().to_vec() } else { Vec::new() });
         let verified = people.hashing.verify(verifier, tried).await && fits;
+        // Of those that guess at once, whoever comes after too many learns nothing.
+        locked()?;
         let Some(principal) = principal.filter(|_| verified) else {
             return Err(self.wrong(name, name, SignInRefused::Wrong, &client).await);
         };

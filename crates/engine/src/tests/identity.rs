@@ -178,6 +178,59 @@ async fn of_two_that_come_with_one_code_one_is_second() {
 }
 
 #[tokio::test]
+async fn one_step_and_one_recovery_code_sign_in_one_of_two_that_come_at_once() {
+    let bench = with_passwords().await;
+    let (secret, codes) = bind(&bench, "alice").await;
+    let typed = async |pending: &str, code: &str| {
+        bench.engine.sign_in_second(pending, code, sign_in_client()).await.is_ok()
+    };
+    // Two steps, one code.
+    let one = second(&bench, "alice", sign_in_client()).await;
+    let other = second(&bench, "alice", sign_in_client()).await;
+    let (one, other) = tokio::join!(typed(&one.pending, &codes[0]), typed(&other.pending, &codes[0]));
+    assert_eq!(u32::from(one) + u32::from(other), 1);
+    // One step, two codes.
+    bench.clock.advance(Span::minutes(1));
+    let step = second(&bench, "alice", sign_in_client()).await;
+    let now = bench.engine.code_of(&secret);
+    let (one, other) = tokio::join!(typed(&step.pending, &codes[1]), typed(&step.pending, &now));
+    assert_eq!(u32::from(one) + u32::from(other), 1);
+}
+
+/// Guesses that are sent at once are counted one by one: what is right among them, but too late, is not told.
+#[tokio::test]
+async fn who_guesses_many_at_once_gets_no_more_tries() {
+    let bench = with_passwords().await;
+    let (_, codes) = bind(&bench, "alice").await;
+    let all = async |guesses: Vec<String>, pending: Option<String>| {
+        let mut answers = tokio::task::JoinSet::new();
+        for guess in guesses {
+            let (engine, pending) = (bench.engine.clone(), pending.clone());
+            answers.spawn(async move {
+                match pending {
+                    Some(pending) => engine.sign_in_second(&pending, &guess, sign_in_client()).await.err(),
+                    None => engine.sign_in("bob", &guess, sign_in_client()).await.err(),
+                }
+            });
+        }
+        answers.join_all().await
+    };
+    let locked = |answers: &[Option<SignInRefused>]| {
+        answers.iter().filter(|one| matches!(one, Some(SignInRefused::Locked { .. }))).count()
+    };
+    let wrong = |count: usize| (0..count).map(|nth| format!("{nth:06}")).collect::<Vec<_>>();
+    let guesses = [wrong(30), vec![PASSWORD.to_owned()]].concat();
+    let answers = all(guesses, None).await;
+    assert!(answers.iter().all(Option::is_some), "the right one came after too many: {answers:?}");
+    assert!(locked(&answers) > 20, "{answers:?}");
+    let step = second(&bench, "alice", sign_in_client()).await;
+    let guesses = [wrong(30), vec![codes[0].clone()]].concat();
+    let answers = all(guesses, Some(step.pending.to_string())).await;
+    assert!(answers.iter().all(Option::is_some), "the right one came after too many: {answers:?}");
+    assert!(locked(&answers) > 20, "{answers:?}");
+}
+
+#[tokio::test]
 async fn a_recovery_code_counts_once() {
     let bench = with_passwords().await;
     let (_, codes) = bind(&bench, "alice").await;

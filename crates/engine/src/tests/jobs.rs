@@ -185,7 +185,7 @@ async fn what_a_job_asks_for_is_bound_to_it() {
     assert!(bench.engine.deny(&caller, alices, None).await.is_err());
     assert!(bench.engine.disable(&caller, &who("alice"), None).await.is_err());
     assert!(bench.engine.reset_authenticators(&caller, &who("alice")).await.is_err());
-    assert!(bench.engine.allow_program(&caller, &"a".repeat(43)).is_err());
+    assert!(bench.engine.allow_program(&caller, &"a".repeat(43)).await.is_err());
 }
 
 #[tokio::test]
@@ -238,4 +238,12 @@ async fn a_job_of_a_service_that_is_shut_out_is_nobody() {
     assert!(!matches!(bench.engine.snapshot().book.request(id).unwrap().state, State::Pending));
     bench.clock.advance(Span::minutes(3));
     assert_eq!(sign_in(&bench, &token("two", "main")).await.unwrap_err(), SignInRefused::Disabled);
+}
+
+#[tokio::test]
+async fn one_word_of_the_issuer_signs_in_one_of_two_that_come_at_once() {
+    let bench = bench().await;
+    let word = token("twice", "main");
+    let (one, other) = tokio::join!(sign_in(&bench, &word), sign_in(&bench, &word));
+    assert_eq!(u32::from(one.is_ok()) + u32::from(other.is_ok()), 1);
 }

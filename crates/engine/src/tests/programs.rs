@@ -39,7 +39,7 @@ fn challenge(verifier: &str) -> String {
 
 /// A program on the machine of the browser, let in by `caller`.
 async fn let_in(bench: &Bench, caller: &Caller) -> SignedIn {
-    let given = bench.engine.allow_program(caller, &challenge(VERIFIER)).unwrap();
+    let given = bench.engine.allow_program(caller, &challenge(VERIFIER)).await.unwrap();
     bench.engine.redeem_program(&given.code, VERIFIER, terminal()).await.unwrap()
 }
 
@@ -70,6 +70,13 @@ async fn a_program_on_the_browsers_machine_is_whoever_let_it_in() {
     let line = bench.lines_of("auth.succeeded").pop().unwrap();
     assert_eq!(line.data["let_in_by"], alice.sign_in.to_string());
     assert_eq!((line.actor, line.data["via"].as_str()), (Some(who("alice")), Some("cli")));
+    let word = bench.lines_of("token.issued").pop().unwrap();
+    assert_eq!(
+        word.data["let_in_by"],
+        alice.sign_in.to_string(),
+        "whose word it was, before anything came of it"
+    );
+    assert_eq!((word.actor, word.data["via"].as_str()), (Some(who("alice")), Some("console")));
     let bench = bench.restart().await;
     let again = caller_of(&bench, &signed_in).await;
     let seen = bench.engine.sign_ins(&again, &who("alice")).unwrap();
@@ -86,28 +93,28 @@ async fn a_program_on_the_browsers_machine_is_whoever_let_it_in() {
 async fn a_code_counts_once_with_its_verifier_and_not_for_long() {
     let bench = Bench::new().await;
     let alice = at_the_console(&bench, "alice").await;
-    let code = || bench.engine.allow_program(&alice, &challenge(VERIFIER)).unwrap().code;
+    let code = async || bench.engine.allow_program(&alice, &challenge(VERIFIER)).await.unwrap().code;
     over(bench.engine.redeem_program("", VERIFIER, terminal()).await);
     over(bench.engine.redeem_program("guessed", VERIFIER, terminal()).await);
     let other = VERIFIER.replace('0', "1");
     for wrong in ["", &other, &challenge(VERIFIER), &"a".repeat(42), &"a".repeat(129)] {
-        let code = code();
+        let code = code().await;
         over(bench.engine.redeem_program(&code, wrong, terminal()).await);
         over(bench.engine.redeem_program(&code, VERIFIER, terminal()).await);
     }
     // A verifier that is too short to be one does not count, though it is what the challenge was made of.
-    let short = bench.engine.allow_program(&alice, &challenge("short")).unwrap().code;
+    let short = bench.engine.allow_program(&alice, &challenge("short")).await.unwrap().code;
     over(bench.engine.redeem_program(&short, "short", terminal()).await);
-    let late = code();
+    let late = code().await;
     bench.clock.advance(Span::minutes(1));
     over(bench.engine.redeem_program(&late, VERIFIER, terminal()).await);
     for challenge in ["", "short", &"a".repeat(44), &challenge(VERIFIER).replace(char::is_alphanumeric, "+")]
     {
-        let refused = bench.engine.allow_program(&alice, challenge).unwrap_err();
+        let refused = bench.engine.allow_program(&alice, challenge).await.unwrap_err();
         assert_eq!(refused.code, RefusedCode::Invalid);
     }
     // Whoever comes with it again was robbed or is a thief: what came of it ends.
-    let code = code();
+    let code = code().await;
     let signed_in = bench.engine.redeem_program(&code, VERIFIER, terminal()).await.unwrap();
     let program = caller_of(&bench, &signed_in).await;
     over(bench.engine.redeem_program(&code, "stolen", terminal()).await);
@@ -126,7 +133,7 @@ async fn only_a_person_at_the_console_lets_in() {
     let elsewhere = Caller { via: Via::Api, ..alice.clone() };
     let begun = bench.engine.begin_device("laptop", terminal()).unwrap();
     for caller in [program, disguised, elsewhere, bench.caller("ci"), bench.caller("dave")] {
-        let refused = bench.engine.allow_program(&caller, &challenge(VERIFIER)).unwrap_err();
+        let refused = bench.engine.allow_program(&caller, &challenge(VERIFIER)).await.unwrap_err();
         assert_eq!(refused.code, RefusedCode::NotPermitted);
         assert!(bench.engine.device_asked(&caller, &begun.user_code).await.is_err());
         assert!(bench.engine.answer_device(&caller, &begun.user_code, true).await.is_err());
@@ -146,7 +153,7 @@ async fn a_program_ends_with_what_let_it_in_if_that_is_taken_away() {
 
     let stolen = at_the_console(&bench, "alice").await;
     let thief = caller_of(&bench, &let_in(&bench, &stolen).await).await;
-    let waiting = bench.engine.allow_program(&stolen, &challenge(VERIFIER)).unwrap();
+    let waiting = bench.engine.allow_program(&stolen, &challenge(VERIFIER)).await.unwrap();
     bench.engine.end_sign_in(&program, stolen.sign_in).await.unwrap();
     assert!(!bench.engine.still_signed_in(&thief), "what a thief let in ends with the thief's sign-in");
     over(bench.engine.redeem_program(&waiting.code, VERIFIER, terminal()).await);
@@ -165,6 +172,11 @@ async fn a_machine_without_a_browser_is_let_in_by_its_code() {
     let step = bench.engine.redeem_device(&begun.device_code, terminal()).await.unwrap();
     assert!(matches!(step, DeviceStep::Waits(every) if every == Span::seconds(5)));
     bench.engine.answer_device(&alice, &begun.user_code, true).await.unwrap();
+    let word = bench.lines_of("token.issued").pop().unwrap();
+    assert_eq!(
+        (word.actor, word.data["let_in_by"].as_str()),
+        (Some(who("alice")), Some(&*alice.sign_in.to_string()))
+    );
     // The answer stands: nobody else's word changes it.
     let bob = at_the_console(&bench, "bob").await;
     assert!(bench.engine.answer_device(&bob, &begun.user_code, false).await.is_err());
@@ -250,10 +262,54 @@ async fn device_codes_can_be_switched_off_and_machines_have_plain_names() {
 async fn a_yes_of_somebody_who_is_shut_out_meanwhile_counts_no_more() {
     let bench = Bench::new().await;
     let alice = at_the_console(&bench, "alice").await;
-    let given = bench.engine.allow_program(&alice, &challenge(VERIFIER)).unwrap();
+    let given = bench.engine.allow_program(&alice, &challenge(VERIFIER)).await.unwrap();
     let begun = bench.engine.begin_device("laptop", terminal()).unwrap();
     bench.engine.answer_device(&alice, &begun.user_code, true).await.unwrap();
     bench.engine.disable(&bench.caller("bob"), &who("alice"), None).await.unwrap();
     assert!(bench.engine.redeem_program(&given.code, VERIFIER, terminal()).await.is_err());
     assert!(bench.engine.redeem_device(&begun.device_code, terminal()).await.is_err());
+}
+
+#[tokio::test]
+async fn of_two_that_come_at_once_with_one_code_nobody_stays() {
+    let bench = Bench::new().await;
+    let alice = at_the_console(&bench, "alice").await;
+    let code = bench.engine.allow_program(&alice, &challenge(VERIFIER)).await.unwrap().code;
+    let (one, other) = tokio::join!(
+        bench.engine.redeem_program(&code, VERIFIER, terminal()),
+        bench.engine.redeem_program(&code, VERIFIER, terminal()),
+    );
+    let signed_in = one.expect("the first");
+    over(other);
+    assert!(
+        bench.engine.caller(&signed_in.token, Via::Cli, None).await.is_err(),
+        "one of the two is a thief"
+    );
+    assert!(bench.engine.still_signed_in(&alice));
+}
+
+#[tokio::test]
+async fn a_device_code_signs_in_one_and_nobody_whose_word_counts_no_more() {
+    let bench = Bench::new().await;
+    let alice = at_the_console(&bench, "alice").await;
+    let let_in = async |caller: &Caller| {
+        let begun = bench.engine.begin_device("build-7", terminal()).unwrap();
+        bench.engine.answer_device(caller, &begun.user_code, true).await.unwrap();
+        begun.device_code
+    };
+    let code = let_in(&alice).await;
+    let (one, other) = tokio::join!(
+        bench.engine.redeem_device(&code, terminal()),
+        bench.engine.redeem_device(&code, terminal()),
+    );
+    assert!(matches!(one.unwrap(), DeviceStep::Done(_)));
+    assert_eq!(other.unwrap_err(), SignInRefused::Over);
+    // Between the yes and the program's next question she signs out, or is disabled.
+    let code = let_in(&alice).await;
+    bench.engine.end_sign_in(&alice, alice.sign_in).await.unwrap();
+    assert_eq!(bench.engine.redeem_device(&code, terminal()).await.unwrap_err(), SignInRefused::Over);
+    let alice = at_the_console(&bench, "alice").await;
+    let code = let_in(&alice).await;
+    bench.engine.disable(&bench.caller("bob"), &who("alice"), None).await.unwrap();
+    assert!(bench.engine.redeem_device(&code, terminal()).await.is_err());
 }

@@ -36,7 +36,15 @@ fn changed(from: &str, to: &str) -> Files {
 }
 
 fn trial(name: &str, what: Trying) -> Trial {
-    Trial { principal: who(name), what, at: None, source: None, via: Via::Console, means: [].into() }
+    Trial {
+        principal: who(name),
+        what,
+        at: None,
+        source: None,
+        via: Via::Console,
+        means: [].into(),
+        proved_ago: Span(0),
+    }
 }
 
 fn access(name: &str, role: &str, lasting: Span) -> Trial {
@@ -77,6 +85,25 @@ fn door(bench: &Bench) -> tokio::task::JoinHandle<()> {
             wish.answer(read);
         }
     })
+}
+
+#[tokio::test]
+async fn how_old_the_sign_in_would_be_is_asked_about_at_doors_too() {
+    let bench = Bench::with_bundle(with_policies(
+        "@id(\"fresh\") forbid (principal, action in Action::\"sql.read\", resource) \
+         unless { context has auth_age && context.auth_age <= duration(\"15m\") };",
+    ))
+    .await;
+    let _door = door(&bench);
+    let verdict = async |minutes: Option<i64>| {
+        let means = minutes.map(|_| BTreeSet::from(["passkey".to_owned()])).unwrap_or_default();
+        let proved_ago = Span::minutes(minutes.unwrap_or_default());
+        let trial = Trial { means, proved_ago, ..statement("alice", "shop-writer", "select 1") };
+        bench.engine.try_out(&bench.caller("alice"), trial, None).await.unwrap().verdict
+    };
+    assert_eq!(verdict(Some(14)).await, PreviewVerdict::Allow);
+    assert_eq!(verdict(Some(16)).await, PreviewVerdict::Deny);
+    assert_eq!(verdict(None).await, PreviewVerdict::Deny, "nothing is said of a sign-in");
 }
 
 #[tokio::test]

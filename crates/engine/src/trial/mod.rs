@@ -55,6 +55,8 @@ pub struct Trial {
     pub via: Via,
     /// By what they would have signed in, where policies look at that: `password`, `passkey`.
     pub means: BTreeSet<String>,
+    /// How long ago they would have signed in with these.
+    pub proved_ago: Span,
 }
 
 /// What would be attempted.

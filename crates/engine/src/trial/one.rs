@@ -4,7 +4,7 @@ use countersign_core::catalogue::Role;
 use countersign_core::question::{Context, Question, Target};
 use countersign_core::request::{Ask, Bounds, RowBound};
 use countersign_core::ruling::{Ruling, Verdict};
-use countersign_core::{ActionName, At, GrantId, PrincipalId, Refusal, RoleId, SessionId, Span};
+use countersign_core::{ActionName, At, GrantId, PrincipalId, Refusal, RoleId, SessionId};
 use countersign_policy::context::{Access, Auth, Plain, Via};
 
 use super::{Files, Said, Trial, Tried, TryAccess, TryStatement, Trying, in_words, statement_question};
@@ -93,13 +93,14 @@ impl Engine {
         let described = existing(side, role)?;
         let policy = policy_of(side)?;
         let holds = side.book.live_grant(&trial.principal, role, at).is_some();
-        let opening = Question {
+        let mut opening = Question {
             principal: trial.principal.clone(),
             roles: [role.clone()].into(),
             action: ActionName::new("session.open"),
             target: Target::Resource(resource.clone()),
             context: plain.clone().into(),
         };
+        tell_sign_in(trial, &mut opening.context);
         let ruling = policy.rule(&side.book, &opening);
         if ruling.verdict() != Verdict::Allow {
             // Whatever the statement is: there is no session that it could be sent in.
@@ -111,7 +112,8 @@ impl Engine {
         let place = (resource, described.account.as_str());
         let read = self.read_statement(&side.book.catalogue, place, text.as_str().into()).await?;
         let said = Said { plain, purpose, ticket: ticket.as_deref(), in_transaction: *in_transaction };
-        let question = statement_question(side, (&trial.principal, role, resource), &read, said);
+        let mut question = statement_question(side, (&trial.principal, role, resource), &read, said);
+        tell_sign_in(trial, &mut question.context);
         let ruling = policy.rule_all(&side.book, &question, &read.actions);
         let ask = Ask::Act {
             session: SessionId(0),
@@ -154,6 +156,13 @@ fn circumstances(trial: &Trial, at: At) -> Plain {
     Plain { now: at, source: trial.source, via: trial.via }
 }
 
+/// By what they would have signed in, and when, if that is said.
+fn tell_sign_in(trial: &Trial, context: &mut Context) {
+    if !trial.means.is_empty() {
+        Auth { methods: trial.means.clone(), age: trial.proved_ago }.tell(context);
+    }
+}
+
 /// A question of whoever tries, in the roles that they hold at that instant.
 fn asked_by(
     side: &Snapshot,
@@ -161,9 +170,7 @@ fn asked_by(
     (action, target, mut context): (ActionName, Target, Context),
     at: At,
 ) -> Question {
-    if !trial.means.is_empty() {
-        Auth { methods: trial.means.clone(), age: Span(0) }.tell(&mut context);
-    }
+    tell_sign_in(trial, &mut context);
     let roles = side.book.live_roles(&trial.principal, at).into_iter().map(|(role, _)| role.clone());
     Question { principal: trial.principal.clone(), roles: roles.collect(), action, target, context }
 }

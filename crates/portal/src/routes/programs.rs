@@ -214,7 +214,7 @@ async fn allow_program(
     Caller(caller): Caller,
     Json(asked): Json<ProgramChallenge>,
 ) -> Result<Answer<ProgramAllowed>, Problem> {
-    let given = rooms.engine.allow_program(&caller, &asked.challenge)?;
+    let given = rooms.engine.allow_program(&caller, &asked.challenge).await?;
     Ok(Answer(ProgramAllowed { code: given.code.to_string(), expires_at: given.expires_at.rfc3339() }))
 }
 

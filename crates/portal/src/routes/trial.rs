@@ -43,7 +43,7 @@ async fn simulate(
     SignedIn(caller): SignedIn,
     Body(wanted): Body<Wanted>,
 ) -> Result<Json<Tried>, Problem> {
-    let Wanted { principal, attempt, at, source, means, files } = wanted;
+    let Wanted { principal, attempt, at, source, means, signed_in_ago, files } = wanted;
     let trial = Trial {
         principal: principal.parse().map_err(invalid)?,
         what: trying(attempt)?,
@@ -51,6 +51,7 @@ async fn simulate(
         source: source.as_deref().map(address).transpose()?,
         via: Via::Console,
         means: means.into_iter().map(|one| one.as_str().to_owned()).collect::<BTreeSet<String>>(),
+        proved_ago: signed_in_ago.as_deref().map_or(Ok(Span(0)), span)?,
     };
     let tried = rooms.engine.try_out(&caller, trial, files).await.map_err(not_applied)?;
     Ok(Json(tried.into()))

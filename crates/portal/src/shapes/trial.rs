@@ -32,6 +32,10 @@ pub struct Trial {
     /// By what they would have signed in, where policies look at that.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub means: Vec<super::identity::Means>,
+    /// How long ago they would have signed in with these: `20m`; just now without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub signed_in_ago: Option<String>,
     /// The bundle to ask, by path; the one in force without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]

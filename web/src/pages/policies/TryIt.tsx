@@ -36,7 +36,7 @@ export default function TryIt() {
 
 interface Form {
   principal: string; kind: Kind; role: string; resource: string; text: string; lasting: string; reason: string;
-  action: string; at: string; source: string; transaction: boolean; means: Schemas["Means"][]; draft: boolean;
+  action: string; at: string; source: string; transaction: boolean; means: Schemas["Means"][]; ago: string; draft: boolean;
 }
 
 function Desk({ of }: { of: Schemas["Catalogue"] }) {
@@ -47,7 +47,7 @@ function Desk({ of }: { of: Schemas["Catalogue"] }) {
     principal: given.get("principal") ?? me.principal,
     kind: KINDS.find(([kind]) => kind === given.get("kind"))?.[0] ?? "access",
     role: given.get("role") ?? of.roles[0]?.id ?? "", resource: given.get("resource") ?? "", text: given.get("text") ?? "",
-    lasting: "30m", reason: "", action: "policy.apply", at: "", source: "", transaction: false, means: [], draft: false,
+    lasting: "30m", reason: "", action: "policy.apply", at: "", source: "", transaction: false, means: [], ago: "", draft: false,
   });
   const set = (change: Partial<Form>): void => setForm((had) => ({ ...had, ...change }));
   const role = of.roles.find((one) => one.id === form.role);
@@ -55,8 +55,10 @@ function Desk({ of }: { of: Schemas["Catalogue"] }) {
   const run = useMutation({
     mutationFn: () => body(api.POST("/bundle/simulate", { body: wanted({ ...form, resource }, form.draft ? draft?.files : undefined) })),
   });
-  const wrong = form.kind === "access" && seconds(form.lasting) === undefined ? "Write a duration like 30m or 1h30m" : undefined;
-  const ready = form.principal.trim() !== "" && !wrong && (form.kind !== "statement" || (form.text.trim() !== "" && resource !== ""));
+  const noSpan = (text: string): string | undefined => seconds(text) === undefined ? "Write a duration like 30m or 1h30m" : undefined;
+  const wrong = form.kind === "access" ? noSpan(form.lasting) : undefined;
+  const agoWrong = form.means.length > 0 && form.ago.trim() !== "" ? noSpan(form.ago) : undefined;
+  const ready = form.principal.trim() !== "" && !wrong && !agoWrong && (form.kind !== "statement" || (form.text.trim() !== "" && resource !== ""));
   const send = (event: FormEvent): void => {
     event.preventDefault();
     if (ready) run.mutate();
@@ -111,21 +113,25 @@ function Desk({ of }: { of: Schemas["Catalogue"] }) {
               <TextInput label="From the address" description="None, if left empty" placeholder="192.0.2.7" value={form.source} onChange={(event) => set({ source: event.currentTarget.value })} />
             </div>
             {form.kind !== "house" && <TextInput label="Purpose" value={form.reason} onChange={(event) => set({ reason: event.currentTarget.value })} />}
-            {form.kind !== "statement" && (
-              <fieldset>
-                <legend className="small">Signed in with</legend>
-                <div className="pick">
-                  {MEANS.map(([means, label]) => (
-                    <label key={means}>
-                      <input
-                        type="checkbox" checked={form.means.includes(means)}
-                        onChange={(event) => set({ means: event.currentTarget.checked ? [...form.means, means] : form.means.filter((one) => one !== means) })}
-                      />
-                      <span>{label}</span>
-                    </label>
-                  ))}
-                </div>
-              </fieldset>
+            <fieldset>
+              <legend className="small">Signed in with</legend>
+              <div className="pick">
+                {MEANS.map(([means, label]) => (
+                  <label key={means}>
+                    <input
+                      type="checkbox" checked={form.means.includes(means)}
+                      onChange={(event) => set({ means: event.currentTarget.checked ? [...form.means, means] : form.means.filter((one) => one !== means) })}
+                    />
+                    <span>{label}</span>
+                  </label>
+                ))}
+              </div>
+            </fieldset>
+            {form.means.length > 0 && (
+              <TextInput
+                label="How long ago" description="Just now, if left empty" placeholder="20m" value={form.ago}
+                error={agoWrong} onChange={(event) => set({ ago: event.currentTarget.value })}
+              />
             )}
           </div>
         </details>
@@ -165,7 +171,7 @@ function wanted(form: Form, files: Readonly<Record<string, string>> | undefined)
     principal: form.principal.trim(), attempt,
     ...(Number.isNaN(instant) ? {} : { at: new Date(instant).toISOString() }),
     ...(form.source.trim() ? { source: form.source.trim() } : {}),
-    ...(form.means.length > 0 ? { means: form.means } : {}),
+    ...(form.means.length > 0 ? { means: form.means, ...(form.ago.trim() ? { signed_in_ago: form.ago.trim() } : {}) } : {}),
     ...(files ? { files: { ...files } } : {}),
   };
 }
