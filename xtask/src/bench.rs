@@ -7,8 +7,9 @@ use crate::run::{cargo, finish, program, say, target};
 
 /// How the benchmarks are asked for.
 const HELP: &str = "\
-cargo xtask bench                       both of:
+cargo xtask bench                       all of:
 cargo xtask bench postgres [OPTIONS]    direct, relay, pgbouncer and gateway; --help lists the options
+cargo xtask bench mcp [OPTIONS]         calls of tools, direct and through the gateway; --help lists the options
 cargo xtask bench verdict               what one verdict of the policy costs";
 
 /// Runs what is named, or everything.
@@ -17,7 +18,12 @@ pub fn bench(args: &[&str]) -> Result<()> {
         [] => {
             build()?;
             verdict()?;
+            tools(&[])?;
             postgres(&[])
+        }
+        ["mcp", options @ ..] => {
+            build()?;
+            tools(options)
         }
         ["postgres", options @ ..] => {
             build()?;
@@ -40,6 +46,16 @@ fn build() -> Result<()> {
 
 fn postgres(options: &[&str]) -> Result<()> {
     finish(program(target().join("release/examples/bench")).args(options))
+}
+
+fn tools(options: &[&str]) -> Result<()> {
+    finish(program(target().join("release/examples/tools_bench")).args(options))
+}
+
+/// A short run of what calls of tools cost, as the tests build it: whether everything works.
+pub fn tools_quickly() -> Result<()> {
+    cargo(&["build", "--workspace", "--locked", "--quiet", "--example", "tools_bench"])?;
+    finish(program(target().join("debug/examples/tools_bench")).arg("--quick"))
 }
 
 fn verdict() -> Result<()> {

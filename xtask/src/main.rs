@@ -20,7 +20,7 @@ use run::{cargo, say};
 const HELP: &str = "\
 cargo xtask demo [ARGS]      build everything and start the demo; ARGS go to `countersign demo`
 cargo xtask test             install what the tests need and run every check
-cargo xtask bench [WHAT]     measure the gateway (postgres) and its judgement (verdict); default: both
+cargo xtask bench [WHAT]     measure the gateway (postgres, mcp) and its judgement (verdict); default: all
 cargo xtask regress [ARGS]   judge PostgreSQL's regression suite against a live server; --help lists the options
 cargo xtask clients [NAME..] play real clients straight and through the gateway; they must not be able to tell
 cargo xtask scim             have an independent tester try the gateway's SCIM server

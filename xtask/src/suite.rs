@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::clients::clients;
 use crate::run::{cargo, program, quietly, root, say, target};
-use crate::{prerequisites, scim, web};
+use crate::{bench, prerequisites, scim, web};
 
 /// The dependency checker and its version.
 const DENY: &str = "cargo-deny";
@@ -56,6 +56,7 @@ pub fn test() -> Result<()> {
         program_to_drive().and_then(|()| driven(web::against_demo)),
     );
     count.check("tools: official clients and servers, through the gateway", clients(&TOOLS_PLAYED));
+    count.check("tools: a short benchmark", bench::tools_quickly());
     count.check("SCIM: an independent tester, against the gateway", scim::conformance());
     println(&format!("{} passed, {} failed", count.passed, count.failed));
     if count.failed > 0 {

@@ -476,6 +476,12 @@ impl Server {
         Ok(Self { address, inner })
     }
 
+    /// Where it is reached.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}/mcp", self.address)
+    }
+
     /// All messages that came, in order, as they came.
     #[must_use]
     pub fn received(&self) -> Vec<String> {
