@@ -285,6 +285,8 @@ fn serve(programs: &Path, folder: PathBuf, settings: &[String]) -> Result<Scratc
         "unix_socket_directories=",
         "fsync=off",
         "max_connections=200",
+        // A worker of a parallel plan that is stopped tells of itself before its leader does.
+        "max_parallel_workers_per_gather=0",
         "shared_buffers=64MB",
         "log_min_messages=fatal",
         "ssl=on",
